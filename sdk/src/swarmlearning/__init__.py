@@ -1,0 +1,1 @@
+"""What a training program imports to take part in a swarm."""
