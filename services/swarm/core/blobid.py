@@ -1,6 +1,7 @@
 """The name of a blob: a root over its chunk hashes, so that every chunk can be checked before use.
 
-root = sha256( "swarm.blob.v1" 0x00 | algorithm u8 | size u64 | chunk_bytes u32 | count u32 | hash * count ), big-endian.
+root = sha256("swarm.blob.v1" 0x00 | algorithm u8 | size u64 | chunk_bytes u32 | count u32 | hash * count),
+all numbers big-endian.
 Owns the arithmetic only; files are read by ``store``, chunks travel through ``net``.
 """
 

@@ -1,12 +1,12 @@
 """The error tree: every error says whose fault it is; texts name the values and tell the fix.
 
-    SwarmFault
-    ├── OperatorFault   a setting, file, port or certificate the operator must mend (exit code 2)
-    ├── PeerFault       another node broke the protocol or sent something unusable
-    ├── ChainFault      the chain (or the SN that relays it) refused or failed
-    │   └── Reverted    a contract said no: carries the custom error's name and values
-    ├── ProgramFault    the ML program at this site did something it may not
-    └── LocalFault      this node's own bug or broken state
+SwarmFault
+├── OperatorFault   a setting, file, port or certificate the operator must mend (exit code 2)
+├── PeerFault       another node broke the protocol or sent something unusable
+├── ChainFault      the chain (or the SN that relays it) refused or failed
+│   └── Reverted    a contract said no: carries the custom error's name and values
+├── ProgramFault    the ML program at this site did something it may not
+└── LocalFault      this node's own bug or broken state
 """
 
 from __future__ import annotations

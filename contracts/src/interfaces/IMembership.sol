@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.20;
+
+/// @title Membership: who may take part, as what, until when.
+/// @notice Binds a node's Ethereum address to the public key of its certificate, its site and its role.
+interface IMembership {
+    enum Role {
+        None,
+        SN,
+        SL,
+        SWCI,
+        SWOP
+    }
+    enum Status {
+        None,
+        Active,
+        Suspended,
+        Revoked
+    }
+
+    /// @param spki sha256 of the DER SubjectPublicKeyInfo of the node's certificate.
+    /// @param spiffe keccak256 of the SPIFFE id's text, 0 if the certificate has none.
+    /// @param site keccak256 of the site's name.
+    /// @param expires block time in seconds after which the member is not active any more.
+    /// @param since block number of the admission.
+    /// @param changedBlock block number of the last change of status or expiry.
+    struct Member {
+        Role role;
+        Status status;
+        bytes32 spki;
+        bytes32 spiffe;
+        bytes32 site;
+        uint64 expires;
+        uint64 since;
+        uint64 changedBlock;
+    }
+
+    event MemberAdmitted(address indexed node, Role indexed role, bytes32 spki, bytes32 site, uint64 expires);
+    event MemberSuspended(address indexed node, address by);
+    event MemberResumed(address indexed node, address by);
+    event MemberRevoked(address indexed node, address by);
+    event MemberExtended(address indexed node, uint64 expires);
+    event MemberRebound(address indexed node, bytes32 spki, uint64 oldKeyUntil);
+    event AdmitterSet(address indexed who, bool allowed);
+
+    error MembershipNotAdmitter(address caller);
+    error MembershipUnknown(address node);
+    error MembershipAlready(address node, Status status);
+    error MembershipKeyTaken(bytes32 spki, address holder);
+    error MembershipBadRole(uint8 role);
+    error MembershipExpiryPast(uint64 expires, uint64 nowSeconds);
+    error MembershipWrongStatus(address node, Status status);
+    error MembershipGrantFailed(address node, uint256 amount);
+
+    /// @notice Admits `node`; the value sent goes to it as its one grant. Only an admitter (sentinel role).
+    ///         A node that is Active or Suspended cannot be admitted again; a Revoked one can, with a new grant only if sent.
+    function admit(address node, bytes32 spki, bytes32 spiffe, bytes32 site, Role role, uint64 expires) external payable;
+
+    function suspend(address node) external;
+
+    function resume(address node) external;
+
+    /// @notice Ends a membership at once. Only an admitter, or the node itself.
+    function revoke(address node) external;
+
+    function extend(address node, uint64 expires) external;
+
+    /// @notice Binds a new certificate key; the old one stays valid until `overlapSeconds` from now (at most 7 days).
+    function rebind(address node, bytes32 spki, uint64 overlapSeconds) external;
+
+    /// @notice Grants or takes the sentinel role (may admit). Only the owner.
+    function setAdmitter(address who, bool allowed) external;
+
+    function isAdmitter(address who) external view returns (bool);
+
+    /// @notice The record of `node`; all zero if it was never admitted.
+    function member(address node) external view returns (Member memory);
+
+    /// @notice Who holds this certificate key now (current key, or the old one within its overlap); 0 if nobody.
+    function holderOf(bytes32 spki) external view returns (address);
+
+    /// @notice Active and not expired now.
+    function isActive(address node) external view returns (bool);
+
+    /// @notice Active at some time since block `sinceBlock` (opened at time `sinceTime`): what a commit of a round opened then accepts.
+    function wasActiveSince(address node, uint64 sinceBlock, uint64 sinceTime) external view returns (bool);
+
+    /// @notice Grows with every change of any member; lets readers cache.
+    function version() external view returns (uint64);
+
+    /// @notice All members ever admitted, a page at a time (`count` at most 250).
+    function members(uint256 from, uint256 count) external view returns (address[] memory nodes, Member[] memory records);
+}
