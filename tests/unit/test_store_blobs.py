@@ -1,0 +1,166 @@
+"""The blob store: names are roots, only verified bytes arrive, nothing is lost or half visible."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from swarm.core.blobid import CHUNK_BYTES, ChunkList, chunk_hash
+from swarm.core.errors import LocalFault, OperatorFault, PeerFault
+from swarm.store.blobs import BlobStore
+
+SIZE = 2 * CHUNK_BYTES + 12345
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path / "state" / "blobs")
+
+
+def file_of(folder: Path, data: bytes, name: str = "model") -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def chunk_list(data: bytes) -> ChunkList:
+    pieces = [data[i : i + CHUNK_BYTES] for i in range(0, len(data), CHUNK_BYTES)]
+    return ChunkList(len(data), tuple(chunk_hash(p) for p in pieces))
+
+
+@pytest.mark.parametrize("move", [True, False])
+def test_a_file_is_named_by_its_chunk_root_and_read_back(
+    store: BlobStore, tmp_path: Path, move: bool
+) -> None:
+    """add_file gives the root that anyone computes from the bytes, and keeps or takes the source as told."""
+    data = os.urandom(SIZE)
+    source = file_of(tmp_path, data)
+    blob_id, chunks = store.add_file(source, move=move)
+    assert blob_id == chunk_list(data).root()
+    assert chunks == store.chunks(blob_id) == chunk_list(data)
+    assert store.path(blob_id).read_bytes() == data
+    assert store.read_chunk(blob_id, 2) == data[2 * CHUNK_BYTES :]
+    assert source.exists() is not move
+    assert stat.S_IMODE(store.path(blob_id).stat().st_mode) == 0o600
+    assert stat.S_IMODE(store.root.stat().st_mode) == 0o700
+
+
+def test_adding_the_same_bytes_twice_changes_nothing(store: BlobStore, tmp_path: Path) -> None:
+    """Two adds of equal bytes give one blob and leave no scratch file behind."""
+    first, _ = store.add_file(file_of(tmp_path, b"same", "a"), move=True)
+    second, _ = store.add_file(file_of(tmp_path, b"same", "b"), move=False)
+    assert first == second
+    assert store.ids() == [first]
+    assert list((store.root / "scratch").iterdir()) == []
+
+
+def test_an_empty_file_is_refused_and_stays(store: BlobStore, tmp_path: Path) -> None:
+    """A file of zero bytes has no chunk; the error names it and the file is untouched."""
+    source = file_of(tmp_path, b"")
+    with pytest.raises(LocalFault, match="0 bytes"):
+        store.add_file(source, move=True)
+    assert source.exists()
+
+
+def test_a_list_with_another_root_is_refused_before_anything_is_written(store: BlobStore) -> None:
+    """begin() compares the list's root with the id before a part file exists."""
+    wanted, other = chunk_list(b"wanted"), chunk_list(b"other!")
+    with pytest.raises(PeerFault, match=other.root().hex()):
+        store.begin(wanted.root(), other)
+    assert list((store.root / "parts").iterdir()) == []
+
+
+def test_a_wrong_chunk_is_refused_by_number_and_not_written(store: BlobStore) -> None:
+    """One flipped bit in chunk 1 raises PeerFault naming chunk 1; the chunk stays missing."""
+    data = os.urandom(SIZE)
+    chunks = chunk_list(data)
+    partial = store.begin(chunks.root(), chunks)
+    bad = bytearray(data[CHUNK_BYTES : 2 * CHUNK_BYTES])
+    bad[7] ^= 1
+    with pytest.raises(PeerFault, match=f"chunk 1 of blob {chunks.root().hex()}"):
+        partial.write_chunk(1, bytes(bad))
+    assert partial.missing() == [0, 1, 2]
+    with pytest.raises(LocalFault, match="lacks chunks"):
+        partial.finish()
+    assert not store.has(chunks.root())
+
+
+def test_a_transfer_resumes_and_trusts_no_byte_of_the_part_file(store: BlobStore) -> None:
+    """A new Partial counts chunks that verify on disk and asks again for one that was damaged meanwhile."""
+    data = os.urandom(SIZE)
+    chunks = chunk_list(data)
+    first = store.begin(chunks.root(), chunks)
+    first.write_chunk(2, data[2 * CHUNK_BYTES :])
+    first.write_chunk(0, data[:CHUNK_BYTES])
+    assert store.begin(chunks.root(), chunks).missing() == [1]
+    with (store.root / "parts" / f"{chunks.root().hex()}.part").open("r+b") as part:
+        part.seek(3)
+        part.write(bytes([data[3] ^ 0xFF]))
+    again = store.begin(chunks.root(), chunks)
+    assert again.missing() == [0, 1]
+    again.write_chunk(0, data[:CHUNK_BYTES])
+    again.write_chunk(1, memoryview(data)[CHUNK_BYTES : 2 * CHUNK_BYTES])
+    assert again.finish().read_bytes() == data
+    assert store.begin(chunks.root(), chunks).missing() == []
+    assert list((store.root / "parts").iterdir()) == []
+
+
+def test_remove_forgets_and_bytes_used_counts(store: BlobStore, tmp_path: Path) -> None:
+    """bytes_used falls when a blob goes, and a removed blob is unknown by name."""
+    blob_id, _ = store.add_file(file_of(tmp_path, os.urandom(100_000)), move=True)
+    before = store.bytes_used()
+    assert before >= 100_000
+    store.remove(blob_id)
+    store.remove(blob_id)
+    assert store.bytes_used() <= before - 100_000
+    with pytest.raises(LocalFault, match="is not in"):
+        store.path(blob_id)
+
+
+def test_a_damaged_list_on_disk_is_noticed(store: BlobStore, tmp_path: Path) -> None:
+    """chunks() recomputes the root of what it read."""
+    blob_id, _ = store.add_file(file_of(tmp_path, b"x" * 100), move=True)
+    listed = store.root / "lists" / blob_id.hex()
+    raw = bytearray(listed.read_bytes())
+    raw[-1] ^= 1
+    listed.write_bytes(raw)
+    with pytest.raises(LocalFault, match="damaged"):
+        store.chunks(blob_id)
+
+
+def test_scratch_files_are_swept_and_names_stay_inside(store: BlobStore) -> None:
+    """Leftovers of a killed process go; a name with a path in it is refused."""
+    store.scratch("merged").write_bytes(b"half")
+    store.sweep()
+    assert not store.scratch("merged").exists()
+    for name in ("../x", "a/b", "..", ""):
+        with pytest.raises(LocalFault, match="plain name"):
+            store.scratch(name)
+
+
+def test_a_folder_that_cannot_be_made_is_the_operators_fault(tmp_path: Path) -> None:
+    """The error names the path."""
+    file_of(tmp_path, b"", "taken")
+    with pytest.raises(OperatorFault, match="taken"):
+        BlobStore(tmp_path / "taken" / "blobs")
+
+
+@settings(max_examples=25, deadline=None)
+@given(order=st.permutations(range(3)), cut=st.integers(0, 3))
+def test_chunks_in_any_order_with_a_restart_anywhere_give_the_same_blob(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], cut: int
+) -> None:
+    """However chunks arrive, and wherever the process restarts, the finished file has exactly the bytes."""
+    data = bytes(range(256)) * (SIZE // 256)
+    chunks = chunk_list(data)
+    store = BlobStore(tmp_path_factory.mktemp("s"))
+    for part in (order[:cut], order[cut:]):
+        partial = store.begin(chunks.root(), chunks)
+        for index in part:
+            start, end = chunks.span(index)
+            partial.write_chunk(index, data[start:end])
+    assert store.begin(chunks.root(), chunks).finish().read_bytes() == data
