@@ -1,8 +1,79 @@
-"""Shared pytest set-up: makes tests/support importable."""
+"""Shared pytest set-up: tests/support importable, tools found or skipped, rows checked, skips explained."""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+from support import rows, tools
+
+ROW_RESULTS = pytest.StashKey[list[tuple[str, str]]]()
+NAMES_SHOWN = 3
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rows-json", help="write [row check, outcome] pairs of this run to a file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[ROW_RESULTS] = []
+    tools.required()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses markers that name no row or check of the table."""
+    table = rows.load()
+    complaints = set()
+    for item in items:
+        for marker in item.iter_markers("row"):
+            if not marker.args:
+                complaints.add(f"{item.nodeid}: the row marker names no row")
+            for row_id in marker.args:
+                if wrong := rows.complaint(row_id, table):
+                    complaints.add(f"{item.nodeid}: {wrong}")
+    if complaints:
+        raise pytest.UsageError("\n".join(sorted(complaints)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips or fails, before any fixture starts, a test whose tools are missing."""
+    for name in tools.TOOLS:
+        if item.get_closest_marker(name):
+            tools.need(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Keeps the outcome of each test that carries rows."""
+    report = yield
+    if report.when == "call" or report.outcome != "passed":
+        checks = [row_id for marker in item.iter_markers("row") for row_id in marker.args]
+        item.config.stash[ROW_RESULTS].extend((check, report.outcome) for check in checks)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    target = session.config.getoption("--rows-json")
+    if target:
+        Path(target).write_text(json.dumps(session.config.stash[ROW_RESULTS]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A table of what was skipped and why."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for report in terminalreporter.getreports("skipped"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        by_reason[reason.removeprefix("Skipped: ")].append(report.nodeid)
+    if not by_reason:
+        return
+    terminalreporter.section("skipped, and why")
+    for reason, names in sorted(by_reason.items()):
+        shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+        terminalreporter.line(f"{len(names):5d}  {reason}\n       {shown}")

@@ -1,0 +1,90 @@
+# Every command of the README. `make` alone lists them. Needs python3 (3.11 or newer), make and pip wheels;
+# what else a target uses (npm, Go, Docker) is found or installed by the scripts in tools/.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+NODES ?= 4
+ROUNDS ?=
+SEED ?= 0
+CHAIN ?= embedded
+MODEL ?= torch
+PATHS ?= tests
+ARGS ?=
+CODE := services sdk tests contracts examples tools
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check fix compat bench slither clean distclean images certs setup setup-dev
+.NOTPARALLEL:
+
+help:  ## list the commands
+	@awk -F':.*##  *' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# ---- what is installed -------------------------------------------------------------------------
+
+$(STAMPS)/base: requirements/base.txt requirements/uv.txt pyproject.toml sdk/pyproject.toml tools/venv.sh
+	@tools/venv.sh $(VENV) base editable
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/dev $(STAMPS)/torch $(STAMPS)/tensorflow: $(STAMPS)/%: requirements/%.txt $(STAMPS)/base
+	@tools/venv.sh $(VENV) $*
+	@touch $@
+
+contracts/node_modules/.stamp: contracts/package.json contracts/package-lock.json
+	@if command -v npm >/dev/null; then cd contracts && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.stamp; \
+	 else echo "npm not found: contracts cannot be compiled and anvil is not there (install Node 18 or newer)"; fi
+
+build/slither/.stamp: requirements/slither.txt tools/venv.sh
+	@tools/venv.sh build/slither slither && touch $@
+
+setup-dev: $(STAMPS)/base $(STAMPS)/dev contracts/node_modules/.stamp
+# What cannot be had here (no Go, no Docker) is not an error yet: the tests say what they miss, or fail for it.
+setup: setup-dev $(STAMPS)/torch $(STAMPS)/tensorflow
+	@tools/geth.sh >/dev/null || true
+	@if docker version >/dev/null 2>&1; then tools/docker-base-images.sh || true; fi
+
+# ---- what a user runs --------------------------------------------------------------------------
+
+demo: $(STAMPS)/base $(if $(filter torch,$(MODEL)),$(STAMPS)/torch) $(if $(filter keras,$(MODEL)),$(STAMPS)/tensorflow)  ## four sites train one model on this machine (CHAIN=embedded|geth NODES= ROUNDS= SEED= MODEL=torch|keras|plain)
+	@$(if $(filter geth,$(CHAIN)),SN_GETH_BIN=$$(tools/geth.sh) && export SN_GETH_BIN && )$(BIN)/swarm demo --chain $(CHAIN) --nodes $(NODES) $(if $(ROUNDS),--rounds $(ROUNDS)) --seed $(SEED) --model $(MODEL) $(ARGS)
+
+certs: $(STAMPS)/base  ## a throw-away CA and certificates for docker-compose.yml, in certs/generated
+	@deploy/docker/certs.sh $(BIN)/swarm
+
+images:  ## build the Docker images of docker-compose.yml
+	@tools/docker-base-images.sh
+	@deploy/docker/build.sh
+
+# ---- what a developer runs ---------------------------------------------------------------------
+
+test: setup  ## everything; SWARM_REQUIRE=geth,docker turns a missing tool into a failure (PATHS= ARGS=)
+	@$(BIN)/python -m pytest $(PATHS) $(ARGS)
+
+check: setup-dev  ## format, lint, types, imports, spelling, unit and simulation tests: under two minutes
+	@$(BIN)/ruff format --check --quiet $(wildcard $(CODE)) || { echo "run 'make fix'"; exit 1; }
+	@$(BIN)/ruff check --quiet $(wildcard $(CODE))
+	@$(BIN)/mypy services/swarm sdk/src/swarmlearning
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/codespell
+	@$(BIN)/python -m pytest tests/unit tests/sim -q $(ARGS)
+
+fix: setup-dev  ## format, and apply the lint fixes that are safe
+	@$(BIN)/ruff format $(wildcard $(CODE))
+	@$(BIN)/ruff check --fix $(wildcard $(CODE))
+
+compat: setup  ## run the tests that prove rows of the compatibility table, and count the rows (PATHS= ARGS=--markdown)
+	@$(BIN)/python tests/compat/report.py $(ARGS) $(PATHS)
+
+bench: $(STAMPS)/base $(STAMPS)/dev  ## benchmarks: prints JSON (ARGS= for a selection)
+	@SN_GETH_BIN=$$(tools/geth.sh) && export SN_GETH_BIN && $(BIN)/python tests/bench $(ARGS)
+
+slither: setup-dev build/slither/.stamp  ## static analysis of the contracts
+	@build/slither/bin/python contracts/slither.py
+
+clean:  ## remove what was built (distclean: the venv and node_modules too)
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find services sdk tests examples contracts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	@rm -rf $(VENV) contracts/node_modules
