@@ -1,0 +1,128 @@
+"""Merging runs of elements of any stored dtype: what a method computes in, and how results are rounded.
+
+stored      computed in   rounded
+F32, F64    itself        not
+F16, BF16   float32       to nearest, ties to even
+integers    float64       to nearest, ties to even, clipped to the dtype; where all inputs agree, their value
+                          (else 64-bit values above 2**53 are not exact). Counters, num_batches_tracked.
+BOOL        float64       weighted majority: True where it has more than half; a tie is False
+
+dtypes are named as in safetensors; BF16 arrives as its uint16 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .method import BLOCK_BYTES, Block, Method
+
+FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+_INTEGERS = frozenset({"I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8"})
+
+
+def merge_values(
+    method: Method,
+    dtype: str,
+    blocks: Sequence[Block],
+    coefficients: Sequence[float],
+    out: Block,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+) -> None:
+    """Merge equally long one-dimensional arrays of one dtype into ``out``, block by block.
+
+    Args:
+        dtype: safetensors name of the elements' dtype.
+        blocks: one array per input, in the order of ``coefficients``; floats must be finite.
+        out: same length and numpy dtype; overlaps no input.
+        block_bytes: how much is worked on at once; never changes the result.
+
+    Raises:
+        ValueError: lengths or dtypes differ, an unknown dtype, or not one coefficient per input.
+    """
+    if len(blocks) != len(coefficients) or not blocks:
+        raise ValueError(f"{len(blocks)} inputs but {len(coefficients)} coefficients")
+    for index, block in enumerate(blocks):
+        if block.shape != out.shape or block.dtype != out.dtype or block.ndim != 1:
+            raise ValueError(
+                f"input {index} is {block.dtype}{block.shape}, the output {out.dtype}{out.shape}: not alike"
+            )
+    step = max(1, block_bytes // out.dtype.itemsize)
+    for start in range(0, out.size, step):
+        part = slice(start, start + step)
+        _merge_one(method, dtype, [block[part] for block in blocks], coefficients, out[part])
+
+
+def _merge_one(
+    method: Method, dtype: str, blocks: Sequence[Block], coefficients: Sequence[float], out: Block
+) -> None:
+    if dtype in ("F32", "F64"):
+        method.merge_block(blocks, coefficients, out)
+    elif dtype == "F16":
+        out[:] = _computed(method, [b.astype(np.float32) for b in blocks], coefficients)
+    elif dtype == "BF16":
+        out[:] = _to_bfloat16(_computed(method, [_from_bfloat16(b) for b in blocks], coefficients))
+    elif dtype in _INTEGERS:
+        mean = np.rint(_computed(method, [b.astype(np.float64) for b in blocks], coefficients))
+        agreed = np.ones(out.shape, np.bool_)
+        for block in blocks[1:]:
+            agreed &= block == blocks[0]
+        out[:] = np.where(agreed, blocks[0], _clipped(mean, out.dtype))
+    elif dtype == "BOOL":
+        ones = [b.astype(np.float64) for b in blocks]
+        votes = np.zeros(out.shape, np.float64)
+        for one, coefficient in zip(ones, coefficients, strict=True):
+            votes += one * coefficient
+        out[:] = votes > 0.5
+    else:
+        raise ValueError(f"values of dtype {dtype!r} cannot be merged")
+
+
+def _computed(
+    method: Method, blocks: Sequence[npt.NDArray[Any]], coefficients: Sequence[float]
+) -> npt.NDArray[Any]:
+    result = np.empty_like(blocks[0])
+    method.merge_block(blocks, coefficients, result)
+    return result
+
+
+def _clipped(values: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    limits = np.iinfo(dtype)
+    # float64 has no 2**63-1: values at or above the rounded-up limit become the limit without a cast.
+    high = values >= float(limits.max)
+    cast = np.where(high, 0.0, np.maximum(values, float(limits.min))).astype(dtype)
+    cast[high] = limits.max
+    return cast
+
+
+def first_non_finite(block: Block, dtype: str) -> int | None:
+    """Index of the first NaN or infinity in a one-dimensional block; None if there is none.
+
+    Args:
+        dtype: safetensors name; integers and booleans are always finite.
+    """
+    if dtype not in FLOATS:
+        return None
+    finite = (block & 0x7F80) != 0x7F80 if dtype == "BF16" else np.isfinite(block)
+    if finite.all():
+        return None
+    return int(np.argmin(finite))
+
+
+def _from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def _to_bfloat16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """Nearest bfloat16, ties to even; a finite value beyond the largest becomes the largest."""
+    bits = values.view(np.uint32)
+    rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(
+        np.uint16
+    )
+    infinite = (rounded & 0x7FFF) == 0x7F80
+    rounded[infinite] -= np.uint16(1)
+    return rounded
