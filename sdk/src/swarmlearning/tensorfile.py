@@ -26,6 +26,7 @@ __all__ = [
     "HEADER_BYTES_MAX",
     "NAME_BYTES_MAX",
     "TENSORS_MAX",
+    "BFloat16Bits",
     "Header",
     "TensorArrays",
     "TensorFileError",
@@ -295,29 +296,39 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
+class BFloat16Bits(np.ndarray[Any, Any]):
+    """A uint16 array that holds bfloat16 values: numpy itself has no such type."""
+
+
 class TensorArrays(Mapping[str, "npt.NDArray[Any]"]):
-    """Read-only views of a tensor file by name, in the program's order; BF16 comes as its uint16 bits.
+    """Views of a tensor file by name, in the program's order; BF16 comes as BFloat16Bits (uint16).
 
     ``header`` is the file's checked header. The views map the file: they stay valid as long as they are held.
+    They are read-only, or with ``private`` writable without the file ever changing.
     """
 
-    def __init__(self, path: PathLike) -> None:
+    def __init__(self, path: PathLike, *, private: bool = False) -> None:
         self.header = read_header(path)
         data_bytes = self.header.file_size - self.header.data_offset
         self._data: npt.NDArray[np.uint8]
         if data_bytes:
             self._data = np.memmap(
-                path, dtype=np.uint8, mode="r", offset=self.header.data_offset, shape=(data_bytes,)
+                path,
+                dtype=np.uint8,
+                mode="c" if private else "r",
+                offset=self.header.data_offset,
+                shape=(data_bytes,),
             )
         else:
             self._data = np.empty(0, np.uint8)
+            self._data.flags.writeable = private
         self._specs = {spec.name: spec for spec in self.header.tensors}
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         spec = self._specs[name]
         flat = np.asarray(self._data)[spec.start : spec.end]
-        flat.flags.writeable = False
-        return flat.view(DTYPES[spec.dtype]).reshape(spec.shape)
+        shaped = flat.view(DTYPES[spec.dtype]).reshape(spec.shape)
+        return shaped.view(BFloat16Bits) if spec.dtype == "BF16" else shaped
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._specs)
@@ -343,7 +354,8 @@ def open_arrays(path: PathLike) -> TensorArrays:
 def to_float32(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
     """Values of a stored tensor as float32; ``dtype`` is its safetensors name (needed for BF16)."""
     if dtype == "BF16":
-        return (array.astype(np.uint32) << np.uint32(16)).view(np.float32).reshape(array.shape)
+        wide = np.asarray(array).astype(np.uint32) << np.uint32(16)
+        return np.asarray(wide).view(np.float32).reshape(array.shape)
     return array.astype(np.float32, copy=False)
 
 
@@ -437,7 +449,7 @@ def write(
     Args:
         tensors: name -> array in the program's order; scalars stay 0-d.
         metadata: texts; ``platform`` says which kind of program wrote the file.
-        dtypes: name -> "BF16" for arrays that are bfloat16 bits in uint16.
+        dtypes: name -> "BF16" for arrays that are bfloat16 bits in plain uint16.
         durable: fsync file and folder; a file that another process takes over at once needs none.
         mode: permission bits of the new file, before the umask.
 
@@ -445,7 +457,7 @@ def write(
         TensorFileError: a dtype is not storable, or a bound is broken.
         OSError: the file cannot be written.
     """
-    arrays = {name: np.asarray(array) for name, array in tensors.items()}
+    arrays = {name: np.asanyarray(array) for name, array in tensors.items()}
     names = {name: _dtype_name(name, array, (dtypes or {}).get(name)) for name, array in arrays.items()}
     header = plan(((name, names[name], array.shape) for name, array in arrays.items()), metadata)
     with atomic_file(path, durable=durable, mode=mode) as file:
@@ -459,7 +471,7 @@ def write(
 
 
 def _dtype_name(name: str, array: npt.NDArray[Any], wanted: Optional[str]) -> str:
-    if wanted == "BF16" or array.dtype.name == "bfloat16":
+    if wanted == "BF16" or isinstance(array, BFloat16Bits) or array.dtype.name == "bfloat16":
         if array.dtype.itemsize != 2:
             raise TensorFileError(f"tensor {_shown(name)} is {array.dtype}, not bfloat16 bits in uint16")
         return "BF16"

@@ -1,0 +1,1 @@
+"""The swarm client: callback base and the pipe to the SL node."""

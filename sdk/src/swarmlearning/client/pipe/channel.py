@@ -1,0 +1,179 @@
+"""The ML program's ends of the two named pipes: finding, opening and using them, never for ever.
+
+Owns file descriptors, waiting and its log lines; what the messages mean is up to ``session``. The SL opens
+its ends in the order that lets programs with blocking opens through (row F02); here nothing blocks in ``open``.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+import stat
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from .frames import HEADER_BYTES, FrameError, decode_body, decode_header, frame
+from .messages import MessageType
+
+__all__ = ["Channel", "ChannelError"]
+
+POLL_SECONDS = 0.05
+PROGRESS_SECONDS = 10.0
+REMINDER_SECONDS = 60.0
+
+
+class ChannelError(RuntimeError):
+    """The pipe to the SL cannot be used; the text says whose fault it is and what to do."""
+
+
+class Channel:
+    """Both pipes, open. ``receive`` waits for the SL as long as it lives: rounds may take hours.
+
+    Args:
+        request: pipe that the program writes.
+        response: pipe that the program reads.
+        wait_seconds: bound on the wait for the SL to appear.
+
+    Raises:
+        ChannelError: the pipes are not there in time, or are not pipes.
+    """
+
+    def __init__(
+        self,
+        request: Path,
+        response: Path,
+        *,
+        wait_seconds: float,
+        logger: logging.Logger,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._logger, self._clock, self._sleep = logger, clock, sleep
+        self._read = self._write = -1
+        started = clock()
+        self._deadline, self._started, self._next_note = (
+            started + wait_seconds,
+            started,
+            started + PROGRESS_SECONDS,
+        )
+        try:
+            for path, variable in ((request, "SL_REQUEST_CHANNEL"), (response, "SL_RESPONSE_CHANNEL")):
+                while not path.exists():
+                    self._pause(f"for the SL to create {path}", f"Start the SL, or correct {variable}.")
+                if not stat.S_ISFIFO(path.stat().st_mode):
+                    raise ChannelError(
+                        f"{path} ({variable}) is not a named pipe. Delete it, restart the SL: it makes the pipe."
+                    )
+            self._read = os.open(response, os.O_RDONLY | os.O_NONBLOCK)
+            while self._write < 0:
+                self._write = self._try_write(request)
+        except BaseException:
+            self.close()
+            raise
+
+    def _try_write(self, request: Path) -> int:
+        try:
+            return os.open(request, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as fault:
+            if fault.errno != errno.ENXIO:
+                raise ChannelError(f"{request} cannot be opened for writing: {fault}") from fault
+        self._pause("for the SL to open the pipes", "The pipes are there but no SL listens: start the SL.")
+        return -1
+
+    def _pause(self, what: str, fix: str) -> None:
+        now = self._clock()
+        if now >= self._deadline:
+            raise ChannelError(
+                f"waited {now - self._started:.0f} s {what}, in vain. {fix}"
+                " SWARM_CHANNEL_WAIT_SECONDS sets how long to wait."
+            )
+        if now >= self._next_note:
+            self._next_note = now + PROGRESS_SECONDS
+            self._logger.info(
+                "Waiting %s: %.0f s so far, giving up after %.0f s",
+                what,
+                now - self._started,
+                self._deadline - self._started,
+            )
+        self._sleep(POLL_SECONDS)
+
+    def send(self, kind: MessageType, message: Any) -> None:
+        """Write header, then body.
+
+        Raises:
+            ChannelError: the SL has gone.
+        """
+        for part in frame(kind, message):
+            rest = memoryview(part)
+            while rest:
+                try:
+                    rest = rest[os.write(self._write, rest) :]
+                except BlockingIOError:
+                    select.select([], [self._write], [])
+                except BrokenPipeError as fault:
+                    raise ChannelError(
+                        "the SL closed the pipe: it stopped or crashed; its log says why. Restart it,"
+                        " then this program."
+                    ) from fault
+
+    def receive(self, waiting: str) -> tuple[MessageType, Any]:
+        """The next message; ``waiting`` says what for, in a reminder each minute.
+
+        Raises:
+            ChannelError: the SL closed the pipe, or sent what is no message.
+        """
+        try:
+            header = decode_header(self._exactly(HEADER_BYTES, waiting))
+            return header.type, decode_body(header.type, self._exactly(header.size, waiting))
+        except FrameError as fault:
+            raise ChannelError(f"the SL sent an unreadable message: {fault}") from fault
+
+    def _exactly(self, count: int, waiting: str) -> bytes:
+        data = bytearray()
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        started = self._clock()
+        while len(data) < count:
+            if not poll.poll(REMINDER_SECONDS * 1000):
+                self._logger.info("Still waiting %s: %.0f s so far", waiting, self._clock() - started)
+                continue
+            try:
+                piece = os.read(self._read, count - len(data))
+            except BlockingIOError:
+                continue
+            if not piece:
+                raise ChannelError(
+                    f"the SL closed the pipe while this program waited {waiting}: it stopped or crashed;"
+                    " its log says why. Restart it, then this program."
+                )
+            data += piece
+        return bytes(data)
+
+    def close(self) -> None:
+        """Close both ends; safe to repeat."""
+        for descriptor in (self._write, self._read):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._read = self._write = -1
+
+
+def channel_paths(environ: Optional[Any] = None) -> tuple[Path, Path]:
+    """Request and response pipe from the environment.
+
+    Raises:
+        ChannelError: a variable is missing.
+    """
+    source = os.environ if environ is None else environ
+    paths = []
+    for variable in ("SL_REQUEST_CHANNEL", "SL_RESPONSE_CHANNEL"):
+        value = source.get(variable, "")
+        if not value:
+            raise ChannelError(
+                f"the environment variable {variable} is not set, so this program cannot find its SL."
+                " Set it to the same pipe as the SL's, or set SWARM_LOOPBACK=True to run without a swarm."
+            )
+        paths.append(Path(value))
+    return paths[0], paths[1]
