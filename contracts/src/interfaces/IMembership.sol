@@ -51,21 +51,28 @@ interface IMembership {
     error MembershipExpiryPast(uint64 expires, uint64 nowSeconds);
     error MembershipWrongStatus(address node, Status status);
     error MembershipGrantFailed(address node, uint256 amount);
+    error MembershipOverlapTooLong(uint64 overlapSeconds, uint64 overlapSecondsMax);
+    error MembershipEmptyKey(address node);
 
     /// @notice Admits `node`; the value sent goes to it as its one grant. Only an admitter (sentinel role).
     ///         A node that is Active or Suspended cannot be admitted again; a Revoked one can, with a new grant only if sent.
+    ///         A revoked member's key stays bound to it, so that nobody returns under the same certificate with a new address.
     function admit(address node, bytes32 spki, bytes32 spiffe, bytes32 site, Role role, uint64 expires) external payable;
 
+    /// @notice Takes an Active member out until it is resumed. Only an admitter.
     function suspend(address node) external;
 
+    /// @notice Ends a suspension; refused once the membership has expired (extend it first). Only an admitter.
     function resume(address node) external;
 
     /// @notice Ends a membership at once. Only an admitter, or the node itself.
     function revoke(address node) external;
 
+    /// @notice Sets a new expiry (block time in seconds, in the future) of an Active or Suspended member. Only an admitter.
     function extend(address node, uint64 expires) external;
 
     /// @notice Binds a new certificate key; the old one stays valid until `overlapSeconds` from now (at most 7 days).
+    ///         Only an admitter, who has seen the proof of both keys.
     function rebind(address node, bytes32 spki, uint64 overlapSeconds) external;
 
     /// @notice Grants or takes the sentinel role (may admit). Only the owner.
@@ -76,13 +83,18 @@ interface IMembership {
     /// @notice The record of `node`; all zero if it was never admitted.
     function member(address node) external view returns (Member memory);
 
-    /// @notice Who holds this certificate key now (current key, or the old one within its overlap); 0 if nobody.
+    /// @notice Who holds this certificate key now (current key, or the old one within its overlap), whatever the
+    ///         holder's status; 0 if nobody.
     function holderOf(bytes32 spki) external view returns (address);
 
     /// @notice Active and not expired now.
     function isActive(address node) external view returns (bool);
 
-    /// @notice Active at some time since block `sinceBlock` (opened at time `sinceTime`): what a commit of a round opened then accepts.
+    /// @notice The last second (block time) of the membership if `node` is active now, else 0.
+    function activeUntil(address node) external view returns (uint64);
+
+    /// @notice Active at some time after everything in block `sinceBlock`, or still at time `sinceTime` when the membership
+    ///         ended by expiry: what a commit of a round opened then accepts.
     function wasActiveSince(address node, uint64 sinceBlock, uint64 sinceTime) external view returns (bool);
 
     /// @notice Grows with every change of any member; lets readers cache.

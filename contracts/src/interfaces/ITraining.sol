@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.20;
 
+import {IMembership} from "./IMembership.sol";
+
 /// @title Training: jobs, runs and rounds; accepts a round's result when a majority of its roster acknowledged it.
 /// @notice design: docs/protocol.md and docs/wire-formats.md. Statements are EIP-712 structs over the domain
 ///         ("SwarmTraining", "1", chain id, this contract), signed compactly (EIP-2098).
@@ -144,7 +146,7 @@ interface ITraining {
     error TrainingUnknownJob(bytes32 job);
     error TrainingJobExists(bytes32 job);
     error TrainingBadName(uint256 bytesLength, uint256 bytesMax);
-    error TrainingNotAllowed(address caller, IMembershipRole needed);
+    error TrainingNotAllowed(address caller, IMembership.Role needed);
     error TrainingNotActive(address caller);
     error TrainingWrongPhase(bytes32 job, Phase phase);
     error TrainingWrongRun(uint64 run, uint64 current);
@@ -175,14 +177,6 @@ interface ITraining {
     error TrainingAlreadyAnswered(address node, uint64 callId);
     error TrainingMembersLive(address[] members);
     error TrainingAlreadyClosed(address node, uint64 run);
-
-    enum IMembershipRole {
-        None,
-        SN,
-        SL,
-        SWCI,
-        SWOP
-    }
 
     /// @notice Registers a job. Members of role SN, SWCI or SWOP only (no squatting). Name: 1-160 bytes.
     function createJob(string calldata name) external returns (bytes32 job);
@@ -225,8 +219,15 @@ interface ITraining {
     /// @notice Result hash input of one committed round of the current or an earlier run: (merged blob, size); 0 if none.
     function mergedOf(bytes32 job, uint64 run, uint64 round) external view returns (bytes32 merged, uint64 size);
 
+    /// @notice How a run of the job stands or ended: Failed when it was reset before completion; None if there is no such run.
+    function phaseOf(bytes32 job, uint64 run) external view returns (Phase);
+
     /// @notice Who leads `attempt` of the open round; 0 while there is no roster.
     function leaderOf(bytes32 job, uint32 attempt) external view returns (address);
 
+    /// @notice The Membership contract this one asks.
+    function membership() external view returns (address);
+
+    /// @notice All jobs, in order of creation.
     function jobs() external view returns (bytes32[] memory ids, string[] memory names);
 }
