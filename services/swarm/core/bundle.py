@@ -115,14 +115,11 @@ class Bundle:
         where = f"bundle of round {self.name.round} (attempt {self.attempt})"
         if self.roster.hash() != self.name.roster:
             raise PeerFault(
-                f"{where}: the roster hashes to {_h(self.roster.hash())}, "
-                f"its name says {_h(self.name.roster)}"
+                f"{where}: the roster hashes to {_h(self.roster.hash())}, its name says {_h(self.name.roster)}"
             )
         expected = leader(self.roster, self.name.job, self.name.run, self.name.round, self.attempt)
         if expected is None or self.leader != expected:
-            raise PeerFault(
-                f"{where}: leader {_h(self.leader)} is not {_h(expected or b'')}, whose turn it is"
-            )
+            raise PeerFault(f"{where}: leader {_h(self.leader)} is not {_h(expected or b'')}, whose turn it is")
         self._verify_items(where, domain, verifier, min_peers)
         self._verify_acks(where, domain, verifier)
 

@@ -28,8 +28,7 @@ def register(name: str, method: Method) -> None:
     key = name.lower()
     if not 1 <= len(key) <= NAME_CHARACTERS_MAX or not key.isascii() or not key.isprintable():
         raise OperatorFault(
-            f"a merge method's name has 1 to {NAME_CHARACTERS_MAX} printable ASCII characters,"
-            f" not {name!r:.80}"
+            f"a merge method's name has 1 to {NAME_CHARACTERS_MAX} printable ASCII characters, not {name!r:.80}"
         )
     if _methods.get(key, method) is not method:
         raise OperatorFault(f"the merge method {key!r} is already registered; choose another name")

@@ -57,9 +57,7 @@ def merge_values(
         _merge_one(method, dtype, [block[part] for block in blocks], coefficients, out[part])
 
 
-def _merge_one(
-    method: Method, dtype: str, blocks: Sequence[Block], coefficients: Sequence[float], out: Block
-) -> None:
+def _merge_one(method: Method, dtype: str, blocks: Sequence[Block], coefficients: Sequence[float], out: Block) -> None:
     if dtype in ("F32", "F64"):
         method.merge_block(blocks, coefficients, out)
     elif dtype == "F16":
@@ -82,9 +80,7 @@ def _merge_one(
         raise ValueError(f"values of dtype {dtype!r} cannot be merged")
 
 
-def _computed(
-    method: Method, blocks: Sequence[npt.NDArray[Any]], coefficients: Sequence[float]
-) -> npt.NDArray[Any]:
+def _computed(method: Method, blocks: Sequence[npt.NDArray[Any]], coefficients: Sequence[float]) -> npt.NDArray[Any]:
     result = np.empty_like(blocks[0])
     method.merge_block(blocks, coefficients, result)
     return result
@@ -120,9 +116,7 @@ def _from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
 def _to_bfloat16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     """Nearest bfloat16, ties to even; a finite value beyond the largest becomes the largest."""
     bits = values.view(np.uint32)
-    rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(
-        np.uint16
-    )
+    rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
     infinite = (rounded & 0x7FFF) == 0x7F80
     rounded[infinite] -= np.uint16(1)
     return rounded

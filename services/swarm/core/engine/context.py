@@ -1,0 +1,155 @@
+"""What one node knows and promised about one round name; owns the journal form of the promises.
+
+Promises (check-in, promised attempt, takeover, own proposal, highest ack) are written before anything is
+sent that relies on them; everything learnt from others may be lost and is learnt again from pulses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..bundle import Bundle
+from ..ids import Address, BlobId, Digest
+from ..roster import Roster, leader
+from ..statements import Ack, CheckIn, Refusal, RoundName, Takeover, name_from_json, name_to_json
+from .messages import ProposalMessage, Signed, signed_of
+
+CONTEXT_KEY = "engine/context"
+TAKEOVER_ATTEMPTS_KEPT = 8
+"""Attempts whose takeovers are remembered; lower ones can no longer lead."""
+
+
+@dataclass(slots=True)
+class RoundContext:
+    """State of one (job, run, round, epoch, prev, roster). Times are monotonic seconds."""
+
+    name: RoundName
+    roster: Roster
+    opened_at: float
+    attempt_at: float
+    promised: int = 0
+    check_in: Signed[CheckIn] | None = None
+    checked_in_at: float = 0.0
+    takeover: Signed[Takeover] | None = None
+    ack: Signed[Ack] | None = None
+    acked: ProposalMessage | None = None
+    proposal: ProposalMessage | None = None
+
+    check_ins: dict[Address, dict[int, Signed[CheckIn]]] = field(default_factory=dict)
+    equivocators: set[Address] = field(default_factory=set)
+    refused: dict[tuple[Address, int], tuple[Signed[Refusal], str, float]] = field(default_factory=dict)
+    takeovers: dict[int, dict[Address, Signed[Takeover]]] = field(default_factory=dict)
+    results: dict[Digest, ProposalMessage] = field(default_factory=dict)
+    acks: dict[tuple[int, Digest], dict[Address, Signed[Ack]]] = field(default_factory=dict)
+    pending: ProposalMessage | None = None
+    certificate: Bundle | None = None
+    certificate_at: float = 0.0
+    submitted_at: float | None = None
+    quorum_at: float | None = None
+    merging: bool = False
+    closing: tuple[Signed[CheckIn], ...] = ()
+    closed_at: float | None = None
+
+    def leader(self, attempt: int | None = None) -> Address | None:
+        at = self.promised if attempt is None else attempt
+        return leader(self.roster, self.name.job, self.name.run, self.name.round, at)
+
+    def latest(self, node: Address) -> Signed[CheckIn] | None:
+        """The check-in of the highest version known of ``node``."""
+        versions = self.check_ins.get(node)
+        return versions[max(versions)] if versions else None
+
+    def file_check_in(self, signed: Signed[CheckIn]) -> bool:
+        """Keep a verified check-in; False if it was known. Two different ones of one version prove a fault."""
+        versions = self.check_ins.setdefault(signed.statement.node, {})
+        known = versions.get(signed.statement.version)
+        if known is not None:
+            if known.statement != signed.statement:
+                self.equivocators.add(signed.statement.node)
+            return False
+        versions[signed.statement.version] = signed
+        return True
+
+    def file_takeover(self, signed: Signed[Takeover]) -> None:
+        by_node = self.takeovers.setdefault(signed.statement.attempt, {})
+        by_node[signed.statement.node] = signed
+        while len(self.takeovers) > TAKEOVER_ATTEMPTS_KEPT:
+            del self.takeovers[min(self.takeovers)]
+
+    def entitled(self, attempt: int) -> tuple[Signed[Takeover], ...]:
+        """A majority's takeovers for ``attempt``, ascending by node, or nothing."""
+        members = set(self.roster.addresses)
+        have = {n: t for n, t in self.takeovers.get(attempt, {}).items() if n in members}
+        return tuple(have[n] for n in sorted(have)) if len(have) >= self.roster.majority else ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The promises, as journaled."""
+        return {
+            "name": name_to_json(self.name),
+            "promised": self.promised,
+            "check_ins": [s.to_json() for s in self._own_check_ins()],
+            "takeover": self.takeover.to_json() if self.takeover else None,
+            "ack": self.ack.to_json() if self.ack else None,
+            "acked": self.acked.to_json() if self.acked else None,
+            "proposal": self.proposal.to_json() if self.proposal else None,
+            "certificate": self.certificate.to_json() if self.certificate else None,
+        }
+
+    def _own_check_ins(self) -> list[Signed[CheckIn]]:
+        if self.check_in is None:
+            return []
+        versions = self.check_ins.get(self.check_in.statement.node, {})
+        return [versions[v] for v in sorted(versions)]
+
+    def restore(self, data: dict[str, Any], now: float) -> bool:
+        """Take up journaled promises if they are about this very name; False if they are about another."""
+        if name_from_json(data["name"]) != self.name:
+            return False
+        self.promised = int(data["promised"])
+        self.attempt_at = self.checked_in_at = now
+        for entry in data["check_ins"]:
+            signed = signed_of(CheckIn, entry)
+            self.file_check_in(signed)
+            self.check_in = signed
+        if data["takeover"]:
+            self.takeover = signed_of(Takeover, data["takeover"])
+            self.file_takeover(self.takeover)
+        if data["ack"]:
+            self.ack = signed_of(Ack, data["ack"])
+            self.file_ack(self.ack)
+        for key in ("acked", "proposal"):
+            if data[key]:
+                message = ProposalMessage.from_json(data[key])
+                setattr(self, key, message)
+                self.results[message.signed.statement.result] = message
+        if data["certificate"]:
+            self.certificate = Bundle.from_json(data["certificate"])
+            self.certificate_at = now
+        return True
+
+    def file_ack(self, signed: Signed[Ack]) -> None:
+        key = (signed.statement.attempt, signed.statement.result)
+        self.acks.setdefault(key, {})[signed.statement.node] = signed
+
+
+@dataclass(slots=True)
+class Held:
+    """A blob in the store, as far as the engine cares."""
+
+    size: int
+    manifest: Digest
+    finite: bool
+
+
+@dataclass(slots=True)
+class Transfer:
+    """A pull under way; times are monotonic seconds."""
+
+    blob: BlobId
+    size: int
+    started_at: float
+    moved_at: float
+    bytes: int = 0
+    failures: int = 0
+    retry_at: float | None = None

@@ -1,0 +1,187 @@
+"""What can happen to an engine. Each event is a fact the shell observed; none decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..bundle import Bundle
+from ..chain_view import JobState, Joiner
+from ..ids import Address, BlobId, Digest
+from ..roster import Roster
+from ..statements import RoundName
+from .messages import Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class ChainView:
+    """What the chain says about the job at one block; ``block_time`` in seconds of the sealer's clock."""
+
+    state: JobState
+    roster: Roster
+    joiners: Mapping[Address, Joiner]
+    active: frozenset[Address]
+    head: int
+    block_time: int
+
+    def joined(self, node: Address) -> bool:
+        joiner = self.joiners.get(node)
+        return joiner is not None and joiner.joined
+
+
+@dataclass(frozen=True, slots=True)
+class ChainAdvanced:
+    view: ChainView
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFound:
+    """The bundle of a committed round, as mined."""
+
+    bundle: Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class BundleMissing:
+    """The bundle of a committed round could not be read; ask again later."""
+
+    run: int
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionFailed:
+    """A transaction the engine asked for was refused or could not be sent; the engine decides if it still wants it."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramOpened:
+    """The ML program opened a session."""
+
+    min_peers: int
+    sync_interval: int
+    method: str
+    checkin_mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSync:
+    """The ML program asks to sync; its file is hashed and in the blob store. ``final``: its training has ended."""
+
+    seq: int
+    final: bool
+    blob: BlobId
+    size: int
+    manifest: Digest
+    finite: bool
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramLoaded:
+    """The ML program loaded and evaluated the merged model of ``round`` (numbers are floats, NaN: unknown)."""
+
+    round: int
+    loss: float
+    metric: float
+    epochs_done: int
+    epochs_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramEnded:
+    """The session is over; ``reason`` None means it ended as it should."""
+
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PulseArrived:
+    """A peer's pulse; the shell has checked that ``sender`` is the member behind the TLS connection."""
+
+    sender: Address
+    pulse: Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSilent:
+    """A pulse to this peer could not be delivered (refused, timed out, no such host)."""
+
+    peer: Address
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlobVerified:
+    """A blob is in the store and its tensors were looked at."""
+
+    blob: BlobId
+    size: int
+    manifest: Digest
+    finite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFailed:
+    """A blob could not be had or read; ``reason`` is a refusal reason of docs/wire-formats.md."""
+
+    blob: BlobId
+    reason: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlobMoved:
+    """Bytes of a transfer arrived: progress."""
+
+    blob: BlobId
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MergeDone:
+    name: RoundName
+    attempt: int
+    blob: BlobId
+    size: int
+    manifest: Digest
+    coefficients: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeFailed:
+    """The merge could not be finished; ``node`` is whose input was at fault, None if it was our own doing."""
+
+    name: RoundName
+    attempt: int
+    node: Address | None
+    reason: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed."""
+
+
+Event = (
+    ChainAdvanced
+    | BundleFound
+    | BundleMissing
+    | TransactionFailed
+    | ProgramOpened
+    | ProgramSync
+    | ProgramLoaded
+    | ProgramEnded
+    | PulseArrived
+    | PeerSilent
+    | BlobVerified
+    | BlobFailed
+    | BlobMoved
+    | MergeDone
+    | MergeFailed
+    | Tick
+)

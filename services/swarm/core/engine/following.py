@@ -1,0 +1,385 @@
+"""The follower's half of a round: check in, check proposals and acknowledge them, replace a silent leader."""
+
+from __future__ import annotations
+
+import itertools
+
+from ..bundle import Bundle
+from ..errors import PeerFault
+from ..ids import ZERO32, Address, BlobId
+from ..limits import ATTEMPT_AHEAD_MAX
+from ..statements import (
+    FLAG_DONE,
+    FLAG_OBSERVER,
+    FLAGS_ALL,
+    Ack,
+    CheckIn,
+    Refusal,
+    Takeover,
+    inputs_hash,
+    method_name,
+    to_fixed,
+)
+from .actions import FailProgram, Submit
+from .context import RoundContext
+from .leading import REASONS, REFUSED_MANIFEST
+from .messages import ProposalMessage, Pulse, Signed
+from .pulses import hurry, pulse_for
+from .state import EngineState, Out
+
+RESUBMIT_SECONDS = 3.0
+"""A certificate that is not on chain after this time (times one's place in the ring) is submitted by others."""
+
+
+def check_in(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
+    """Sign this node's check-in for the open round once its program has something to say."""
+    program = state.program
+    if context.check_in is not None or state.me not in state.contributors_allowed():
+        return
+    pending = program.pending
+    if program.failed is not None:
+        _sign_check_in(state, context, BlobId(ZERO32), 0, 0, FLAG_OBSERVER, now, out)
+        return
+    if pending is None or program.loading is not None or program.waits_for < context.name.round:
+        return
+    flags = FLAG_DONE if program.done else 0
+    mode = program.opened.checkin_mode if program.opened else "snapshot"
+    view = state.view
+    assert view is not None
+    if program.done and context.name.round > 0 and mode == "active" and view.state.prev in state.held:
+        _sign_check_in(state, context, view.state.prev, view.state.prev_size, pending.weight, flags, now, out)
+        return
+    if pending.weight == 0 or not pending.finite or (program.done and mode == "inactive"):
+        if not pending.finite:
+            out.warn("this program's model holds NaN or infinite values: it only watches this round")
+        flags |= FLAG_OBSERVER
+    weight = 0 if flags & FLAG_OBSERVER else pending.weight
+    _sign_check_in(state, context, pending.blob, pending.size, weight, flags, now, out)
+
+
+def _sign_check_in(
+    state: EngineState,
+    context: RoundContext,
+    blob: BlobId,
+    size: int,
+    weight: int,
+    flags: int,
+    now: float,
+    out: Out,
+) -> None:
+    program = state.program
+    version = context.check_in.statement.version + 1 if context.check_in else 1
+    signed = state.sign(
+        CheckIn(
+            name=context.name,
+            node=state.me,
+            version=version,
+            blob=blob,
+            size=size,
+            weight=weight,
+            loss=to_fixed(program.loss),
+            metric=to_fixed(program.metric),
+            epochs_done=program.epochs_done,
+            epochs_total=program.epochs_total,
+            flags=flags,
+        )
+    )
+    if context.check_in is None:
+        context.checked_in_at = now
+    context.check_in = signed
+    context.file_check_in(signed)
+    state.progress += 1
+    out.persist(state)
+    leader = context.leader()
+    if leader is not None and leader != state.me:
+        out.send([leader], pulse_for(state, leader))
+
+
+def hear(state: EngineState, context: RoundContext, pulse: Pulse, now: float, out: Out) -> None:
+    """File whatever is new in a peer's pulse about the open round."""
+    for signed in pulse.statements:
+        statement = signed.statement
+        if statement.name != context.name:
+            continue
+        if isinstance(statement, CheckIn):
+            _hear_check_in(state, context, Signed(statement, signed.signature), out)
+        elif isinstance(statement, Takeover):
+            _hear_takeover(state, context, Signed(statement, signed.signature), now, out)
+        elif isinstance(statement, Ack):
+            _hear_ack(state, context, Signed(statement, signed.signature))
+        elif isinstance(statement, Refusal):
+            _hear_refusal(state, context, Signed(statement, signed.signature), now, out)
+    if pulse.proposal is not None:
+        _hear_proposal(state, context, pulse.proposal, now, out)
+    if pulse.certificate is not None:
+        hear_certificate(state, context, pulse.certificate, now, out)
+
+
+def _hear_check_in(state: EngineState, context: RoundContext, signed: Signed[CheckIn], out: Out) -> None:
+    statement = signed.statement
+    known = context.check_ins.get(statement.node, {}).get(statement.version)
+    if known == signed or statement.version > 2 or statement.node == state.me:
+        return
+    if statement.node not in state.contributors_allowed() or not sound(statement):
+        return
+    if not signed.valid(state.config.domain, state.verifier):
+        out.warn(f"a check-in is not signed by 0x{statement.node.hex()}, whom it names: ignored")
+        return
+    if context.file_check_in(signed):
+        state.progress += 1
+    elif statement.node in context.equivocators:
+        out.warn(
+            f"0x{statement.node.hex()} signed two different check-ins for round {context.name.round}, "
+            f"version {statement.version}: it is faulty; the first counts here"
+        )
+
+
+def sound(check_in: CheckIn) -> bool:
+    """Flags, weight and size that the contract accepts."""
+    if check_in.flags & ~FLAGS_ALL or not 1 <= check_in.version <= 2**31:
+        return False
+    if check_in.observer:
+        return check_in.weight == 0
+    return check_in.weight >= 1 and check_in.size >= 1
+
+
+def _hear_takeover(state: EngineState, context: RoundContext, signed: Signed[Takeover], now: float, out: Out) -> None:
+    statement = signed.statement
+    if statement.node not in context.roster or statement.node == state.me:
+        return
+    if context.takeovers.get(statement.attempt, {}).get(statement.node) == signed:
+        return
+    if not 1 <= statement.attempt <= context.promised + ATTEMPT_AHEAD_MAX:
+        return
+    if not signed.valid(state.config.domain, state.verifier):
+        return
+    context.file_takeover(signed)
+    state.progress += 1
+    if statement.attempt > context.promised:
+        adopt(state, context, statement.attempt, f"0x{statement.node.hex()} is there already", now, out)
+
+
+def _hear_ack(state: EngineState, context: RoundContext, signed: Signed[Ack]) -> None:
+    own = context.proposal
+    if own is None or signed.statement.node == state.me:
+        return
+    key = (signed.statement.attempt, signed.statement.result)
+    if key != (own.signed.statement.attempt, own.signed.statement.result):
+        return
+    if signed.statement.node not in context.roster or signed.statement.node in context.acks.get(key, {}):
+        return
+    if signed.valid(state.config.domain, state.verifier):
+        context.file_ack(signed)
+        state.progress += 1
+
+
+def _hear_refusal(state: EngineState, context: RoundContext, signed: Signed[Refusal], now: float, out: Out) -> None:
+    own = state.own_check_in()
+    refusal = signed.statement
+    if own is None or refusal.node != state.me or refusal.leader != context.leader():
+        return
+    if refusal.version != own.version or own.observer or not signed.valid(state.config.domain, state.verifier):
+        return
+    why = REASONS.get(refusal.reason, f"reason {refusal.reason}")
+    out.warn(f"the leader 0x{refusal.leader.hex()} cannot use this node's model: {why}")
+    flags = FLAG_OBSERVER | (own.flags & FLAG_DONE)
+    _sign_check_in(state, context, own.blob, own.size, 0, flags, now, out)
+    if refusal.reason == REFUSED_MANIFEST and state.program.failed is None:
+        text = f"the swarm refused this program's model: {why}. All programs of a job must build the same model"
+        fail_program(state, text, now, out)
+
+
+def fail_program(state: EngineState, text: str, now: float, out: Out) -> None:
+    """The program cannot go on: tell it, and let this node leave the run."""
+    program = state.program
+    if program.failed is None:
+        program.failed, program.failed_at = text, now
+        if program.pending is not None or program.opened is not None:
+            out.append(FailProgram(text))
+        program.pending, program.loading = None, None
+
+
+def _hear_proposal(state: EngineState, context: RoundContext, message: ProposalMessage, now: float, out: Out) -> None:
+    statement = message.signed.statement
+    if statement.name != context.name or statement.leader == state.me:
+        return
+    known = context.results.get(statement.result)
+    same = context.pending is not None and context.pending.signed == message.signed
+    if same and len(message.takeovers) <= len(context.pending.takeovers if context.pending else ()):
+        return
+    if statement.leader != context.leader(statement.attempt) or message.result.hash() != statement.result:
+        return
+    if statement.attempt > context.promised + ATTEMPT_AHEAD_MAX:
+        return
+    if not message.signed.valid(state.config.domain, state.verifier):
+        return
+    if known is None:
+        digests = [(i.check_in.digest(state.config.domain), i.coefficient) for i in message.items]
+        if inputs_hash(digests) != message.result.inputs:
+            return
+        context.results[statement.result] = message
+        state.progress += 1
+    for takeover in message.takeovers:
+        _hear_takeover(state, context, takeover, now, out)
+    if statement.attempt < context.promised:
+        return  # an old leader's: nobody here acknowledges it any more
+    if statement.attempt > context.promised:
+        adopt(state, context, statement.attempt, "its leader proposes", now, out)
+    context.pending = message
+
+
+def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
+    """Acknowledge the pending proposal once its blob is here and everything it says holds."""
+    message = context.pending
+    if message is None or context.certificate is not None or state.me not in context.roster:
+        return
+    statement = message.signed.statement
+    if statement.attempt != context.promised:
+        context.pending = None
+        return
+    if context.ack is not None and context.ack.statement.attempt >= statement.attempt:
+        return
+    adopted = False
+    if statement.attempt > 0:
+        takeovers = context.entitled(statement.attempt)
+        if not takeovers:
+            return
+        acked = [t.statement for t in takeovers if t.statement.acked_result != ZERO32]
+        if acked:
+            highest = max(acked, key=lambda t: t.acked_attempt)
+            if highest.acked_result != statement.result:
+                _distrust(context, statement.leader, "it does not re-propose the result acknowledged before it", out)
+                return
+            adopted = True
+    if not adopted:
+        fault = fresh_fault(state, context, message)
+        if fault is not None:
+            _distrust(context, statement.leader, fault, out)
+            return
+    result = message.result
+    if result.merged not in state.held:
+        others = [i.check_in.node for i in message.items if i.check_in.node not in (state.me, statement.leader)]
+        out.fetch(state, now, result.merged, result.size, [statement.leader, *others])
+        return
+    held = state.held[result.merged]
+    if held.size != result.size or not held.finite or held.manifest != result.manifest:
+        _distrust(context, statement.leader, "the merged file is not what the proposal says", out)
+        return
+    context.ack = state.sign(Ack(context.name, statement.attempt, statement.result, state.me))
+    context.acked = message
+    context.file_ack(context.ack)
+    state.progress += 1
+    out.persist(state)
+    out.send([statement.leader], pulse_for(state, statement.leader))
+
+
+def _distrust(context: RoundContext, leader: Address, fault: str, out: Out) -> None:
+    out.warn(f"not acknowledging the proposal of 0x{leader.hex()} for round {context.name.round}: {fault}")
+    context.pending = None
+
+
+def fresh_fault(state: EngineState, context: RoundContext, message: ProposalMessage) -> str | None:
+    """What is wrong with a fresh proposal, or None: inputs, leader rule and numbers (design: protocol 5, step 4)."""
+    view = state.view
+    assert view is not None
+    items = [i.check_in for i in message.items]
+    if any(a.node >= b.node for a, b in itertools.pairwise(items)):
+        return "its check-ins do not ascend by node"
+    if len(items) < view.state.min_peers:
+        return f"{len(items)} check-ins, minPeers is {view.state.min_peers}"
+    allowed = set(state.contributors_allowed()) | set(context.roster.addresses)
+    for item in message.items:
+        own = item.check_in
+        if own.name != context.name or own.node not in allowed or not sound(own):
+            return f"the check-in of 0x{own.node.hex()} may not be used"
+        if not Signed(own, item.signature).valid(state.config.domain, state.verifier):
+            return f"the check-in of 0x{own.node.hex()} is not signed by it"
+    if all(i.done for i in items) and not {i.node for i in items}.issuperset(context.roster.addresses):
+        return "it would end the run without a member of the roster"
+    weighted = [i for i in message.items if i.check_in.weight]
+    if context.name.round == 0 and not weighted:
+        return "round 0 needs a contribution with a weight"
+    if any(i.coefficient != 0.0 for i in message.items if not i.check_in.weight):
+        return "an observer has a share"
+    if not weighted:
+        same = message.result.merged == view.state.prev
+        return None if same else "without weights the merged model must be the previous one"
+    if view.state.manifest not in (ZERO32, message.result.manifest):
+        return "its manifest is not the run's"
+    expected = state.coefficients(method_name(message.result.method), [i.check_in.weight for i in weighted])
+    if expected is not None and expected != tuple(i.coefficient for i in weighted):
+        return "its coefficients do not follow from the weights"
+    return None
+
+
+def adopt(state: EngineState, context: RoundContext, attempt: int, why: str, now: float, out: Out) -> None:
+    """Go to a higher attempt: promise it, sign the takeover, tell its leader and the others."""
+    if attempt <= context.promised or context.certificate is not None:
+        return
+    old = context.leader()
+    context.promised, context.attempt_at = attempt, now
+    context.quorum_at, context.pending = None, None
+    context.merging = False
+    leader = context.leader()
+    out.warn(
+        f"round {context.name.round}: leader 0x{(old or b'').hex()} replaced by 0x{(leader or b'').hex()}, "
+        f"attempt {attempt}: {why}"
+    )
+    state.progress += 1
+    if state.me in context.roster:
+        acked = context.ack.statement if context.ack else None
+        context.takeover = state.sign(
+            Takeover(
+                context.name,
+                attempt,
+                acked.attempt if acked else 0,
+                acked.result if acked else ZERO32,
+                state.me,
+            )
+        )
+        context.file_takeover(context.takeover)
+    out.persist(state)
+    hurry(state, now)
+    out.send([n for n in context.roster.addresses if n != state.me], pulse_for(state, None))
+
+
+def watch_leader(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
+    """Replace the leader when this node needs it and it is silent, unreachable or stuck."""
+    leader = context.leader()
+    if leader is None or leader == state.me or context.certificate is not None:
+        return
+    if context.check_in is None or state.me not in context.roster:
+        return
+    if state.view is not None and leader not in state.view.active:
+        adopt(state, context, context.promised + 1, "it is no longer an active member", now, out)
+        return
+    why = state.peers.suspect(leader, now, max(context.attempt_at, context.checked_in_at))
+    if why is not None:
+        adopt(state, context, context.promised + 1, why, now, out)
+
+
+def hear_certificate(state: EngineState, context: RoundContext, bundle: Bundle, now: float, out: Out) -> None:
+    if context.certificate is not None or bundle.name != context.name or state.view is None:
+        return
+    try:
+        bundle.verify(state.config.domain, state.verifier, state.view.state.min_peers)
+    except PeerFault as fault:
+        out.warn(f"ignored a certificate that does not hold: {fault}")
+        return
+    context.certificate, context.certificate_at = bundle, now
+    state.progress += 1
+    out.persist(state)
+
+
+def resubmit(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
+    """Whoever holds a certificate that the chain has not recorded submits it, one after the other."""
+    bundle = context.certificate
+    if bundle is None:
+        return
+    ring = context.roster.addresses
+    place = 1 + (ring.index(state.me) if state.me in ring else len(ring))
+    last = context.submitted_at
+    wait = RESUBMIT_SECONDS * (place if last is None else len(ring) + 1)
+    if now - (context.certificate_at if last is None else last) >= wait:
+        context.submitted_at = now
+        out.append(Submit(bundle))

@@ -1,0 +1,305 @@
+"""The leader's half of a round: gather check-ins, close, merge, propose, collect acks (design: protocol 5)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ..bundle import Bundle, Contribution
+from ..ids import ZERO32, Address, BlobId, Digest
+from ..statements import Ack, CheckIn, Proposal, Refusal, Result, inputs_hash, method_word
+from .actions import Merge, Submit
+from .context import RoundContext
+from .events import MergeDone, MergeFailed
+from .messages import ProposalMessage, Signed
+from .pulses import pulse_for
+from .state import INPUT_FAILURES_MAX, EngineState, Out
+
+REFUSED_HASH, REFUSED_MANIFEST, REFUSED_NOT_FINITE = 1, 2, 3
+REFUSED_UNREADABLE, REFUSED_TOO_LARGE, REFUSED_UNREACHABLE = 4, 5, 6
+REASONS = {
+    REFUSED_HASH: "its bytes do not have the announced hash or size",
+    REFUSED_MANIFEST: "its tensors (names, shapes, dtypes or framework) differ from the swarm's",
+    REFUSED_NOT_FINITE: "it holds NaN or infinite values",
+    REFUSED_UNREADABLE: "it is not a readable tensor file",
+    REFUSED_TOO_LARGE: "it is larger than allowed",
+    REFUSED_UNREACHABLE: "it could not be fetched",
+}
+
+SECOND_VERSION_SECONDS = 5.0
+"""How long a close waits for the second version of a live node whose first check-in was refused."""
+PULL_QUIET_SECONDS = 10.0
+"""A pull that moved no byte for this long does not extend the grace any more."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Who is in, who is being pulled, and whom one would still wait for."""
+
+    usable: list[Signed[CheckIn]]
+    pulling: list[Address]
+    missing: list[Address]
+
+
+def lead(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
+    """Do whatever this node, leader of its promised attempt, can do now."""
+    if context.certificate is not None or context.merging:
+        return
+    own = context.proposal
+    if own is not None and own.signed.statement.attempt == context.promised:
+        certify(state, context, own, now, out)
+        return
+    takeovers = context.entitled(context.promised)
+    if context.promised > 0:
+        if not takeovers:
+            return
+        acked = [t.statement for t in takeovers if t.statement.acked_result != ZERO32]
+        if acked:
+            _adopt_result(state, context, Digest(max(acked, key=lambda t: t.acked_attempt).acked_result), now, out)
+            return
+    _merge_when_closed(state, context, now, out)
+
+
+def _adopt_result(state: EngineState, context: RoundContext, result: Digest, now: float, out: Out) -> None:
+    known = context.results.get(result)
+    if known is None:
+        return
+    if known.result.merged not in state.held:
+        sources = [n for n in _ackers(context, result) if n != state.me]
+        out.fetch(state, now, known.result.merged, known.result.size, sources or state.participants())
+        return
+    out.report("taking over an acknowledged result", round=context.name.round, attempt=context.promised)
+    propose(state, context, known.result, known.items, now, out)
+
+
+def _ackers(context: RoundContext, result: Digest) -> list[Address]:
+    by_takeover = {n for by in context.takeovers.values() for n, t in by.items() if t.statement.acked_result == result}
+    by_ack = {n for (_, r), by in context.acks.items() if r == result for n in by}
+    return sorted(by_takeover | by_ack)
+
+
+def gather(state: EngineState, context: RoundContext, now: float, out: Out | None) -> Gathered:
+    """Sort everybody who may contribute; starts pulls and refuses bad ones when ``out`` is given."""
+    found = Gathered([], [], [])
+    for node in state.contributors_allowed():
+        live = node == state.me or state.peers.live(node, now, context.attempt_at, context.quorum_at)
+        signed = context.latest(node)
+        if signed is None:
+            if live:
+                found.missing.append(node)
+            continue
+        check_in = signed.statement
+        refusal = context.refused.get((node, check_in.version))
+        if refusal is not None:
+            if live and now - refusal[2] < SECOND_VERSION_SECONDS:
+                found.missing.append(node)
+        elif check_in.observer or _usable(state, context, signed, now, out):
+            found.usable.append(signed)
+        elif (node, check_in.version) not in context.refused:
+            found.pulling.append(node)
+    return found
+
+
+def _usable(state: EngineState, context: RoundContext, signed: Signed[CheckIn], now: float, out: Out | None) -> bool:
+    check_in = signed.statement
+    held = state.held.get(check_in.blob)
+    if held is None:
+        transfer = state.transfers.get(check_in.blob)
+        if transfer is not None and transfer.failures >= INPUT_FAILURES_MAX and out is not None:
+            refuse(state, context, check_in, REFUSED_UNREACHABLE, "", now, out)
+        elif out is not None:
+            out.fetch(state, now, check_in.blob, check_in.size, [check_in.node])
+        return False
+    reason = 0
+    expected = state.view.state.manifest if state.view else ZERO32
+    if held.size != check_in.size:
+        reason = REFUSED_HASH
+    elif not held.finite:
+        reason = REFUSED_NOT_FINITE
+    elif expected != ZERO32 and held.manifest != expected:
+        reason = REFUSED_MANIFEST
+    if reason and out is not None:
+        refuse(state, context, check_in, reason, "", now, out)
+    return reason == 0
+
+
+def refuse(
+    state: EngineState, context: RoundContext, check_in: CheckIn, reason: int, text: str, now: float, out: Out
+) -> None:
+    """Tell a node that its contribution cannot be used, and remember it."""
+    key = (check_in.node, check_in.version)
+    if key in context.refused:
+        return
+    signed = state.sign(Refusal(context.name, check_in.node, check_in.version, check_in.blob, reason, state.me))
+    context.refused[key] = (signed, text, now)
+    state.transfers.pop(check_in.blob, None)
+    out.warn(
+        f"refused the model of 0x{check_in.node.hex()}: {text or REASONS.get(reason, str(reason))}",
+        round=context.name.round,
+        version=check_in.version,
+    )
+    if check_in.node != state.me:
+        out.send([check_in.node], pulse_for(state, check_in.node))
+
+
+def _merge_when_closed(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
+    view = state.view
+    assert view is not None
+    found = gather(state, context, now, out)
+    enough = len(found.usable) >= view.state.min_peers
+    if not enough:
+        context.quorum_at = None
+        state.progress += 1  # waiting for minPeers is no lack of progress
+        return
+    training = any(not s.statement.done for s in found.usable)
+    if context.quorum_at is None and training:
+        context.quorum_at = now
+    if found.missing or found.pulling:
+        state.progress += 1
+        if context.quorum_at is None or now - context.quorum_at < state.config.full_quorum_seconds:
+            return
+        moving = [state.transfers.get(s.statement.blob) for n in found.pulling if (s := context.latest(n))]
+        if any(t is not None and now - t.moved_at < PULL_QUIET_SECONDS for t in moving):
+            return
+    nodes = {s.statement.node for s in found.usable}
+    if not training and not nodes.issuperset(context.roster.addresses):
+        return  # the run must not end behind the back of a member that still trains: see rescue
+    if context.name.round == 0 and not any(s.statement.weight for s in found.usable):
+        return
+    if not _same_manifest(state, context, found, now, out):
+        return
+    _start_merge(state, context, found, now, out)
+
+
+def _same_manifest(state: EngineState, context: RoundContext, found: Gathered, now: float, out: Out) -> bool:
+    """Round 0 sets the manifest: the one shared by most check-ins, ties by the leader's own."""
+    by_node = {s.statement.node: s for s in found.usable if s.statement.weight}
+    manifests = {n: state.held[s.statement.blob].manifest for n, s in by_node.items()}
+    if not manifests:
+        return True
+    own = manifests.get(state.me)
+    counts = Counter(manifests.values())
+    chosen = max(counts, key=lambda m: (counts[m], m == own, m))
+    others = [n for n, m in manifests.items() if m != chosen]
+    for node in others:
+        refuse(state, context, by_node[node].statement, REFUSED_MANIFEST, "", now, out)
+    return not others
+
+
+def _start_merge(state: EngineState, context: RoundContext, found: Gathered, now: float, out: Out) -> None:
+    view = state.view
+    assert view is not None
+    chosen = sorted(found.usable, key=lambda s: s.statement.node)
+    inputs = tuple((s.statement.node, s.statement.blob, s.statement.weight) for s in chosen if s.statement.weight)
+    context.closing = tuple(chosen)
+    context.closed_at = now
+    state.progress += 1
+    program = state.program.opened
+    method = program.method if program else "mean"
+    if inputs:
+        context.merging = True
+        out.append(Merge(context.name, context.promised, method, inputs))
+        return
+    items = tuple(Contribution(s.statement, s.signature, 0.0) for s in chosen)
+    _propose_items(state, context, method, view.state.prev, view.state.prev_size, view.state.manifest, items, now, out)
+
+
+def merge_done(state: EngineState, context: RoundContext, event: MergeDone, now: float, out: Out) -> None:
+    context.merging = False
+    if event.name != context.name or event.attempt != context.promised:
+        return
+    program = state.program.opened
+    method = program.method if program else "mean"
+    weighted = iter(event.coefficients)
+    items = tuple(
+        Contribution(s.statement, s.signature, next(weighted) if s.statement.weight else 0.0) for s in context.closing
+    )
+    _propose_items(state, context, method, event.blob, event.size, event.manifest, items, now, out)
+
+
+def merge_failed(state: EngineState, context: RoundContext, event: MergeFailed, now: float, out: Out) -> None:
+    context.merging = False
+    if event.name != context.name or event.attempt != context.promised:
+        return
+    signed = context.latest(event.node) if event.node is not None else None
+    if signed is None:
+        out.warn(f"the merge failed here: {event.text}", round=context.name.round)
+        return
+    state.held.pop(signed.statement.blob, None)
+    refuse(state, context, signed.statement, event.reason, event.text, now, out)
+
+
+def _propose_items(
+    state: EngineState,
+    context: RoundContext,
+    method: str,
+    merged: bytes,
+    size: int,
+    manifest: bytes,
+    items: tuple[Contribution, ...],
+    now: float,
+    out: Out,
+) -> None:
+    inputs = inputs_hash([(i.check_in.digest(state.config.domain), i.coefficient) for i in items])
+    program = state.program.opened
+    interval = program.sync_interval if program else 0
+    result = Result(BlobId(merged), size, method_word(method), inputs, interval, Digest(manifest))
+    propose(state, context, result, items, now, out)
+
+
+def propose(
+    state: EngineState,
+    context: RoundContext,
+    result: Result,
+    items: tuple[Contribution, ...],
+    now: float,
+    out: Out,
+) -> None:
+    """Sign the proposal and this node's own ack, journal both, then send the proposal."""
+    digest = result.hash()
+    signed = state.sign(Proposal(context.name, context.promised, state.me, digest))
+    message = ProposalMessage(signed, result, items, context.entitled(context.promised))
+    context.proposal = message
+    context.results[digest] = message
+    if state.me in context.roster:
+        context.ack = state.sign(Ack(context.name, context.promised, digest, state.me))
+        context.acked = message
+        context.file_ack(context.ack)
+    state.progress += 1
+    out.persist(state)
+    to = {i.check_in.node for i in items} | set(context.roster.addresses)
+    to.discard(state.me)
+    out.report(
+        "Merged; proposing",
+        round=context.name.round,
+        attempt=context.promised,
+        contributors=len(items),
+        blob=result.merged.hex()[:16],
+    )
+    out.send(sorted(to), pulse_for(state, None))
+    certify(state, context, message, now, out)
+
+
+def certify(state: EngineState, context: RoundContext, message: ProposalMessage, now: float, out: Out) -> None:
+    """With a majority's acks the result is decided: make the certificate, tell everybody, submit it."""
+    statement = message.signed.statement
+    acks = context.acks.get((statement.attempt, statement.result), {})
+    members = set(context.roster.addresses)
+    have = sorted(n for n in acks if n in members)
+    if len(have) < context.roster.majority:
+        return
+    bundle = Bundle(
+        name=context.name,
+        attempt=statement.attempt,
+        leader=state.me,
+        result=message.result,
+        roster=context.roster,
+        items=message.items,
+        acks=tuple((acks[n].statement, acks[n].signature) for n in have),
+    )
+    context.certificate = bundle
+    context.certificate_at = context.submitted_at = now
+    state.progress += 1
+    out.persist(state)
+    out.append(Submit(bundle))
+    out.send(state.participants(), pulse_for(state, None))

@@ -1,0 +1,173 @@
+"""From a commit on chain to the ML program: verify the bundle, hold the blob, load, answer, end the run."""
+
+from __future__ import annotations
+
+from ..bundle import Bundle
+from ..chain_view import Phase
+from ..errors import PeerFault
+from ..ids import ZERO32, Address, BlobId
+from .actions import AnswerProgram, FindBundle, Finish, Keep, LoadProgram
+from .events import BundleFound, ProgramLoaded
+from .state import EngineState, Out
+
+FIND_AGAIN_SECONDS = 1.0
+LINGER_SECONDS = 60.0
+"""How long a finished node serves the final model to slower ones before it ends."""
+LEAVE_SECONDS = 60.0
+"""How long a node whose program failed stays to acknowledge the open round before it ends."""
+
+
+def last_round(state: EngineState) -> int:
+    """Number of the last committed round, -1 before the first."""
+    return state.view.state.round - 1 if state.view is not None else -1
+
+
+def take_commit(state: EngineState, now: float, out: Out) -> None:
+    """After each commit: get hold of its bundle, verify it, and pull the merged blob (load comes later)."""
+    view = state.view
+    assert view is not None
+    merged = view.state.prev
+    if merged == ZERO32 or (not state.joined and view.state.phase is not Phase.COMPLETE):
+        return
+    if _verified(state) is None:
+        if state.finding_at is None or now - state.finding_at >= FIND_AGAIN_SECONDS:
+            state.finding_at = now
+            out.append(FindBundle(view.state.run, last_round(state)))
+        return
+    out.fetch(state, now, merged, view.state.prev_size, _holders(state))
+
+
+def _verified(state: EngineState) -> Bundle | None:
+    bundle, view = state.commit, state.view
+    if bundle is None or view is None:
+        return None
+    same = (bundle.name.run, bundle.name.round) == (view.state.run, last_round(state))
+    return bundle if same and bundle.result.merged == view.state.prev else None
+
+
+def _holders(state: EngineState) -> list[Address]:
+    """Leader first, then everybody who acknowledged, then all others."""
+    bundle = state.commit
+    assert bundle is not None
+    ordered = [bundle.leader, *(ack.node for ack, _ in bundle.acks), *state.participants()]
+    return [n for n in dict.fromkeys(ordered) if n != state.me]
+
+
+def bundle_found(state: EngineState, event: BundleFound, now: float, out: Out) -> None:
+    view = state.view
+    state.finding_at = now
+    if view is None or (event.bundle.name.run, event.bundle.name.round) != (
+        view.state.run,
+        last_round(state),
+    ):
+        return
+    try:
+        event.bundle.verify(state.config.domain, state.verifier, view.state.min_peers)
+        if event.bundle.result.merged != view.state.prev:
+            raise PeerFault(f"its model is 0x{event.bundle.result.merged.hex()}, the chain says another")
+    except PeerFault as fault:
+        out.warn(f"the SN handed out a commit that does not hold: {fault}")
+        return
+    state.commit = event.bundle
+
+
+def load(state: EngineState, now: float, out: Out) -> None:
+    """Hand the newest committed model to a program that waits for it."""
+    view, program = state.view, state.program
+    assert view is not None
+    last = last_round(state)
+    pending = program.pending
+    if pending is None or program.loading is not None or last < program.waits_for or last < 0:
+        return
+    if program.loaded >= last and program.waits_for <= program.loaded:
+        _answer(state, out)
+        return
+    if _verified(state) is None or view.state.prev not in state.held:
+        return
+    program.loading = last
+    state.progress += 1
+    out.append(LoadProgram(last, view.state.prev))
+
+
+def program_loaded(state: EngineState, event: ProgramLoaded, now: float, out: Out) -> None:
+    program = state.program
+    if program.loading != event.round:
+        return
+    program.loading = None
+    program.loaded = event.round
+    program.loss, program.metric = event.loss, event.metric
+    program.epochs_done, program.epochs_total = event.epochs_done, event.epochs_total
+    state.merged_rounds += 1
+    state.progress += 1
+    _answer(state, out)
+
+
+def _answer(state: EngineState, out: Out) -> None:
+    program, view = state.program, state.view
+    assert view is not None
+    pending = program.pending
+    over = view.state.phase is Phase.COMPLETE
+    if pending is None or program.loaded < program.waits_for:
+        return
+    if over and program.loaded < last_round(state):
+        return  # the final model comes first
+    if program.done and not over:
+        program.waits_for = last_round(state) + 1
+        return
+    program.pending = None
+    program.over = over
+    out.append(AnswerProgram(pending.seq, over))
+    if over:
+        out.report("All peers and Swarm training finished!", rounds=view.state.round)
+
+
+def finish(state: EngineState, now: float, out: Out) -> None:
+    """Closing report, lingering for slower nodes, and the end of this node's part."""
+    view, program = state.view, state.program
+    assert view is not None
+    if state.finished:
+        return
+    if program.failed is not None:
+        _leave(state, now, out)
+        return
+    if view.state.phase is not Phase.COMPLETE:
+        return
+    if state.complete_at is None:
+        state.complete_at = now
+    if not program.over:
+        return
+    if not state.closed and state.me in view.joiners:
+        out.transact(state, now, "close", program.loss, program.metric)
+    others = [n for n in view.roster.addresses if n != state.me]
+    done = all(state.peers[n].phase in ("done", "failed") for n in others)
+    if (done and state.closed and program.ended) or now - state.complete_at >= LINGER_SECONDS:
+        state.finished = True
+        out.append(Finish(0, f"run {view.state.run} is complete after {view.state.round} rounds"))
+
+
+def _leave(state: EngineState, now: float, out: Out) -> None:
+    view, program = state.view, state.program
+    assert view is not None
+    if state.joined and view.state.phase is Phase.OPEN:
+        out.transact(state, now, "leave")
+    gone = not state.joined and state.me not in view.roster
+    if gone or view.state.phase is not Phase.OPEN or now - program.failed_at >= LEAVE_SECONDS:
+        state.finished = True
+        out.append(Finish(1, f"the ML program failed: {program.failed}"))
+
+
+def keep(state: EngineState, recent: list[BlobId], out: Out) -> None:
+    """Tell the store what is still needed: recent merged models, inputs of the open round, the pending file."""
+    needed = set(recent)
+    if state.program.pending is not None:
+        needed.add(state.program.pending.blob)
+    context = state.context
+    if context is not None:
+        needed.update(s.statement.blob for by in context.check_ins.values() for s in by.values())
+        needed.update(m.result.merged for m in context.results.values())
+    if state.commit is not None:
+        needed.update(i.check_in.blob for i in state.commit.items)
+    for blob in list(state.held):
+        if blob not in needed:
+            del state.held[blob]
+    out.append(Keep(frozenset(needed)))

@@ -1,0 +1,261 @@
+"""The round engine of one node: ``handle(event, now) -> actions``. No I/O, no clock, no randomness of its own.
+
+Every event first changes what is known; then all rules are tried once, in the order of a round (join, open,
+check in, lead, acknowledge, submit, load, finish). Rules are conditions on the state, so an interrupted or
+repeated step is simply found unfinished and done again. docs/engine.md is the table of events and rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..chain_view import Phase
+from ..ids import ZERO32, Address, BlobId
+from ..limits import KEEP_ROUNDS
+from ..statements import Signer, Verifier
+from . import events as ev
+from . import following, leading, loading, rescue
+from .actions import Action, FailProgram, Refresh
+from .context import CONTEXT_KEY, Held, RoundContext
+from .peers import Peers
+from .pulses import hurry, pulse_for, send_due
+from .state import INPUT_FAILURES_MAX, REFETCH_SECONDS, Config, EngineState, Out
+
+
+class Engine:
+    """One node's engine for one job.
+
+    Args:
+        journal: entries this engine asked to persist before a restart.
+        held: blobs in the store at start, with what was read off them.
+        now: monotonic seconds, like every later ``now``.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        signer: Signer,
+        verifier: Verifier,
+        coefficients: Callable[[str, Sequence[int]], tuple[float, ...] | None],
+        *,
+        now: float,
+        journal: Mapping[str, Any] | None = None,
+        held: Mapping[BlobId, Held] | None = None,
+    ) -> None:
+        peers = Peers(now, config.live_seconds, config.leader_failure_seconds)
+        self.state = EngineState(config, signer, verifier, coefficients, peers, now)
+        self.state.journal = dict(journal or {})
+        self.state.held = dict(held or {})
+        self._recent: list[BlobId] = []
+
+    def handle(self, event: ev.Event, now: float) -> list[Action]:
+        """Take in one event and return what to do about it, in order."""
+        out = Out()
+        self._take(event, now, out)
+        self._advance(now, out)
+        return out
+
+    def pulse_for(self, peer: Address) -> Any:
+        """What to answer to a peer's pulse."""
+        return pulse_for(self.state, peer)
+
+    def _take(self, event: ev.Event, now: float, out: Out) -> None:
+        state = self.state
+        program = state.program
+        match event:
+            case ev.ChainAdvanced(view):
+                self._chain(view, now, out)
+            case ev.BundleFound():
+                loading.bundle_found(state, event, now, out)
+            case ev.BundleMissing():
+                state.finding_at = now
+            case ev.TransactionFailed(kind, text):
+                if kind == "join" and program.opened is not None:
+                    out.append(FailProgram(f"this node could not join the run: {text}"))
+                    program.failed, program.failed_at = text, now
+                elif kind == "close":
+                    state.closed = True
+                out.warn(f"transaction {kind} failed: {text}")
+            case ev.ProgramOpened():
+                self._opened(event, now, out)
+            case ev.ProgramSync():
+                self._sync(event, now, out)
+            case ev.ProgramLoaded():
+                loading.program_loaded(state, event, now, out)
+            case ev.ProgramEnded(reason):
+                program.ended = True
+                program.pending, program.loading = None, None
+                if not program.over and program.failed is None:
+                    program.failed = reason or "its session ended before the run was over"
+                    program.failed_at = now
+                    out.warn(f"the ML program ended: {program.failed}")
+            case ev.PulseArrived(sender, pulse):
+                self._pulse(sender, pulse, now, out)
+            case ev.PeerSilent(peer, text):
+                state.peers.silent(peer, now, text)
+            case ev.BlobVerified(blob, size, manifest, finite):
+                state.transfers.pop(blob, None)
+                state.held[blob] = Held(size, manifest, finite)
+                state.progress += 1
+            case ev.BlobFailed(blob, reason, text):
+                self._blob_failed(blob, reason, text, now, out)
+            case ev.BlobMoved(blob, moved):
+                transfer = state.transfers.get(blob)
+                if transfer is not None:
+                    transfer.bytes, transfer.moved_at = moved, now
+                state.progress += 1
+            case ev.MergeDone():
+                state.held[event.blob] = Held(event.size, event.manifest, True)
+                if state.context is not None:
+                    leading.merge_done(state, state.context, event, now, out)
+            case ev.MergeFailed():
+                if state.context is not None:
+                    leading.merge_failed(state, state.context, event, now, out)
+            case ev.Tick():
+                pass
+
+    def _advance(self, now: float, out: Out) -> None:
+        state = self.state
+        if state.view is None:
+            return
+        self._join(now, out)
+        context = state.context
+        if context is not None and state.open():
+            following.check_in(state, context, now, out)
+            if context.leader() == state.me:
+                leading.lead(state, context, now, out)
+            else:
+                following.acknowledge(state, context, now, out)
+                following.watch_leader(state, context, now, out)
+            following.resubmit(state, context, now, out)
+            rescue.rescue(state, context, now, out)
+        loading.take_commit(state, now, out)
+        loading.load(state, now, out)
+        loading.finish(state, now, out)
+        send_due(state, now, out)
+
+    # -- the chain -------------------------------------------------------------------------------------
+
+    def _chain(self, view: ev.ChainView, now: float, out: Out) -> None:
+        state = self.state
+        old = state.view
+        if old is not None and view.head < old.head:
+            return
+        state.view = view
+        joiner = view.joiners.get(state.me)
+        if joiner is not None and joiner.joined:
+            state.transacting.pop("join", None)
+        if old is None or view.state.prev != old.state.prev:
+            self._committed(now, out)
+        if view.state.call_id == 0:
+            state.answered_call = 0
+        if not view.state.started:
+            state.context = None
+            return
+        name = view.state.round_name(state.config.job)
+        if view.state.phase is Phase.OPEN and (state.context is None or state.context.name != name):
+            self._open_round(now, out)
+
+    def _committed(self, now: float, out: Out) -> None:
+        state = self.state
+        view, context = state.view, state.context
+        assert view is not None
+        state.commit_seen_at = now
+        state.finding_at = None
+        certificate = context.certificate if context is not None else None
+        if certificate is not None and certificate.result.merged == view.state.prev:
+            state.commit = certificate
+        if view.state.prev != ZERO32:
+            self._recent = [b for b in self._recent if b != view.state.prev][-(KEEP_ROUNDS - 1) :]
+            self._recent.append(view.state.prev)
+
+    def _open_round(self, now: float, out: Out) -> None:
+        state = self.state
+        view = state.view
+        assert view is not None
+        context = RoundContext(view.state.round_name(state.config.job), view.roster, now, now)
+        journaled = state.journal.get(CONTEXT_KEY) if state.context is None else None
+        if journaled is not None and context.restore(journaled, now):
+            out.report("going on where the journal ends", round=context.name.round, attempt=context.promised)
+        state.context = context
+        state.progress += 1
+        out.persist(state)
+        loading.keep(state, self._recent, out)
+        hurry(state, now)
+
+    def _join(self, now: float, out: Out) -> None:
+        state = self.state
+        view, program = state.view, state.program
+        assert view is not None
+        if program.opened is None or program.failed is not None or program.ended or state.joined:
+            return
+        if view.state.phase in (Phase.IDLE, Phase.OPEN):
+            out.transact(state, now, "join", program.opened.min_peers, state.config.eligible)
+        elif view.state.phase is Phase.COMPLETE and state.me not in view.joiners:
+            program.failed, program.failed_at = "the run is complete", now
+            out.append(
+                FailProgram(
+                    f"run {view.state.run} of this job is complete; reset the contract to train again "
+                    "(RESET CONTRACT, or `swarm reset`)"
+                )
+            )
+
+    # -- the program -----------------------------------------------------------------------------------
+
+    def _opened(self, event: ev.ProgramOpened, now: float, out: Out) -> None:
+        program = self.state.program
+        program.opened = event
+        program.synced, program.pending, program.loading = 0, None, None
+        program.ended = program.over = program.done = False
+        program.failed = None
+        program.loaded = -1
+
+    def _sync(self, event: ev.ProgramSync, now: float, out: Out) -> None:
+        state = self.state
+        program, view = state.program, state.view
+        program.pending, program.since = event, now
+        program.done = event.final
+        program.synced += 1
+        state.held[event.blob] = Held(event.size, event.manifest, event.finite)
+        state.progress += 1
+        committed = loading.last_round(state)
+        first = program.synced == 1
+        over = view is not None and view.state.phase is Phase.COMPLETE
+        # A program that starts in the middle of a run, or comes late to its end, gets the newest model as it is.
+        program.waits_for = committed if (first or over) and committed >= 0 else committed + 1
+
+    # -- the peers -------------------------------------------------------------------------------------
+
+    def _pulse(self, sender: Address, pulse: Any, now: float, out: Out) -> None:
+        state = self.state
+        view, context = state.view, state.context
+        if pulse.node != sender or pulse.job != state.config.job:
+            out.warn(f"0x{sender.hex()} sent a pulse that is not about itself or this job: ignored")
+            return
+        state.peers.heard(sender, now, pulse.progress, pulse.phase, pulse.round, pulse.attempt)
+        if view is None:
+            return
+        theirs = (pulse.run, pulse.round, pulse.epoch)
+        ours = (view.state.run, view.state.round, view.state.epoch)
+        if theirs > ours:
+            out.append(Refresh())
+        if context is not None and pulse.run == view.state.run:
+            following.hear(state, context, pulse, now, out)
+
+    def _blob_failed(self, blob: BlobId, reason: int, text: str, now: float, out: Out) -> None:
+        state = self.state
+        transfer = state.transfers.get(blob)
+        if transfer is None:
+            return
+        transfer.failures += 1
+        transfer.retry_at = now + REFETCH_SECONDS
+        out.warn(f"could not get blob 0x{blob.hex()[:16]}: {text}", failures=transfer.failures)
+        context = state.context
+        fatal = reason != leading.REFUSED_UNREACHABLE or transfer.failures >= INPUT_FAILURES_MAX
+        if context is None or not fatal or context.leader() != state.me:
+            return
+        for node in list(context.check_ins):
+            signed = context.latest(node)
+            if signed is not None and signed.statement.blob == blob and node != state.me:
+                leading.refuse(state, context, signed.statement, reason, text, now, out)

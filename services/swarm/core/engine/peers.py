@@ -1,0 +1,91 @@
+"""Who is alive, as seen from one node: pulses, progress and refused connections of each peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ids import Address
+
+REFUSED_SECONDS = 4.0
+"""A peer whose host refuses connections this long, at least twice, is taken as dead."""
+REFUSALS_MIN = 2
+
+
+@dataclass(slots=True)
+class Peer:
+    """Times are monotonic seconds; None: never."""
+
+    pulse_at: float | None = None
+    progress: int = -1
+    progress_at: float | None = None
+    phase: str = ""
+    round: int = 0
+    attempt: int = 0
+    silent_since: float | None = None
+    silent_times: int = 0
+    silent_text: str = ""
+    next_pulse_at: float = 0.0
+
+
+class Peers:
+    """Liveness of all peers. A suspicion ends when its subject answers."""
+
+    def __init__(self, started_at: float, live_seconds: float, stalled_seconds: float) -> None:
+        self._table: dict[Address, Peer] = {}
+        self._started_at = started_at
+        self._live_seconds = live_seconds
+        self._stalled_seconds = stalled_seconds
+
+    def __getitem__(self, node: Address) -> Peer:
+        return self._table.setdefault(node, Peer())
+
+    def heard(self, node: Address, now: float, progress: int, phase: str, round_: int, attempt: int) -> None:
+        peer = self[node]
+        peer.pulse_at = now
+        peer.phase, peer.round, peer.attempt = phase, round_, attempt
+        if progress != peer.progress:
+            peer.progress, peer.progress_at = progress, now
+        peer.silent_since, peer.silent_times, peer.silent_text = None, 0, ""
+
+    def silent(self, node: Address, now: float, text: str) -> None:
+        peer = self[node]
+        if peer.silent_since is None:
+            peer.silent_since = now
+        peer.silent_times += 1
+        peer.silent_text = text
+
+    def live(self, node: Address, now: float, since: float, quorum_at: float | None) -> bool:
+        """Whether the leader should wait for ``node``.
+
+        Args:
+            since: when this round, epoch or attempt opened here; everybody counts as live for a while after it.
+            quorum_at: when minPeers were ready; a peer without progress for the stall time after it is not waited for.
+        """
+        peer = self[node]
+        latest = max(since, self._started_at, peer.pulse_at if peer.pulse_at is not None else 0.0)
+        if now - latest >= self._live_seconds or self.refused(node, now):
+            return False
+        if quorum_at is None:
+            return True
+        moved = max(quorum_at, peer.progress_at if peer.progress_at is not None else 0.0)
+        return now - moved < self._stalled_seconds
+
+    def refused(self, node: Address, now: float) -> bool:
+        peer = self[node]
+        if peer.silent_since is None or peer.silent_times < REFUSALS_MIN:
+            return False
+        return now - peer.silent_since >= REFUSED_SECONDS
+
+    def suspect(self, node: Address, now: float, since: float) -> str | None:
+        """Why the leader ``node`` should be replaced, or None; ``since``: when we began to need it."""
+        peer = self[node]
+        base = max(since, self._started_at)
+        if self.refused(node, now) and now - base >= REFUSED_SECONDS:
+            return f"it cannot be reached ({peer.silent_text})"
+        latest = max(base, peer.pulse_at if peer.pulse_at is not None else 0.0)
+        if now - latest >= self._live_seconds:
+            return f"nothing heard from it for {now - latest:.0f} s"
+        moved = max(base, peer.progress_at if peer.progress_at is not None else 0.0)
+        if now - moved >= self._stalled_seconds:
+            return f"no progress for {now - moved:.0f} s"
+        return None

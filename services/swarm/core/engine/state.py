@@ -1,0 +1,186 @@
+"""Everything one engine remembers, and the few moves every part of it shares (sign, journal, report, fetch)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ..bundle import Bundle
+from ..chain_view import Phase
+from ..ids import Address, BlobId, Digest
+from ..limits import (
+    CALL_AFTER_SECONDS,
+    FULL_QUORUM_SECONDS_DEFAULT,
+    LEADER_FAILURE_SECONDS_DEFAULT,
+    LIVE_SECONDS,
+    PULSE_OTHERS_SECONDS,
+    PULSE_SECONDS,
+    RESCUE_AFTER_SECONDS,
+)
+from ..statements import CheckIn, Signer, Statement, Verifier
+from .actions import Action, Fetch, Persist, Report, Send, Transact
+from .context import CONTEXT_KEY, Held, RoundContext, Transfer
+from .events import ChainView, ProgramOpened, ProgramSync
+from .messages import Pulse, Signed
+from .peers import Peers
+
+S = TypeVar("S", bound=Statement)
+
+REFETCH_SECONDS = 1.0
+"""Pause before a failed pull of a merged blob is tried again."""
+INPUT_FAILURES_MAX = 3
+"""Failed pulls of a contribution before the leader refuses it."""
+TRANSACTION_RETRY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Fixed for the life of an engine. All times in seconds."""
+
+    me: Address
+    job: Digest
+    domain: Digest
+    eligible: bool = True
+    full_quorum_seconds: float = FULL_QUORUM_SECONDS_DEFAULT
+    leader_failure_seconds: float = LEADER_FAILURE_SECONDS_DEFAULT
+    live_seconds: float = LIVE_SECONDS
+    pulse_seconds: float = PULSE_SECONDS
+    pulse_others_seconds: float = PULSE_OTHERS_SECONDS
+    call_after_seconds: float = CALL_AFTER_SECONDS
+    rescue_after_seconds: float = RESCUE_AFTER_SECONDS
+    join_depth_blocks: int = 0
+    """Depth a join needs before a joiner counts; 0 on a chain that cannot reorganise."""
+
+
+@dataclass(slots=True)
+class Program:
+    """The ML program's session, as far as the engine cares. ``waits_for``: the round whose commit answers it."""
+
+    opened: ProgramOpened | None = None
+    synced: int = 0
+    pending: ProgramSync | None = None
+    waits_for: int = -1
+    since: float = 0.0
+    loading: int | None = None
+    loaded: int = -1
+    loss: float = math.nan
+    metric: float = math.nan
+    epochs_done: int = 0
+    epochs_total: int = 0
+    done: bool = False
+    over: bool = False
+    ended: bool = False
+    failed: str | None = None
+    failed_at: float = 0.0
+
+
+@dataclass(slots=True)
+class EngineState:
+    """One node's whole state for one job."""
+
+    config: Config
+    signer: Signer
+    verifier: Verifier
+    coefficients: Callable[[str, Sequence[int]], tuple[float, ...] | None]
+    """Coefficients a merge method must give for these weights; None if they depend on the inputs."""
+    peers: Peers
+    started_at: float
+    view: ChainView | None = None
+    context: RoundContext | None = None
+    program: Program = field(default_factory=Program)
+    held: dict[BlobId, Held] = field(default_factory=dict)
+    transfers: dict[BlobId, Transfer] = field(default_factory=dict)
+    transacting: dict[str, float] = field(default_factory=dict)
+    commit: Bundle | None = None
+    finding_at: float | None = None
+    commit_seen_at: float = 0.0
+    progress: int = 0
+    call_wanted_since: float | None = None
+    answered_call: int = 0
+    closed: bool = False
+    complete_at: float | None = None
+    finished: bool = False
+    journal: dict[str, Any] = field(default_factory=dict)
+    merged_rounds: int = 0
+
+    @property
+    def me(self) -> Address:
+        return self.config.me
+
+    @property
+    def joined(self) -> bool:
+        return self.view is not None and self.view.joined(self.me)
+
+    def open(self) -> bool:
+        """The run is open, its founders are complete, and this node stands in it."""
+        return self.view is not None and self.view.state.phase is Phase.OPEN and self.view.state.started
+
+    def sign(self, statement: S) -> Signed[S]:
+        return Signed(statement, self.signer.sign(statement.digest(self.config.domain)))
+
+    def own_check_in(self) -> CheckIn | None:
+        context = self.context
+        return context.check_in.statement if context and context.check_in else None
+
+    def participants(self) -> list[Address]:
+        """Everybody joined now, and everybody on the open round's roster, ascending, without this node."""
+        if self.view is None:
+            return []
+        nodes = {a for a, joiner in self.view.joiners.items() if joiner.joined}
+        nodes.update(self.view.roster.addresses)
+        nodes.discard(self.me)
+        return sorted(nodes)
+
+    def contributors_allowed(self) -> list[Address]:
+        """Who may contribute to the open round: its roster, and joiners whose join is deep enough; active ones."""
+        view = self.view
+        if view is None:
+            return []
+        nodes = set(view.roster.addresses)
+        for address, joiner in view.joiners.items():
+            deep = view.head - joiner.joined_block >= self.config.join_depth_blocks
+            if joiner.joined and deep:
+                nodes.add(address)
+        return sorted(n for n in nodes if n in view.active)
+
+
+class Out(list[Action]):
+    """Actions of one step, in order."""
+
+    def persist(self, state: EngineState) -> None:
+        assert state.context is not None
+        self.append(Persist({CONTEXT_KEY: state.context.to_json()}))
+
+    def send(self, to: list[Address], pulse: Pulse) -> None:
+        if to:
+            self.append(Send(tuple(to), pulse))
+
+    def report(self, text: str, **values: Any) -> None:
+        self.append(Report("info", text, values))
+
+    def warn(self, text: str, **values: Any) -> None:
+        self.append(Report("warning", text, values))
+
+    def transact(self, state: EngineState, now: float, kind: Any, *args: Any) -> None:
+        """Ask for a small transaction, unless the same is under way."""
+        since = state.transacting.get(kind)
+        if since is not None and now < since:
+            return
+        state.transacting[kind] = now + TRANSACTION_RETRY_SECONDS
+        self.append(Transact(kind, args))
+
+    def fetch(self, state: EngineState, now: float, blob: BlobId, size: int, sources: list[Address]) -> None:
+        """Pull a blob unless it is held, under way, or waiting for its next try."""
+        if blob in state.held or not sources:
+            return
+        transfer = state.transfers.get(blob)
+        if transfer is None:
+            state.transfers[blob] = Transfer(blob, size, now, now)
+        elif transfer.retry_at is not None and now >= transfer.retry_at:
+            transfer.retry_at, transfer.moved_at = None, now
+        else:
+            return
+        state.progress += 1
+        self.append(Fetch(blob, size, tuple(sources)))
