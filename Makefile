@@ -67,7 +67,7 @@ check: setup-dev  ## format, lint, types, imports, spelling, unit and simulation
 	@$(BIN)/mypy services/swarm sdk/src/swarmlearning
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
-	@$(BIN)/python -m pytest tests/unit tests/sim -q $(ARGS)
+	@$(BIN)/python -m pytest $(wildcard tests/unit tests/sim) -q $(ARGS)
 
 fix: setup-dev  ## format, and apply the lint fixes that are safe
 	@$(BIN)/ruff format $(wildcard $(CODE))
