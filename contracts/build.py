@@ -1,6 +1,7 @@
 """Compiles the contracts and writes services/swarm/chain/abi/<Name>.json; `--check` only compares.
 
-Owns the compiler settings. The compiler is npm's solc behind bin/solc-v0.8.37 (run `npm ci` in contracts/ first).
+Owns the compiler settings. The compiler is npm's solc behind bin/solc-v0.8.37: run `npm ci` in
+contracts/ first.
 """
 
 from __future__ import annotations
@@ -48,9 +49,7 @@ def compile_sources(texts: dict[str, str]) -> dict[str, Any]:
         BuildError: node_modules are missing, or the compiler reports an error or a warning about our sources.
     """
     if not (HERE / "node_modules" / "solc").is_dir():
-        raise BuildError(
-            "contracts/node_modules is missing: run `npm ci` in contracts/ (or `make setup-dev`)"
-        )
+        raise BuildError("contracts/node_modules is missing: run `npm ci` in contracts/ (or `make setup-dev`)")
     asked = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in texts.items()},
@@ -93,8 +92,7 @@ def build() -> dict[str, str]:
     output = compile_sources(texts)
     digest = hashlib.sha256("".join(f"{n}\0{t}\0" for n, t in texts.items()).encode()).hexdigest()
     return {
-        f"{name}.json": json.dumps(artefact(output, f"src/{name}.sol", name, digest), indent=1) + "\n"
-        for name in NAMES
+        f"{name}.json": json.dumps(artefact(output, f"src/{name}.sol", name, digest), indent=1) + "\n" for name in NAMES
     }
 
 
@@ -104,11 +102,7 @@ def main(argv: list[str]) -> int:
     except BuildError as fault:
         print(fault, file=sys.stderr)
         return 1
-    stale = [
-        n
-        for n, text in files.items()
-        if not (TARGET / n).is_file() or (TARGET / n).read_text("utf-8") != text
-    ]
+    stale = [n for n, text in files.items() if not (TARGET / n).is_file() or (TARGET / n).read_text("utf-8") != text]
     if "--check" in argv:
         for name in stale:
             print(f"{name} does not match the sources: run `python contracts/build.py`", file=sys.stderr)

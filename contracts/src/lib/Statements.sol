@@ -8,6 +8,8 @@ import {ITraining} from "../interfaces/ITraining.sol";
 /// @dev Every field is a static word, and nested static structs are flat in the ABI, so abi.encode of the parts is
 ///      the encoding that EIP-712 asks for.
 library Statements {
+    bytes32 internal constant DOMAIN_TYPE =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     bytes32 internal constant CHECK_IN_TYPE = keccak256(
         "CheckIn(bytes32 job,uint64 run,uint64 round,uint32 epoch,bytes32 prev,bytes32 roster,address node,uint32 version,bytes32 blob,uint64 size,uint32 weight,int64 loss,int64 metric,uint32 epochsDone,uint32 epochsTotal,uint32 flags)"
     );
@@ -19,6 +21,11 @@ library Statements {
 
     /// Bytes that one item adds to the pre-image of `inputs`: check-in digest and binary64 coefficient.
     uint256 internal constant INPUT_BYTES = 40;
+
+    /// @dev Made anew at each use: a fork of the chain with another id is another domain.
+    function domainSeparator(string memory name, address verifier) internal view returns (bytes32) {
+        return keccak256(abi.encode(DOMAIN_TYPE, keccak256(bytes(name)), keccak256("1"), block.chainid, verifier));
+    }
 
     function checkIn(bytes32 domain, ITraining.Name calldata name, ITraining.Item calldata item)
         internal

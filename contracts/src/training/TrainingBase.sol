@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IMembership} from "../interfaces/IMembership.sol";
 import {ITraining} from "../interfaces/ITraining.sol";
 import {Words} from "../lib/Words.sol";
 
 /// @title TrainingBase: storage of jobs and runs, the opening of a round, and the views.
-abstract contract TrainingBase is ITraining, EIP712 {
+abstract contract TrainingBase is ITraining {
     using Words for uint256[];
 
+    string internal constant DOMAIN_NAME = "SwarmTraining";
     uint256 internal constant JOINED_MAX = 250;
     uint256 internal constant RESCUE_AFTER_SECONDS = 120;
     uint256 internal constant RESCUE_AFTER_BLOCKS = 10;
@@ -85,7 +85,7 @@ abstract contract TrainingBase is ITraining, EIP712 {
     mapping(bytes32 job => Job) internal _jobs;
     bytes32[] internal _jobIds;
 
-    constructor(IMembership membership_) EIP712("SwarmTraining", "1") {
+    constructor(IMembership membership_) {
         _membership = membership_;
     }
 

@@ -40,7 +40,7 @@ abstract contract TrainingCommit is TrainingBase {
         address leader = words.leader(name.job, name.run, name.round, bundle.attempt);
         if (leader != bundle.leader) revert TrainingWrongLeader(bundle.attempt, bundle.leader, leader);
 
-        bytes32 domain = _domainSeparatorV4();
+        bytes32 domain = Statements.domainSeparator(DOMAIN_NAME, address(this));
         Tally memory tally = _checkItems(run, bundle, words, domain);
         if (bundle.items.length < run.minPeers) revert TrainingTooFewItems(bundle.items.length, run.minPeers);
         if (name.round == 0 && !tally.contributed) revert TrainingEmpty();
@@ -83,10 +83,8 @@ abstract contract TrainingCommit is TrainingBase {
     }
 
     function _checkFlags(uint256 index, Stats calldata stats) private pure {
-        bool observer = stats.flags & FLAG_OBSERVER != 0;
-        if (stats.flags > FLAG_DONE + FLAG_OBSERVER || observer != (stats.weight == 0)) {
-            revert TrainingItemFlags(index, stats.flags);
-        }
+        bool weighty = stats.flags & FLAG_OBSERVER != 0 && stats.weight != 0;
+        if (weighty || stats.flags & ~(FLAG_DONE | FLAG_OBSERVER) != 0) revert TrainingItemFlags(index, stats.flags);
     }
 
     function _checkAcks(Bundle calldata bundle, uint256[] memory words, bytes32 domain) private pure {
