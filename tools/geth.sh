@@ -5,7 +5,8 @@ set -euo pipefail
 version=1.13.15
 cache=${SWARM_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/swarm-tools}
 
-fits() { [ -n "$1" ] && [ -x "$1" ] && "$1" version 2>/dev/null | grep -q "^Version: $version"; }
+# grep reads to the end: one that stops early would kill geth by SIGPIPE, and pipefail would call that a misfit.
+fits() { [ -n "$1" ] && [ -x "$1" ] && "$1" version 2>/dev/null | grep "^Version: $version" >/dev/null; }
 
 for candidate in "${SN_GETH_BIN:-}" "$cache/bin/geth" "$(command -v geth || true)"; do
     if fits "$candidate"; then

@@ -40,9 +40,7 @@ def as_text(standings: Iterable[Standing]) -> str:
     for section, group in groupby(standings, key=lambda standing: standing.row.section):
         lines.append(f"\n{section}")
         for standing in group:
-            lines.append(
-                f"  {standing.row.id:<4} {_verdict(standing):<10} {standing.row.title}{_missing(standing)}"
-            )
+            lines.append(f"  {standing.row.id:<4} {_verdict(standing):<10} {standing.row.title}{_missing(standing)}")
     return "\n".join(lines)
 
 
@@ -67,9 +65,7 @@ def _verdict(standing: Standing) -> str:
 def _missing(standing: Standing) -> str:
     if not standing.proven and not standing.broken:
         return ""
-    missing = [
-        f"{check} {text}" for check, text in standing.row.checks.items() if check not in standing.proven
-    ]
+    missing = [f"{check} {text}" for check, text in standing.row.checks.items() if check not in standing.proven]
     return f" (open: {'; '.join(missing)})" if missing and len(standing.row.checks) > 1 else ""
 
 

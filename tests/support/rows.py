@@ -59,9 +59,7 @@ def _row(row_id: str, section: str, value: str | dict[str, str]) -> Row:
         raise ValueError(f"row {row_id} needs either checks or 'na'")
     if list(parts) != [chr(ord("a") + i) for i in range(len(parts))]:
         raise ValueError(f"row {row_id}: checks are lettered a, b, c ... in order, not {', '.join(parts)}")
-    return Row(
-        row_id, section, title, {row_id + letter: text for letter, text in parts.items()}, not_applicable
-    )
+    return Row(row_id, section, title, {row_id + letter: text for letter, text in parts.items()}, not_applicable)
 
 
 def complaint(row_id: object, rows: Mapping[str, Row]) -> str | None:

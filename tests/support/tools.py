@@ -103,9 +103,7 @@ def required() -> frozenset[str]:
     """The tools that SWARM_REQUIRE (comma-separated) wants present; raises UsageError for an unknown name."""
     names = frozenset(filter(None, os.environ.get("SWARM_REQUIRE", "").replace(" ", "").split(",")))
     if unknown := names - TOOLS.keys():
-        raise pytest.UsageError(
-            f"SWARM_REQUIRE: unknown {', '.join(sorted(unknown))}; known: {', '.join(TOOLS)}"
-        )
+        raise pytest.UsageError(f"SWARM_REQUIRE: unknown {', '.join(sorted(unknown))}; known: {', '.join(TOOLS)}")
     return names
 
 

@@ -80,9 +80,7 @@ def test_a_malformed_table_is_refused(tmp_path: Path, body: str) -> None:
         rows.load(tmp_path / "rows.toml")
 
 
-def run_pytest(
-    folder: Path, source: str, *arguments: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_pytest(folder: Path, source: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs one test file under this project's conftest in a process of its own."""
     (folder / "conftest.py").write_text((tools.ROOT / "tests" / "conftest.py").read_text())
     for shared in ("support", "compat"):
