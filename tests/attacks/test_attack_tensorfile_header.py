@@ -119,9 +119,7 @@ def test_random_bytes_only_ever_raise_the_named_error(tmp_path: Path, raw: bytes
 def test_a_flipped_byte_raises_or_stays_within_the_file(tmp_path: Path, data: st.DataObject) -> None:
     """A file with one changed byte is refused, or every view still lies within the file."""
     path = tmp_path / "x"
-    tensorfile.write(
-        path, {"a": np.arange(6.0), "b": np.array(1, np.int8)}, {"platform": "numpy"}, durable=False
-    )
+    tensorfile.write(path, {"a": np.arange(6.0), "b": np.array(1, np.int8)}, {"platform": "numpy"}, durable=False)
     raw = bytearray(path.read_bytes())
     at = data.draw(st.integers(0, len(raw) - 1))
     raw[at] = data.draw(st.integers(0, 255))

@@ -125,9 +125,7 @@ def test_streaming_by_offset_gives_the_same_file(tmp_path: Path) -> None:
 def test_differences_name_tensor_shape_dtype_platform_and_order(tmp_path: Path) -> None:
     """Two programs that do not fit are told apart in sentences an operator can act on."""
     one = tensorfile.plan([("w", "F32", [3, 4]), ("b", "F32", [4]), ("x", "F32", [])], {"platform": "keras"})
-    two = tensorfile.plan(
-        [("w", "F32", [3, 5]), ("b", "F16", [4]), ("y", "F32", [])], {"platform": "pytorch"}
-    )
+    two = tensorfile.plan([("w", "F32", [3, 5]), ("b", "F16", [4]), ("y", "F32", [])], {"platform": "pytorch"})
     text = "\n".join(one.differences(two))
     assert "platform is 'pytorch', expected 'keras'" in text
     assert "'w' has shape [3, 5], expected [3, 4]" in text
@@ -135,9 +133,7 @@ def test_differences_name_tensor_shape_dtype_platform_and_order(tmp_path: Path) 
     assert "'x' (F32, shape []) is missing" in text
     assert "'y' (F32, shape []) is not expected" in text
     assert one.differences(one) == []
-    swapped = tensorfile.plan(
-        [("b", "F32", [4]), ("w", "F32", [3, 4]), ("x", "F32", [])], {"platform": "keras"}
-    )
+    swapped = tensorfile.plan([("b", "F32", [4]), ("w", "F32", [3, 4]), ("x", "F32", [])], {"platform": "keras"})
     assert "another order" in one.differences(swapped)[0]
     assert one.manifest() != swapped.manifest()
 

@@ -101,9 +101,7 @@ class _Reader:
                 return self.result()
             step = _STEPS.get(code)
             if step is None:
-                raise PickleRefused(
-                    f"instruction {code!r} at byte {self.at - 1} has no place in a dict of arrays"
-                )
+                raise PickleRefused(f"instruction {code!r} at byte {self.at - 1} has no place in a dict of arrays")
             step(self)
             if len(self.stack) > STACK_MAX:
                 raise PickleRefused(f"more than {STACK_MAX} values are stacked")
@@ -181,9 +179,7 @@ class _Reader:
     def global_(self, module: Any, name: Any) -> None:
         known = _NAMES.get((module, name)) if type(module) is str and type(name) is str else None
         if known is None:
-            raise PickleRefused(
-                f"the pickle asks for {_shown(module)}.{_shown(name)}, only numpy arrays are read"
-            )
+            raise PickleRefused(f"the pickle asks for {_shown(module)}.{_shown(name)}, only numpy arrays are read")
         self.stack.append(known)
 
     def stack_global(self) -> None:
@@ -224,9 +220,7 @@ class _Reader:
             built.value = _view(raw, dtype, shape, order)
             self.stack.append(built)
         else:
-            raise PickleRefused(
-                f"a call of {function if isinstance(function, _Name) else type(function).__name__}"
-            )
+            raise PickleRefused(f"a call of {function if isinstance(function, _Name) else type(function).__name__}")
 
     def build(self) -> None:
         state = self.pop()
@@ -252,9 +246,7 @@ def _view(raw: Any, dtype: Any, shape: Any, order: Any) -> npt.NDArray[Any]:
     for size in shape:
         needed *= size
     if needed != len(raw):
-        raise PickleRefused(
-            f"an array of shape {list(shape)} and type {kind} needs {needed} bytes, has {len(raw)}"
-        )
+        raise PickleRefused(f"an array of shape {list(shape)} and type {kind} needs {needed} bytes, has {len(raw)}")
     return np.frombuffer(raw, dtype=kind).reshape(shape, order="F" if order == "F" else "C")
 
 

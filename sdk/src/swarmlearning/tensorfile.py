@@ -362,9 +362,7 @@ def to_float32(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
 def from_float32(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     """The bfloat16 bits nearest to float32 values (ties to even); NaN stays NaN."""
     bits = np.ascontiguousarray(values, dtype=np.float32).reshape(-1).view(np.uint32)
-    rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(
-        np.uint16
-    )
+    rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
     rounded[np.isnan(bits.view(np.float32))] = 0x7FC0
     return rounded.reshape(np.shape(values))
 
@@ -372,9 +370,7 @@ def from_float32(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
 # ---- writing
 
 
-def plan(
-    tensors: Iterable[tuple[str, str, Sequence[int]]], metadata: Optional[Mapping[str, str]] = None
-) -> Header:
+def plan(tensors: Iterable[tuple[str, str, Sequence[int]]], metadata: Optional[Mapping[str, str]] = None) -> Header:
     """Lay out a file for (name, dtype, shape) in the program's order; nothing is written.
 
     ``metadata`` gains ``format``. Raises TensorFileError for names, dtypes, shapes or sizes out of bounds.

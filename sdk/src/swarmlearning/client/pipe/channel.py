@@ -1,7 +1,7 @@
 """The ML program's ends of the two named pipes: finding, opening and using them, never for ever.
 
 Owns file descriptors, waiting and its log lines; what the messages mean is up to ``session``. The SL opens
-its ends in the order that lets programs with blocking opens through (row F02); here nothing blocks in ``open``.
+its ends in the order that lets programs with blocking opens through (F02); here nothing blocks in open.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ class Channel:
                 while not path.exists():
                     self._pause(f"for the SL to create {path}", f"Start the SL, or correct {variable}.")
                 if not stat.S_ISFIFO(path.stat().st_mode):
-                    raise ChannelError(
-                        f"{path} ({variable}) is not a named pipe. Delete it, restart the SL: it makes the pipe."
-                    )
+                    raise ChannelError(f"{path} ({variable}) is not a named pipe: delete it and restart the SL.")
             self._read = os.open(response, os.O_RDONLY | os.O_NONBLOCK)
             while self._write < 0:
                 self._write = self._try_write(request)

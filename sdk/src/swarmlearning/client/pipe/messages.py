@@ -115,9 +115,7 @@ _MESSAGES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def _build() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="swarmlearning/pipe.proto", package=_PACKAGE, syntax="proto3"
-    )
+    file = descriptor_pb2.FileDescriptorProto(name="swarmlearning/pipe.proto", package=_PACKAGE, syntax="proto3")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         for number, (kind, field_name) in enumerate(fields, start=1):

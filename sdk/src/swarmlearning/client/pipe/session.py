@@ -164,9 +164,7 @@ class Session:
         self._sequence[kind] += 1
         number = self._sequence[kind]
         try:
-            tensorfile.write(
-                self._folder / TRAINED_NAME, parameters, {"platform": platform}, durable=False, mode=0o644
-            )
+            tensorfile.write(self._folder / TRAINED_NAME, parameters, {"platform": platform}, durable=False, mode=0o644)
         except OSError as fault:
             raise ChannelError(
                 f"the model cannot be written to {self._folder}: {fault.strerror or fault}."
@@ -191,15 +189,11 @@ class Session:
         wanted = MessageType.CLOSE_RESPONSE if final else MessageType.SYNC_RESPONSE
         self._check(wanted, got, answer)
         if answer.syncSeqNum != number:
-            raise ChannelError(
-                f"the SL answered sync {answer.syncSeqNum}, this program asked for sync {number}"
-            )
+            raise ChannelError(f"the SL answered sync {answer.syncSeqNum}, this program asked for sync {number}")
         return int(answer.nextSyncInterval), bool(answer.trainingOver)
 
     def _answer_loss(self, request: Any, number: int, evaluate: Evaluate) -> None:
-        reply = LossResponse(
-            sessionID=request.sessionID, syncSeqNum=request.syncSeqNum, lossSeqNum=request.lossSeqNum
-        )
+        reply = LossResponse(sessionID=request.sessionID, syncSeqNum=request.syncSeqNum, lossSeqNum=request.lossSeqNum)
         try:
             if request.sessionID != self.id or request.syncSeqNum != number:
                 raise ChannelError(
@@ -207,9 +201,7 @@ class Session:
                     f" this is session {self.id!r} sync {number}"
                 )
             if request.fileName != MERGED_NAME:
-                raise ChannelError(
-                    f"the SL names the file {request.fileName[:80]!r}, only {MERGED_NAME} is read"
-                )
+                raise ChannelError(f"the SL names the file {request.fileName[:80]!r}, only {MERGED_NAME} is read")
             result = evaluate(tensorfile.TensorArrays(self._folder / MERGED_NAME, private=True))
         except Exception as fault:
             reply.loss = -1.0

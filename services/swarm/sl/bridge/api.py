@@ -1,0 +1,91 @@
+"""What the bridge and the SL's shell say to each other; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpen:
+    """What an ML program asks for when it opens a session (row F07); checked for range by the bridge.
+
+    ``max_peers`` 0 means no limit; ``sync_interval`` is in batches.
+    """
+
+    sync_interval: int
+    min_peers: int
+    max_peers: int
+    adaptive: bool
+    checkin_mode: str
+    weightage: int
+    job: str
+    merge_method: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncCall:
+    """A model handed over by the program.
+
+    Attributes:
+        seq: the program's sequence number; Sync and Close count separately from 1.
+        weightage: 0 (observer) to 100.
+        final: the program's last model: it trains no more.
+        path: tensor file in the SL's private folder, header checked; the handler owns it.
+    """
+
+    seq: int
+    weightage: int
+    final: bool
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LossReport:
+    """How a merged model does at this site; loss and metric may be NaN."""
+
+    loss: float
+    metric: float
+    epochs_done: int
+    epochs_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncDone:
+    """Answer to a sync: batches until the next one (at least 1), and whether the run is over."""
+
+    next_interval: int
+    training_over: bool
+
+
+Evaluate = Callable[[Path], Awaitable[LossReport]]
+
+
+class Handler(Protocol):
+    """The SL's shell, as the bridge sees it. One call at a time; ``sync`` is cancelled if the program dies.
+
+    A SwarmFault raised from ``opened`` or ``sync`` is told to the program ("SL error: ...") and ends the
+    session; any other exception is told as an internal error and then leaves ``FifoBridge.run``.
+    """
+
+    async def opened(self, request: SessionOpen) -> str:
+        """A program wants a session; returns its id (1 to 200 characters)."""
+
+    async def sync(self, call: SyncCall, evaluate: Evaluate) -> SyncDone:
+        """A model is handed over; ``evaluate(merged)`` makes the program load that tensor file."""
+
+    async def ended(self, reason: str | None) -> None:
+        """The session is over. None: closed cleanly, or the program went on without the swarm (F05, K16).
+
+        A text says what went wrong. Called exactly once for each session that ``opened`` accepted.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeState:
+    """A row for the waits table: what the bridge does, and since when (seconds of the given clock)."""
+
+    what: str
+    since: float

@@ -1,0 +1,308 @@
+"""The FIFO bridge: serves one ML program at a time over two named pipes (rows F01-F13).
+
+Owns the conversation: frames in and out, the handler's calls, and what happens when a program dies. Order and ids
+are ``order``'s, file forms ``forms``'s, descriptors ``link``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from swarmlearning.client.pipe import frames, messages
+from swarmlearning.client.pipe.messages import MessageType, StatusCode
+
+from swarm.core.errors import LocalFault, OperatorFault, ProgramFault, SwarmFault
+
+from . import forms, inline
+from .api import BridgeState, Handler, LossReport, SyncCall, SyncDone
+from .forms import Form
+from .link import Link, ProgramGone, make_pipe
+from .order import Order, Phase, session_open
+
+SPOOL_BYTES = 1 << 20
+STATUS_TEXT_MAX = 1000
+FAILURE_PAUSE_SECONDS = 1.0
+TELL_SECONDS = 5.0
+"""How long a program may take to read the error that ends its session."""
+
+
+class FifoBridge:
+    """Serves ML programs, one after the other, until cancelled.
+
+    Args:
+        request_channel: named pipe from the program to the SL; made if missing.
+        response_channel: named pipe from the SL to the program; made if missing.
+        exchange: folder shared with the program for model files.
+        work: private folder of the SL; files handed to the handler lie here.
+        handler: the SL's shell.
+        log: a structlog-like logger (``info(event, **values)``).
+        clock: seconds, for :attr:`state`.
+    """
+
+    def __init__(
+        self,
+        request_channel: Path,
+        response_channel: Path,
+        exchange: Path,
+        work: Path,
+        handler: Handler,
+        *,
+        log: Any,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._request, self._response = request_channel, response_channel
+        self._exchange, self._work = exchange, work
+        self._handler, self._log, self._clock = handler, log, clock
+        self._state = BridgeState("not started", clock())
+
+    @property
+    def state(self) -> BridgeState:
+        """What the bridge waits for, for the waits table."""
+        return self._state
+
+    def _now(self, what: str) -> None:
+        self._state = BridgeState(what, self._clock())
+
+    def prepare(self) -> None:
+        """Make pipes and folders; done by :meth:`run` too.
+
+        Raises:
+            OperatorFault: one of them cannot be made or used.
+        """
+        try:
+            self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as fault:
+            raise OperatorFault(f"the folder {self._work} cannot be made: {fault.strerror or fault}") from fault
+        forms.prepare_folder(self._exchange)
+        make_pipe(self._request)
+        make_pipe(self._response)
+
+    async def run(self) -> None:
+        """Serve programs until cancelled.
+
+        Raises:
+            OperatorFault: pipes or folders cannot be used.
+            Exception: what the handler raised, other than a SwarmFault.
+        """
+        await asyncio.to_thread(self.prepare)
+        self._log.info("Opening pipes to communicate with user container ...", request=str(self._request))
+        while True:
+            self._now("waiting for an ML program to open the pipes")
+            link = await Link.open(self._request, self._response)
+            self._log.info("ml_program_connected")
+            try:
+                await _Conversation(self, link).serve()
+            finally:
+                link.close()
+            self._log.info("ml_program_disconnected")
+
+
+class _Conversation:
+    """One program on one link; it may open several sessions, one after the other."""
+
+    def __init__(self, bridge: FifoBridge, link: Link) -> None:
+        self._bridge, self._link = bridge, link
+        self._handler, self._log = bridge._handler, bridge._log
+        self._order = Order()
+        self._form = Form.TENSORS
+        self._spool: Path | None = None
+
+    async def serve(self) -> None:
+        """Until the program has gone or broke the rules; ``ended`` is told once for each open session."""
+        try:
+            await self._talk()
+        except ProgramGone:
+            if self._order.phase is not Phase.IDLE:
+                await self._failed(f"the ML program ended while {self._order.phase.value}, without closing its session")
+            elif not self._order.session:
+                self._log.warning("ml_program_left", reason="the program opened the pipes but no session")
+        except SwarmFault as fault:
+            await self._tell(fault)
+            await self._failed(str(fault))
+            with contextlib.suppress(TimeoutError):  # a program that keeps breaking the rules may not spin us
+                async with asyncio.timeout(FAILURE_PAUSE_SECONDS):
+                    await self._link.gone.wait()
+        except BaseException as fault:
+            text = "this SL is stopping"
+            if isinstance(fault, Exception):
+                text = f"internal error: {type(fault).__name__}: {fault}"
+            await self._tell(LocalFault(text))
+            await self._failed(text)
+            raise
+        finally:
+            if self._spool is not None:
+                self._spool.unlink(missing_ok=True)
+
+    async def _failed(self, reason: str) -> None:
+        self._log.warning("session_failed", reason=reason, session=self._order.session)
+        if self._order.phase is not Phase.IDLE:
+            self._order.phase = Phase.IDLE
+            await self._handler.ended(reason)
+
+    async def _talk(self) -> None:
+        while True:
+            self._bridge._now(f"waiting for the ML program: {self._order.phase.value}")
+            kind, body = await self._receive()
+            if kind is MessageType.OPEN_REQUEST:
+                await self._open(body)
+            elif kind is MessageType.KILL:
+                await self._killed(body)
+            else:
+                await self._sync(kind, body)
+
+    async def _open(self, request: Any) -> None:
+        session = await self._while_alive(self._handler.opened(session_open(request)))
+        if not 1 <= len(session) <= 200:
+            raise LocalFault(f"a session id has 1 to 200 characters, got {len(session)}")
+        self._order.opened(session)
+        answer = messages.SessionResponse(sessionID=session)
+        answer.status.CopyFrom(_ok())
+        await self._send(MessageType.OPEN_RESPONSE, answer)
+
+    async def _killed(self, request: Any) -> None:
+        self._order.killed(request.sessionID)
+        reason = request.reason
+        self._order.phase = Phase.IDLE
+        text = None if reason.code == StatusCode.OK else f"the ML program gave up: {reason.msg[:STATUS_TEXT_MAX]}"
+        self._log.info("session_killed", session=request.sessionID, reason=reason.msg[:STATUS_TEXT_MAX])
+        await self._handler.ended(text)
+
+    async def _sync(self, kind: MessageType, body: _SyncBody) -> None:
+        final = kind is MessageType.CLOSE_REQUEST
+        self._order.syncing(kind, body.session, body.number, body.weightage)
+        self._form = body.form
+        target = self._bridge._work / f"handed-over-{secrets.token_hex(8)}.safetensors"
+        await asyncio.to_thread(forms.take, body.form, self._bridge._exchange, self._spool, body.field, target)
+        if self._spool is not None:
+            self._spool.unlink(missing_ok=True)
+            self._spool = None
+        self._bridge._now(f"the SL works on {kind.name} {body.number}")
+        call = SyncCall(body.number, body.weightage, final, target)
+        done: SyncDone = await self._while_alive(self._handler.sync(call, self._evaluate))
+        if done.next_interval < 1:
+            raise LocalFault(f"the next interval is {done.next_interval}: 0 would end syncing for good (K14)")
+        answer = messages.SyncResponse(
+            sessionID=self._order.session,
+            syncSeqNum=body.number,
+            nextSyncInterval=done.next_interval,
+            trainingOver=done.training_over,
+        )
+        answer.status.CopyFrom(_ok())
+        await self._send(MessageType.CLOSE_RESPONSE if final else MessageType.SYNC_RESPONSE, answer)
+        self._order.synced(final=final)
+        if final:
+            await self._handler.ended(None)
+
+    async def _evaluate(self, merged: Path) -> LossReport:
+        """Make the program load ``merged`` and report on it; the file stays the caller's."""
+        order = self._order
+        number = order.evaluating()
+        request = messages.LossRequest(sessionID=order.session, syncSeqNum=order.sync_number, lossSeqNum=number)
+        if self._form is Form.INLINE:
+            size, parts = await asyncio.to_thread(
+                forms.give_inline, merged, messages.encode(request), frames.INLINE_BYTES_MAX
+            )
+            await self._link.write([frames.encode_header(MessageType.LOSS_REQUEST, size), *parts])
+        else:
+            give, name = {
+                Form.TENSORS: (forms.give_tensors, forms.MERGED_TENSORS),
+                Form.PICKLE: (forms.give_pickle, forms.MERGED_PICKLE),
+            }[self._form]
+            await asyncio.to_thread(give, merged, self._bridge._exchange)
+            request.fileName = name
+            await self._send(MessageType.LOSS_REQUEST, request)
+        self._bridge._now("waiting for the ML program to evaluate the merged model")
+        _, answer = await self._receive()
+        report = order.reported(answer)
+        self._bridge._now("the SL works on the sync")
+        return report
+
+    async def _while_alive(self, work: Any) -> Any:
+        """Run a handler's call; cancel it when the program goes. Raises what it raises, or ProgramGone."""
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(self._link.gone.wait())
+        try:
+            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ProgramGone
+            return task.result()
+        finally:
+            for one in (task, gone):
+                one.cancel()
+            await asyncio.gather(task, gone, return_exceptions=True)
+
+    # ---- frames
+
+    async def _receive(self) -> tuple[MessageType, Any]:
+        try:
+            header = frames.decode_header(await self._link.read_exactly(frames.HEADER_BYTES), inline=True)
+            self._order.admit(header.type)
+            if header.type in (MessageType.SYNC_REQUEST, MessageType.CLOSE_REQUEST):
+                return header.type, await self._receive_sync(header.size)
+            body = await self._link.read_exactly(header.size)
+            return header.type, frames.decode_body(header.type, body)
+        except frames.FrameError as fault:
+            raise ProgramFault(f"the program broke the pipe's rules: {fault}") from fault
+
+    async def _receive_sync(self, size: int) -> _SyncBody:
+        if size <= frames.BODY_BYTES_MAX:
+            raw = await self._link.read_exactly(size)
+            found = _SyncBody.parse(memoryview(raw))
+            if found.form is Form.INLINE:
+                self._spool = self._spool_path()
+                await asyncio.to_thread(self._spool.write_bytes, raw)
+            return found
+        self._spool = self._spool_path()
+        left = size
+        with await asyncio.to_thread(open, self._spool, "w+b") as file:
+            while left:
+                piece = bytearray()
+                while left > len(piece) and len(piece) < SPOOL_BYTES:
+                    piece += await self._link.read_some(left - len(piece))
+                left -= len(piece)
+                await asyncio.to_thread(file.write, piece)
+        return await asyncio.to_thread(_SyncBody.parse, forms.mapped(self._spool))
+
+    def _spool_path(self) -> Path:
+        return self._bridge._work / "message.spool"
+
+    async def _send(self, kind: MessageType, message: Any) -> None:
+        await self._link.write(frames.frame(kind, message))
+
+    async def _tell(self, fault: SwarmFault) -> None:
+        """Say what went wrong to a program that may be gone or deaf."""
+        code = StatusCode.ERROR_IN_USER if isinstance(fault, ProgramFault) else StatusCode.ERROR_IN_SL
+        with contextlib.suppress(ProgramGone, TimeoutError):
+            async with asyncio.timeout(TELL_SECONDS):
+                await self._send(MessageType.STATUS, messages.Status(code=int(code), msg=str(fault)[:STATUS_TEXT_MAX]))
+
+
+class _SyncBody:
+    """A SyncRequest read by hand: its field 5 may be a name or gigabytes of weights."""
+
+    def __init__(self, session: str, numbers: dict[int, int], form: Form, field: slice) -> None:
+        self.session, self.form, self.field = session, form, field
+        self.number, self.weightage = numbers.get(2, 0), numbers.get(3, 0)
+
+    @classmethod
+    def parse(cls, data: memoryview) -> _SyncBody:
+        session, numbers, payload = "", dict[int, int](), memoryview(b"")
+        at = slice(0, 0)
+        for number, value, where in inline.fields_at(data):
+            if number == 1:
+                session = inline.text(value, "a session id", 200)
+            elif number in (2, 3, 4) and isinstance(value, int):
+                numbers[number] = value
+            elif number == 5 and not isinstance(value, int):
+                payload, at = value, where
+        return cls(session, numbers, forms.recognise(payload), at)
+
+
+def _ok() -> Any:
+    return messages.Status(code=int(StatusCode.OK), msg="StatusOK")

@@ -1,0 +1,148 @@
+"""Both ends of the SL's named pipes: making, opening in the right order, reading and writing without blocking.
+
+Owns file descriptors; knows frames only as bytes. The SL opens the response pipe for writing first, then the
+request pipe for reading (row F02), by asking until a reader is there: the event loop never blocks in ``open``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from swarm.core.errors import OperatorFault
+
+OPEN_POLL_SECONDS = 0.05
+BUFFER_BYTES_MAX = 256 * 1024
+"""Bytes taken from the pipe before anyone asked for them."""
+READ_BYTES = 64 * 1024
+
+
+class ProgramGone(Exception):
+    """The program closed its end of the pipes: it finished or died."""
+
+
+def make_pipe(path: Path) -> None:
+    """Make a named pipe with mode 0777 (the program may run as another user), or keep the one there.
+
+    Raises:
+        OperatorFault: it cannot be made, or something else has that name.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path)
+        if not stat.S_ISFIFO(path.lstat().st_mode):
+            raise OperatorFault(f"{path} exists and is not a named pipe; delete it or choose another channel")
+        with contextlib.suppress(PermissionError):  # another user made it: its mode was that user's choice
+            path.chmod(0o777)
+    except OSError as fault:
+        raise OperatorFault(f"the named pipe {path} cannot be made: {fault.strerror or fault}") from fault
+
+
+class Link:
+    """An open pair of pipes. ``gone`` is set as soon as the program has closed its writing end."""
+
+    def __init__(self, read_end: int, write_end: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._read_end, self._write_end = read_end, write_end
+        self._buffer = bytearray()
+        self._arrived = asyncio.Event()
+        self.gone = asyncio.Event()
+        self._reading = False
+        self._resume()
+
+    @classmethod
+    async def open(cls, request: Path, response: Path) -> Link:
+        """Wait for a program that opened the response pipe, however long, and open both."""
+        while True:
+            try:
+                write_end = os.open(response, os.O_WRONLY | os.O_NONBLOCK)
+                break
+            except OSError as fault:
+                if fault.errno != errno.ENXIO:
+                    raise OperatorFault(f"{response} cannot be opened: {fault.strerror or fault}") from fault
+            await asyncio.sleep(OPEN_POLL_SECONDS)
+        try:
+            return cls(os.open(request, os.O_RDONLY | os.O_NONBLOCK), write_end)
+        except OSError as fault:
+            os.close(write_end)
+            raise OperatorFault(f"{request} cannot be opened: {fault.strerror or fault}") from fault
+
+    def _resume(self) -> None:
+        if not self._reading and not self.gone.is_set():
+            self._loop.add_reader(self._read_end, self._on_readable)
+            self._reading = True
+
+    def _pause(self) -> None:
+        if self._reading:
+            self._loop.remove_reader(self._read_end)
+            self._reading = False
+
+    def _on_readable(self) -> None:
+        try:
+            piece = os.read(self._read_end, READ_BYTES)
+        except BlockingIOError:
+            return
+        if not piece:
+            self._pause()
+            self.gone.set()
+        self._buffer += piece
+        if len(self._buffer) >= BUFFER_BYTES_MAX:
+            self._pause()
+        self._arrived.set()
+
+    async def read_some(self, count: int) -> bytes:
+        """One to ``count`` bytes. Raises ProgramGone at the end of the pipe. Cancelling loses nothing."""
+        while not self._buffer:
+            if self.gone.is_set():
+                raise ProgramGone
+            self._arrived.clear()
+            await self._arrived.wait()
+        piece = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        self._resume()
+        return piece
+
+    async def read_exactly(self, count: int) -> bytes:
+        """Exactly ``count`` bytes, with ``count`` already bounded by the caller. Raises ProgramGone."""
+        data = bytearray()
+        while len(data) < count:
+            data += await self.read_some(count - len(data))
+        return bytes(data)
+
+    async def write(self, parts: Iterable[bytes | memoryview]) -> None:
+        """Write all parts in order. Raises ProgramGone if the program closed its reading end."""
+        for part in parts:
+            rest = memoryview(part).cast("B")
+            while rest:
+                try:
+                    rest = rest[os.write(self._write_end, rest) :]
+                except BlockingIOError:
+                    await self._writable()
+                except BrokenPipeError:
+                    raise ProgramGone from None
+
+    async def _writable(self) -> None:
+        ready: asyncio.Future[None] = self._loop.create_future()
+
+        def wake() -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        self._loop.add_writer(self._write_end, wake)
+        try:
+            await ready
+        finally:
+            self._loop.remove_writer(self._write_end)
+
+    def close(self) -> None:
+        self._pause()
+        self.gone.set()
+        self._arrived.set()
+        os.close(self._write_end)
+        os.close(self._read_end)
