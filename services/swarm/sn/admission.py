@@ -1,0 +1,171 @@
+"""Carries out joins: reads what a decision needs, keeps nonces, sends the transaction that it asks for.
+
+The rules are :func:`swarm.sn.join.decide`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from swarm.chain.membership import Membership
+from swarm.core.chain_view import Role
+from swarm.core.errors import Reverted
+from swarm.core.ids import Digest, to_hex
+from swarm.core.statements import MEMBERSHIP_DOMAIN, Join, Signature, Verifier, domain_separator
+from swarm.net.answers import ApiError
+from swarm.net.identity import PeerIdentity
+from swarm.obs.waits import Waits
+from swarm.store.journal import Journal
+
+from .approvals import Approvals
+from .join import Admit, AlreadyIn, Policy, Refuse, Renew, Wait, decide
+from .rates import Buckets
+
+log = logging.getLogger(__name__)
+
+JOINS_PER_SECOND, JOINS_BURST = 1.0, 10.0
+"""A peer's requests to join; each costs a signature check and some calls."""
+JOINS_WAITING_MAX = 64
+BODY_BYTES_MAX = 16 * 1024
+OVERLAP_SECONDS = 3600
+"""How long the old key of a member still works after a new one was bound."""
+NONCE_PREFIX = "join-nonce/"
+
+
+class Admission:
+    """Answers ``POST /v1/join``.
+
+    Args:
+        journal: keeps the nonces of used requests until their windows end.
+        clock: wall clock in seconds.
+    """
+
+    def __init__(
+        self,
+        membership: Membership,
+        journal: Journal,
+        approvals: Approvals,
+        verifier: Verifier,
+        policy: Policy,
+        waits: Waits,
+        *,
+        buckets: Buckets | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.policy = policy
+        self._membership = membership
+        self._journal = journal
+        self._approvals = approvals
+        self._verifier = verifier
+        self._waits = waits
+        self._buckets = buckets or Buckets(JOINS_PER_SECOND, JOINS_BURST)
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._asking = 0
+        self._domain: Digest = domain_separator(MEMBERSHIP_DOMAIN, membership.client.chain_id, membership.address)
+
+    async def ask(self, peer: PeerIdentity, body: bytes) -> tuple[int, dict[str, Any]]:
+        """HTTP status and answer to one request to join.
+
+        Raises:
+            ApiError: the request cannot be read (422), is refused (403), or comes too often (429, 503).
+            ChainFault: the chain did not take the admission.
+        """
+        wait = self._buckets.take(peer.spki)
+        if wait:
+            raise ApiError(429, "too_many_requests", f"wait {wait:.1f} s before this node asks to join again")
+        join, signature = parse_request(body)
+        if self._asking >= JOINS_WAITING_MAX:
+            raise ApiError(503, "busy", f"{self._asking} other nodes are joining at this moment; ask again")
+        self._asking += 1
+        try:
+            # One at a time: two requests with one nonce, or for one key, must not both pass.
+            async with self._lock:
+                return await self._decided(peer, join, signature)
+        finally:
+            self._asking -= 1
+
+    async def _decided(self, peer: PeerIdentity, join: Join, signature: Signature) -> tuple[int, dict[str, Any]]:
+        now = int(self._clock())
+        known = await self._membership.member(join.node)
+        decision = decide(
+            join,
+            recovered=self._verifier.recover(join.digest(self._domain), signature),
+            peer=peer,
+            now=now,
+            policy=self.policy,
+            known=known,
+            key_holder=await self._membership.holder_of(join.spki),
+            nonce_seen=await asyncio.to_thread(self._seen, join, now),
+            approved=self._approvals.is_approved(join.node),
+        )
+        node = to_hex(join.node)
+        if isinstance(decision, Refuse):
+            log.warning("join of %s with %s refused: %s", node, peer, decision.reason)
+            raise ApiError(403, decision.code, decision.reason)
+        if isinstance(decision, Wait):
+            told = {"role": Role(join.role).name.lower(), "certificate": str(peer), "site": to_hex(join.site)}
+            if not self._approvals.wait(join.node, told):
+                raise ApiError(503, "busy", "too many nodes wait for approval; the operator must answer some")
+            log.info("%s (%s) asks to join and waits for approval: swarm approve %s", node, peer, node)
+            return 202, {"node": node, "admitted": False, "waiting": "approval"}
+        await asyncio.to_thread(self._journal.put, NONCE_PREFIX + join.nonce.hex(), str(join.expires).encode())
+        if isinstance(decision, AlreadyIn):
+            return 200, {"node": node, "admitted": True, "block": known.since}
+        with self._waits.row(what="admission on chain", whom=node, then="the node is told and asks again"):
+            block = await self._act(decision, join)
+        self._approvals.done(join.node)
+        return 200, {"node": node, "admitted": True, "block": block}
+
+    async def _act(self, decision: Admit | Renew, join: Join) -> int:
+        """Send the decision's transactions; the block of the last."""
+        membership, node = self._membership, join.node
+        block = 0
+        try:
+            if isinstance(decision, Admit):
+                receipt = await membership.admit(
+                    node,
+                    spki=join.spki,
+                    spiffe=join.spiffe,
+                    site=join.site,
+                    role=Role(join.role),
+                    expires=decision.expires,
+                )
+                log.info("%s joined as %s until %s", to_hex(node), Role(join.role).name, decision.expires)
+                return receipt.block
+            if decision.extend_to is not None:
+                block = (await membership.extend(node, decision.extend_to)).block
+                log.info("%s extended to %s", to_hex(node), decision.extend_to)
+            if decision.rebind:
+                block = (await membership.rebind(node, join.spki, OVERLAP_SECONDS)).block
+                log.info("%s bound to the new certificate key %s", to_hex(node), to_hex(join.spki))
+        except Reverted as error:
+            # The record changed meanwhile, as after a crash with the same admission under way.
+            raise ApiError(503, "chain_refused", f"{error}; ask again") from error
+        return block
+
+    def _seen(self, join: Join, now: int) -> bool:
+        """Whether the nonce was used; forgets those whose windows are over."""
+        kept = self._journal.items(NONCE_PREFIX)
+        over = [key for key, until in kept if int(until) <= now]
+        if over:
+            self._journal.batch({}, over)
+        return any(key == NONCE_PREFIX + join.nonce.hex() for key, _ in kept)
+
+
+def parse_request(body: bytes) -> tuple[Join, Signature]:
+    """Read ``{"join": Join, "signature": hex}`` strictly; raises ApiError 422."""
+    try:
+        if len(body) > BODY_BYTES_MAX:
+            raise ValueError(f"a request to join has at most {BODY_BYTES_MAX} bytes")
+        data = json.loads(body)
+        if not isinstance(data, dict) or set(data) != {"join", "signature"}:
+            raise ValueError("expected exactly the fields join and signature")
+        return Join.from_json(data["join"]), Signature.from_json(data["signature"])
+    except (ValueError, RecursionError) as error:
+        raise ApiError(422, "bad_request", str(error)) from None

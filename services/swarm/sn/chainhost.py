@@ -1,0 +1,218 @@
+"""The chain that this SN keeps: embedded in the process, or a supervised geth; one face for the rest of the SN.
+
+Owns starting, stopping and head news. Which kind is a setting of the first start and stays with the state folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from swarm.chain.embedded import EmbeddedChain
+from swarm.chain.geth.admin import GethAdmin
+from swarm.chain.geth.config import GethConfig
+from swarm.chain.geth.genesis import FUNDER_WEI, genesis
+from swarm.chain.geth.sealer import ensure_keys
+from swarm.chain.geth.supervisor import GethSupervisor, State
+from swarm.chain.heads import watch_heads
+from swarm.chain.rpc import Rpc, embedded_rpc
+from swarm.core.errors import ChainFault, LocalFault, OperatorFault
+from swarm.core.ids import Address
+from swarm.obs import log as obs_log
+from swarm.obs.waits import Waits
+from swarm.store.journal import Journal
+
+from .heads import Head, Heads
+from .settings import SnSettings
+
+log = logging.getLogger(__name__)
+layer = obs_log.get("SMLETHNode")
+
+CHAIN_KEY = "chain/settings"
+PERIOD_SECONDS_DEFAULT = 0
+"""Seal on demand: only one SN exists so far. With a second one this must be 1 (design/chain.md, Signers)."""
+HEAD_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHost:
+    """A chain that answers.
+
+    Args:
+        heartbeat: seals an empty block, None where blocks come by themselves.
+        fault: None while the chain serves, else why not.
+        describe: for status pages.
+    """
+
+    kind: str
+    rpc: Rpc
+    chain_id: int
+    genesis_hash: str
+    heartbeat: Callable[[], None] | None
+    fault: Callable[[], str | None]
+    describe: Callable[[], dict[str, Any]]
+
+
+@asynccontextmanager
+async def chain_host(
+    settings: SnSettings, state: Path, journal: Journal, funder: Address, heads: Heads, waits: Waits
+) -> AsyncIterator[ChainHost]:
+    """The chain of the settings, from start to stop.
+
+    Raises:
+        OperatorFault: the folder holds the other kind of chain, or is not usable; no geth.
+    """
+    kept = _kept(settings, journal)
+    if settings.chain == "embedded":
+        async with _embedded(state / "chain", kept, funder, heads) as host:
+            yield host
+    else:
+        async with _geth(settings, state / "geth", kept, funder, heads, waits) as host:
+            yield host
+
+
+def _kept(settings: SnSettings, journal: Journal) -> dict[str, Any]:
+    """Chain settings fixed at the first start."""
+    raw = journal.get(CHAIN_KEY)
+    if raw is None:
+        period = settings.block_period
+        kept = {
+            "kind": settings.chain,
+            "chain_id": secrets.randbelow(2**40) + 2**20,
+            "period": PERIOD_SECONDS_DEFAULT if period is None else period,
+        }
+        journal.put(CHAIN_KEY, json.dumps(kept).encode())
+        return kept
+    kept = json.loads(raw)
+    if kept["kind"] != settings.chain:
+        raise OperatorFault(
+            f"--chain={settings.chain}: this state folder holds a chain of kind {kept['kind']}; "
+            "start with that, or give --state-dir a new folder"
+        )
+    if settings.block_period is not None and settings.chain == "geth" and kept["period"] != settings.block_period:
+        raise OperatorFault(
+            f"--block-period={settings.block_period}: this chain was begun with {kept['period']} s, and that is final"
+        )
+    return dict(kept)
+
+
+@asynccontextmanager
+async def _embedded(folder: Path, kept: dict[str, Any], funder: Address, heads: Heads) -> AsyncIterator[ChainHost]:
+    loop = asyncio.get_running_loop()
+    chain = await asyncio.to_thread(
+        lambda: EmbeddedChain.open(folder, chain_id=kept["chain_id"], alloc={funder: FUNDER_WEI})
+    )
+    rpc = embedded_rpc(chain)
+
+    def on_block(head: dict[str, Any], logs: list[dict[str, Any]]) -> None:
+        loop.call_soon_threadsafe(heads.publish, _head(head, len(logs)))
+
+    try:
+        chain.subscribe(on_block)
+        heads.publish(_head(await rpc("eth_getBlockByNumber", ["latest", False]), 0))
+        yield ChainHost(
+            kind="embedded",
+            rpc=rpc,
+            chain_id=chain.chain_id,
+            genesis_hash="0x" + chain.genesis_hash.hex(),
+            heartbeat=chain.heartbeat,
+            fault=lambda: None,
+            describe=lambda: {"kind": "embedded"},
+        )
+    finally:
+        await rpc.aclose()
+        chain.close()
+
+
+@asynccontextmanager
+async def _geth(
+    settings: SnSettings, folder: Path, kept: dict[str, Any], funder: Address, heads: Heads, waits: Waits
+) -> AsyncIterator[ChainHost]:
+    binary = settings.geth_bin or shutil.which("geth")
+    if binary is None:
+        raise OperatorFault("no geth on PATH: set --geth-bin (SN_GETH_BIN) to a geth 1.13.15, or use --chain embedded")
+    config = GethConfig(binary=Path(binary), folder=folder, chain_id=kept["chain_id"])
+    sealer = await asyncio.to_thread(ensure_keys, config, sealing=True)
+    if sealer is None:
+        raise LocalFault(f"no sealing key was made in {folder}")
+    config = replace(config, sealer=sealer)
+    first = genesis(kept["chain_id"], [sealer], period=kept["period"], alloc={funder: FUNDER_WEI})
+
+    async def on_up(admin: GethAdmin) -> None:
+        await admin.start_sealing()
+
+    supervisor = GethSupervisor(config, first, on_up=on_up)
+    layer.info("SMLETHNode: Starting GETH ...")
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(supervisor.run(), name="geth")
+        try:
+            with waits.row(what="start of geth", whom=str(binary), then="the contracts are looked up"):
+                up = asyncio.create_task(supervisor.until_up())
+                await asyncio.wait({up, running}, return_when=asyncio.FIRST_COMPLETED)
+                if running.done():
+                    up.cancel()
+                    running.result()
+                await up
+            rpc = supervisor.rpc
+            begin = await rpc("eth_getBlockByNumber", ["0x0", False])
+            pump = group.create_task(_pump(config.ipc, rpc, heads), name="geth heads")
+            try:
+                yield ChainHost(
+                    kind="geth",
+                    rpc=rpc,
+                    chain_id=kept["chain_id"],
+                    genesis_hash=begin["hash"],
+                    heartbeat=None,
+                    fault=lambda: None if supervisor.status().state is State.UP else _shown(supervisor),
+                    describe=lambda: {"kind": "geth", **_geth_status(supervisor)},
+                )
+            finally:
+                pump.cancel()
+        finally:
+            running.cancel()
+
+
+async def _pump(ipc: Path, rpc: Rpc, heads: Heads) -> None:
+    """Publish every new head that geth tells of; after a break, the newest."""
+    news: asyncio.Event = asyncio.Event()
+
+    def woken(_: dict[str, Any] | None) -> None:
+        news.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watch_heads(ipc, woken))
+        while True:
+            news.clear()
+            try:
+                head = await rpc("eth_getBlockByNumber", ["latest", False])
+                if heads.latest is None or heads.latest.hash != head["hash"]:
+                    quiet = not int(head["logsBloom"], 16)
+                    logs = 0 if quiet else len(await rpc("eth_getLogs", [{"blockHash": head["hash"]}]))
+                    heads.publish(_head(head, logs))
+            except ChainFault as error:
+                log.debug("the newest head is not known: %s", error)
+                await asyncio.sleep(HEAD_RETRY_SECONDS)
+                continue
+            await news.wait()
+
+
+def _head(view: dict[str, Any], logs: int) -> Head:
+    return Head(int(view["number"], 16), view["hash"], int(view["timestamp"], 16), logs)
+
+
+def _geth_status(supervisor: GethSupervisor) -> dict[str, Any]:
+    status = supervisor.status()
+    return {"state": status.state.value, "pid": status.pid, "restarts": status.restarts, "last_exit": status.last_exit}
+
+
+def _shown(supervisor: GethSupervisor) -> str:
+    status = supervisor.status()
+    return f"geth is {status.state.value}" + (f" (last exit: {status.last_exit})" if status.last_exit else "")

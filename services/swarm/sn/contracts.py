@@ -1,0 +1,88 @@
+"""Puts the contracts on a new chain exactly once, whatever kills the sentinel in between.
+
+The sentinel's key does nothing else before the contracts are complete, so its nonce says how many of the steps
+below are done, and with it every address is known. A step that was signed but not mined is in the outbox and is
+sent again first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from eth_hash.auto import keccak
+
+from swarm.chain.client import ChainClient
+from swarm.chain.deploy import VERSION, Deployed, attach, create
+from swarm.chain.directory import Directory
+from swarm.chain.membership import Membership
+from swarm.chain.training import Training
+from swarm.core.errors import LocalFault
+from swarm.core.ids import Address, address, to_hex
+from swarm.obs.waits import Waits
+from swarm.store.journal import Journal
+
+log = logging.getLogger("swarm.sn.contracts")
+
+DIRECTORY_KEY = "contracts/directory"
+TEND_SECONDS_MAX = 60.0
+TEND_PAUSE_SECONDS = 0.05
+
+
+async def ensure(client: ChainClient, journal: Journal, waits: Waits) -> Deployed:
+    """The swarm's contracts: found again, completed, or deployed.
+
+    Raises:
+        ChainFault: the chain refuses or does not answer.
+        LocalFault: the chain holds something else at the places where they must be.
+    """
+    known = journal.get(DIRECTORY_KEY)
+    if known is None:
+        with waits.row(what="deployment of the contracts", whom="the chain", then="the API opens"):
+            directory = await _complete(client)
+        await asyncio.to_thread(journal.put, DIRECTORY_KEY, to_hex(directory).encode())
+        return await attach(client, directory)
+    return await attach(client, address(known.decode()))
+
+
+async def _complete(client: ChainClient) -> Address:
+    await _settle_outbox(client)
+    made = [contract_address(client.address, nonce) for nonce in range(3)]
+    directory = Directory(client, made[0])
+    membership = Membership(client, made[1])
+    training = Training(client, made[2])
+    steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+        ("Directory", lambda: create(client, "Directory")),
+        ("Membership", lambda: create(client, "Membership")),
+        ("Training", lambda: create(client, "Training", membership.address)),
+        ("entry Membership", lambda: directory.set(membership.CONTRACT, membership.address, VERSION)),
+        ("entry Training", lambda: directory.set(training.CONTRACT, training.address, VERSION)),
+    ]
+    done = int(await client.rpc("eth_getTransactionCount", [to_hex(client.address), "latest"]), 16)
+    for name, step in steps[done:]:
+        await step()
+        log.info("contracts: %s done", name)
+    found = await attach(client, directory.address)
+    if (found.membership.address, found.training.address) != (made[1], made[2]):
+        raise LocalFault(
+            f"the Directory {to_hex(directory.address)} does not name the contracts that this sentinel deployed; "
+            "its key was used elsewhere: start with a new state folder"
+        )
+    return directory.address
+
+
+async def _settle_outbox(client: ChainClient) -> None:
+    """Wait until what was signed before a crash is mined."""
+    async with asyncio.timeout(TEND_SECONDS_MAX):
+        while client.pending():
+            await client.tend()
+            if client.pending():
+                await asyncio.sleep(TEND_PAUSE_SECONDS)
+
+
+def contract_address(sender: Address, nonce: int) -> Address:
+    """Where a contract created by this transaction stands: keccak256(rlp([sender, nonce])), for nonces below 128."""
+    if not 0 <= nonce < 128:
+        raise LocalFault(f"nonce {nonce} has another encoding")
+    return Address(keccak(b"\xd6\x94" + sender + (bytes([nonce]) if nonce else b"\x80"))[12:])

@@ -1,0 +1,283 @@
+"""One SN process: its parts in the order in which they need each other, and its end.
+
+Owns wiring and life cycle. Everything that decides something lives in the modules that are wired here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import json
+import signal
+import ssl
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from swarm.chain.client import ChainClient
+from swarm.chain.deploy import Deployed
+from swarm.chain.keys import CoincurveVerifier
+from swarm.core.errors import ChainFault, OperatorFault
+from swarm.core.ids import Address, to_hex
+from swarm.net.server import serve
+from swarm.net.tls import TlsFiles, server_context
+from swarm.node.outbox import JournalOutbox
+from swarm.obs import log as obs_log
+from swarm.obs.metrics import registry
+from swarm.obs.ops import Answer, ops_app
+from swarm.obs.waits import Waits
+from swarm.store.files import private_folder, refuse_readable_by_others
+from swarm.store.journal import Journal
+from swarm.store.keystore import load_or_create
+
+from .admission import Admission
+from .app import Face, node_row, sn_app
+from .approvals import Approvals
+from .chainhost import ChainHost, chain_host
+from .contracts import ensure
+from .gateway import Call, Fault, parse
+from .heads import Heads
+from .join import Policy
+from .members import Members
+from .rates import Buckets
+from .relay import Relay
+from .settings import SnSettings
+from .uris import Uris
+
+log = obs_log.get("swarm.blCnt")
+"""The original's name of this logger: users' scripts wait for its lines (row L01)."""
+
+DAY_SECONDS = 86_400
+HEARTBEAT_SECONDS = 10.0
+"""Block time of the embedded chain moves at least so often while a call is open, and only then."""
+STALL_SECONDS = 15.0
+"""A head that stands still for so long while own transactions wait means a chain that does not seal."""
+OPS_RATE_PER_SECOND, OPS_RATE_BURST = 2000.0, 20_000.0
+
+
+async def run(settings: SnSettings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        OperatorFault: settings, files, folders or ports that do not work; says which.
+        ChainFault: the chain failed at the start.
+    """
+    started = time.time()
+    for notice in settings.notices:
+        log.info(notice)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    tls = server_context(_tls_files(settings))
+    state = private_folder(_needed(settings.state_dir))
+    account = await asyncio.to_thread(load_or_create, state / "key", _password(settings.key_password_file))
+    me = Address(bytes.fromhex(account.address[2:]))
+    waits, heads = Waits(), Heads()
+    with Journal(state / "journal.db") as journal:
+        log.info("Setting up blockchain layer for the swarm node: START")
+        async with chain_host(settings, state, journal, me, heads, waits) as host:
+            client = ChainClient(host.rpc, account, JournalOutbox(journal), chain_id=host.chain_id)
+            heads.on_head.append(lambda _: client.waker.wake())
+            deployed = await ensure(client, journal, waits)
+            log.info("Setting up blockchain layer for the swarm node: FINISHED")
+            node = Node(settings, state, journal, host, client, deployed, heads, waits, me, started, tls)
+            await node.serve(stop)
+    log.info("stopped")
+
+
+class Node:
+    """The running SN: the API, the operations port, and what runs beside them."""
+
+    def __init__(
+        self,
+        settings: SnSettings,
+        state: Path,
+        journal: Journal,
+        host: ChainHost,
+        client: ChainClient,
+        deployed: Deployed,
+        heads: Heads,
+        waits: Waits,
+        me: Address,
+        started: float,
+        tls: ssl.SSLContext,
+    ) -> None:
+        self._settings = settings
+        self._host = host
+        self._client = client
+        self._deployed = deployed
+        self._heads = heads
+        self._waits = waits
+        self._me = me
+        self._started = started
+        self._tls = tls
+        self._version = importlib.metadata.version("swarm-platform")
+        self._members = Members(deployed.membership)
+        self._uris = Uris(host.rpc, deployed)
+        self._ops_relay = Relay(host.rpc, Buckets(OPS_RATE_PER_SECOND, OPS_RATE_BURST))
+        self._head_at = time.monotonic()
+        heads.on_head.append(self._moved)
+        policy = Policy(
+            admission=settings.admission or _admission_for(tls),
+            member_seconds=None if settings.member_days is None else settings.member_days * DAY_SECONDS,
+        )
+        self._policy = policy
+        self._admission = Admission(deployed.membership, journal, Approvals(state), CoincurveVerifier(), policy, waits)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        settings = self._settings
+        face = Face(
+            swarm=self.swarm(),
+            members=self._members,
+            admission=self._admission,
+            relay=Relay(self._host.rpc),
+            heads=self._heads,
+            down=self.down,
+            nodes=self.nodes,
+            status=self.status,
+            version=self._version,
+        )
+        ops = ops_app(
+            waits=self._waits,
+            registry=registry(role="sn", version=self._version, waits=self._waits),
+            status=self.status,
+            healthy=self.down,
+            posts={"/v1/rpc": self._ops_rpc},
+        )
+        async with (
+            serve(sn_app(face), settings.listen, settings.api_port, self._tls) as api,
+            serve(ops, settings.ops_listen, settings.ops_port, None) as inner,
+            asyncio.TaskGroup() as group,
+        ):
+            tasks = [group.create_task(self._client.keep(), name="outbox")]
+            if self._host.heartbeat is not None:
+                tasks.append(group.create_task(self._beat(), name="heartbeat"))
+            log.info("Started I-am-Alive thread")
+            log.info("operations port", address=f"{inner.host}:{inner.port}", admission=self._policy.admission)
+            log.info(f"Starting SWARM-API-SERVER on port: {api.port}")
+            await stop.wait()
+            log.info("stopping")
+            for task in tasks:
+                task.cancel()
+
+    def down(self) -> str | None:
+        """Why this node does not do its work, or None."""
+        fault = self._host.fault()
+        if fault is not None:
+            return fault
+        if self._client.pending() and time.monotonic() - self._head_at > STALL_SECONDS:
+            return f"the chain has not moved for {STALL_SECONDS:.0f} s although transactions wait"
+        return None
+
+    def swarm(self) -> dict[str, Any]:
+        return {
+            "chain_id": self._host.chain_id,
+            "genesis_hash": self._host.genesis_hash,
+            "directory": to_hex(self._deployed.directory.address),
+            "contracts": {
+                "Membership": to_hex(self._deployed.membership.address),
+                "Training": to_hex(self._deployed.training.address),
+            },
+            "chain": self._host.kind,
+            "admission": self._policy.admission,
+        }
+
+    def status(self) -> Mapping[str, Any]:
+        head = self._heads.latest
+        now = time.time()
+        return {
+            "role": "sn",
+            "version": self._version,
+            "node": to_hex(self._me),
+            "up": self.down() is None,
+            "reason": self.down(),
+            "uptime_seconds": round(now - self._started, 1),
+            "swarm": self.swarm(),
+            "chain": self._host.describe(),
+            "head": None if head is None else {"number": head.number, "hash": head.hash, "time": head.time},
+            "seen_last_minute": sum(1 for at in self._members.last_seen.values() if now - at <= 60),
+            "transactions_waiting": [
+                {"nonce": p.nonce, "what": p.label, "sends": p.sends, "trouble": p.trouble}
+                for p in self._client.pending()
+            ],
+            "waits": self._waits.snapshot(),
+        }
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """All members ever admitted, as ``/v1/nodes`` shows them."""
+        members = await self._deployed.membership.members()
+        uris = await self._uris.latest()
+        return [
+            node_row(
+                node,
+                member.role.name.lower(),
+                member.site,
+                member.status.name.lower(),
+                member.expires,
+                _iso(self._members.last_seen.get(node)),
+                uris.get(node),
+            )
+            for node, member in members.items()
+        ]
+
+    def _moved(self, _: object) -> None:
+        self._head_at = time.monotonic()
+        self._members.head_moved()
+
+    async def _beat(self) -> None:
+        """Seal an empty block now and then while a call waits for block time to pass (embedded chain only)."""
+        training, beat = self._deployed.training, self._host.heartbeat
+        assert beat is not None
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                calls = [(await training.state(job)).call_id for job in await training.jobs()]
+                if any(calls) and time.monotonic() - self._head_at >= HEARTBEAT_SECONDS / 2:
+                    await asyncio.to_thread(beat)
+            except ChainFault as error:
+                log.warning(f"no heartbeat: {error}")
+
+    async def _ops_rpc(self, body: bytes) -> Answer:
+        """Reading the chain from this host, for ``swarm audit``, ``wait`` and ``status``: no transactions."""
+        request = parse(body)
+        calls = [request] if isinstance(request, Fault) else request.calls
+        if any(isinstance(c, Call) and c.method == "eth_sendRawTransaction" for c in calls):
+            return 403, {"error": {"code": "read_only", "message": "this port takes no transactions"}}
+        return 200, json.loads(await self._ops_relay.answer(b"ops", body))
+
+
+def _tls_files(settings: SnSettings) -> TlsFiles:
+    return TlsFiles(
+        cert=_needed(settings.cert), key=_needed(settings.key), cacert=settings.cacert, capath=settings.capath
+    )
+
+
+def _needed(path: Path | None) -> Path:
+    if path is None:  # settings refuse this before
+        raise OperatorFault("a path is missing in the settings")
+    return path
+
+
+def _password(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        refuse_readable_by_others(path)
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise OperatorFault(f"--key-password-file={path}: {error.strerror}") from error
+
+
+def _admission_for(tls: ssl.SSLContext) -> Literal["open", "approve"]:
+    """With several trusted roots somebody must say which of their certificates are meant."""
+    roots = [ca for ca in tls.get_ca_certs() if ca["subject"] == ca["issuer"]]
+    return "open" if len(roots) <= 1 else "approve"
+
+
+def _iso(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
