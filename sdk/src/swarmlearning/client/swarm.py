@@ -1,0 +1,391 @@
+"""The base of every swarm callback: arguments, session, when to sync, what to load.
+
+Owns the rules that all frameworks share (rows K01-K08, K14-K16, E01, L02); a framework's module says how to read,
+load and evaluate its model by overriding five methods. The pipe and its files belong to ``pipe``.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Callable, NoReturn, Optional, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..tensorfile import TensorFileError
+from .pipe.channel import ChannelError
+from .pipe.session import LossResult, Session, SessionSettings
+
+__all__ = [
+    "DEFAULT_TRAINING_CONTRACT",
+    "CheckinModel",
+    "SLMergeMethod",
+    "SLPlatforms",
+    "SwarmCallbackBase",
+    "SwarmError",
+]
+
+DEFAULT_TRAINING_CONTRACT = "defaultbb.cqdb.sml.hpe"
+MAX_PEERS = 0
+WEIGHTAGE_MAX = 100
+INT32_MAX = 2**31 - 1
+
+_T = TypeVar("_T")
+
+
+class SwarmError(Exception):
+    """The swarm cannot go on with this program; the text says what happened, whose fault it is, and the fix."""
+
+
+class CheckinModel(enum.IntEnum):
+    """What a program that has finished contributes while others still train (row K06)."""
+
+    inactive = 1
+    active = 2
+    snapshot = 3
+
+
+class SLPlatforms(enum.IntEnum):
+    """Kinds of training program (row K10)."""
+
+    TF = 1
+    KERAS = 2
+    PYTORCH = 3
+    HF_TRANSFORMER = 4
+
+
+class SLMergeMethod(enum.IntEnum):
+    """How models are merged (row K05)."""
+
+    mean = 1
+    coordmedian = 2
+    geomedian = 3
+
+
+PLATFORM_OF = {
+    SLPlatforms.TF: "keras",
+    SLPlatforms.KERAS: "keras",
+    SLPlatforms.PYTORCH: "pytorch",
+    SLPlatforms.HF_TRANSFORMER: "pytorch",
+}
+"""mlPlatform -> the platform named in tensor files; without one it is "numpy"."""
+
+
+class SwarmCallbackBase(ABC):
+    """Base of all callbacks.
+
+    A subclass sets up its framework, calls ``_swarmInitialize`` at the end of its constructor, and calls
+    ``_swarmOnTrainBegin``, ``_swarmOnBatchEnd``, ``_swarmOnEpochEnd`` and ``_swarmOnTrainEnd`` from its hooks.
+
+    Args:
+        syncFrequency: batches between two syncs; a positive int or its text.
+        minPeers: members that a round needs; a positive int or its text.
+        trainingContract: name of the job.
+        params: the callback's keyword arguments; unknown ones are named in one warning.
+
+    Raises:
+        SwarmError: an argument is out of range.
+    """
+
+    loopback: bool
+    mlPlatform: Optional[SLPlatforms] = None
+
+    _common_arguments = frozenset(
+        {
+            "adsValBatchSize",
+            "adsValData",
+            "checkinModelOnTrainEnd",
+            "hfMode",
+            "logger",
+            "maxPeers",
+            "mergeMethod",
+            "mlPlatform",
+            "ml_platform",
+            "nodeWeightage",
+            "totalEpochs",
+            "useAdaptiveSync",
+        }
+    )
+    _own_arguments: frozenset[str] = frozenset()
+    """Names of keyword arguments that a subclass reads by itself."""
+
+    def __init__(
+        self, syncFrequency: Any, minPeers: Any, trainingContract: Optional[str], params: Mapping[str, Any]
+    ) -> None:
+        self.logger: Any = params.get("logger") or _own_logger()
+        unknown = sorted(set(params) - self._common_arguments - self._own_arguments)
+        if unknown:
+            self.logger.warning("Unknown arguments are ignored: %s", ", ".join(unknown))
+        self.syncFrequency = self._whole("syncFrequency", syncFrequency, 1, INT32_MAX)
+        self.currentSyncFrequency = self.stepsBeforeNextSync = self.syncFrequency
+        self.minPeers = self._whole("minPeers", minPeers, 1, INT32_MAX)
+        self.maxPeers = self._whole("maxPeers", params.get("maxPeers") or MAX_PEERS, 0, INT32_MAX)
+        if 0 < self.maxPeers < self.minPeers:
+            self._logAndRaiseError(
+                f"maxPeers is {self.maxPeers}, below minPeers {self.minPeers}. Raise it, or leave it out."
+            )
+        if not isinstance(trainingContract, str) or not trainingContract:
+            self._logAndRaiseError(f"trainingContract is {trainingContract!r}, it must be the name of a job.")
+        self.trainingContract: str = trainingContract
+        self.nodeWeightage = self._whole("nodeWeightage", params.get("nodeWeightage", 1), 1, WEIGHTAGE_MAX)
+        self.checkinModelOnTrainEnd = self._choice(
+            "checkinModelOnTrainEnd", params.get("checkinModelOnTrainEnd", "snapshot"), CheckinModel
+        )
+        self.mergeMethod = self._choice("mergeMethod", params.get("mergeMethod", "mean"), SLMergeMethod)
+        self.totalEpochs = self._total_epochs(params.get("totalEpochs"))
+        self.valData = params.get("adsValData")
+        self.valBatchSize = params.get("adsValBatchSize")
+        self.useAdaptiveSync = bool(params.get("useAdaptiveSync", False))
+        if self.useAdaptiveSync and self.valData is None:
+            self._logAndRaiseError("useAdaptiveSync needs validation data: pass adsValData too.")
+        (
+            self.valGen,
+            self.validationSteps,
+            self.valX,
+            self.valY,
+            self.valSampleWeight,
+        ) = self._getValidationDataForAdaptiveSync(self.valData, self.valBatchSize)
+        self.isSwarmTrainingOver = False
+        self.userMergeDone = False
+        self.epochsCompleted = 0
+        self.lastSuccessfulMergeDictInActTrng: Optional[Mapping[str, npt.NDArray[Any]]] = None
+        self._session: Optional[Session] = None
+        self._finished = False
+        self.loopback = os.environ.get("SWARM_LOOPBACK", "").strip().lower() in ("true", "1")
+        self.logger.info(
+            "Swarm callback: syncFrequency %d, minPeers %d, trainingContract %s, nodeWeightage %d,"
+            " mergeMethod %s, checkinModelOnTrainEnd %s, useAdaptiveSync %s, loopback %s",
+            self.syncFrequency,
+            self.minPeers,
+            self.trainingContract,
+            self.nodeWeightage,
+            self.mergeMethod.name,
+            self.checkinModelOnTrainEnd.name,
+            self.useAdaptiveSync,
+            self.loopback,
+        )
+
+    # ---- what a framework has to say
+
+    @abstractmethod
+    def _verifyAndSetPlatformContext(self, params: Mapping[str, Any]) -> None:
+        """Check the framework's own arguments and set ``mlPlatform``."""
+
+    @abstractmethod
+    def _getValidationDataForAdaptiveSync(self, valData: Any, valBatchSize: Any) -> tuple[Any, ...]:
+        """Check validation data; returns (generator, steps, x, y, sample weights), None where not used."""
+
+    @abstractmethod
+    def _saveModelWeightsToDict(self) -> dict[str, npt.NDArray[Any]]:
+        """The model's parameters by name, in the model's order."""
+
+    @abstractmethod
+    def _loadModelWeightsFromDict(self, paramsDict: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Put parameters into the model. The arrays are valid during the call only: copy what is kept."""
+
+    @abstractmethod
+    def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
+        """Loss and metric of the model as it is now, on the validation data; zeros without such data."""
+
+    # ---- what a framework calls
+
+    def _swarmInitialize(self) -> None:
+        """Open the session with the SL; does nothing in loop-back mode.
+
+        Raises:
+            SwarmError: the SL cannot be reached in time, or refuses.
+        """
+        if self.loopback:
+            return
+        settings = SessionSettings(
+            sync_interval=self.syncFrequency,
+            min_peers=self.minPeers,
+            max_peers=self.maxPeers,
+            adaptive=self.useAdaptiveSync,
+            checkin_mode=self.checkinModelOnTrainEnd.name,
+            weightage=self.nodeWeightage,
+            job=self.trainingContract,
+            merge_method=self.mergeMethod.name,
+        )
+        self._session = self._talk("opening the swarm session", lambda: Session(settings, logger=self.logger))
+
+    def _swarmOnTrainBegin(self) -> None:
+        """Merge the initial parameters, so that all members start from one model (K14)."""
+        if self.loopback:
+            return
+        if self._finished:
+            self._logAndRaiseError(
+                "this callback has finished its swarm training already. Make a new SwarmCallback for each fit()."
+            )
+        self.__doSync()
+
+    def _swarmOnBatchEnd(self) -> None:
+        """Count a batch, and sync when it is time."""
+        if self.loopback or self._finished:
+            return
+        if self.stepsBeforeNextSync == 0 and not self.isSwarmTrainingOver:
+            self.__doSync()
+            self.userMergeDone = True
+        self.stepsBeforeNextSync -= 1
+
+    def _swarmOnEpochEnd(self) -> None:
+        """Count an epoch; the count travels with the next loss report."""
+        self.epochsCompleted += 1
+
+    def _swarmOnTrainEnd(self) -> None:
+        """Hand over the last model and wait for the others; the final swarm model is loaded afterwards (K15, K16)."""
+        if self.loopback:
+            return
+        if self._finished:
+            self.logger.warning("on_train_end was called again; the swarm training is finished already")
+            return
+        self.logger.info("Finished local training !!!")
+        if not self.userMergeDone:
+            self.logger.warning(
+                "No merge was done between first and last batch: syncFrequency %d may be too high",
+                self.syncFrequency,
+            )
+        local = self._saveModelWeightsToDict()
+        merged = self.lastSuccessfulMergeDictInActTrng
+        if self.isSwarmTrainingOver:
+            self._leave(local if merged is None else merged)
+        else:
+            self._end(local, merged)
+        self._finished = True
+        if self._session is not None:
+            self._session.close()
+        self.logger.info("All peers and Swarm training rounds finished. Final Swarm model was loaded.")
+
+    def getLoss(self, mergedParamsDict: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float, int, int]:
+        """Load merged parameters and evaluate them: loss, metric, epochs done, epochs in total."""
+        self._loadModelWeightsFromDict(mergedParamsDict)
+        self.lastSuccessfulMergeDictInActTrng = mergedParamsDict
+        loss, metric = self._calculateLocalLossAndMetrics()
+        self.logger.info("Calculated local loss using merged parameters = %s", loss)
+        return float(loss), float(0.0 if metric is None else metric), self.epochsCompleted, self.totalEpochs
+
+    def _logAndRaiseError(self, message: str) -> NoReturn:
+        """Log an error, then raise it as SwarmError."""
+        self.logger.error(message)
+        raise SwarmError(message)
+
+    @staticmethod
+    def safeCastType(val: Any, toType: Callable[[Any], _T], valDefault: Optional[_T] = None) -> Optional[_T]:
+        """``toType(val)``, or ``valDefault`` if that cannot be."""
+        try:
+            return toType(val)
+        except (ValueError, TypeError):
+            return valDefault
+
+    # ---- inside
+
+    def __doSync(self) -> None:
+        local = self._saveModelWeightsToDict()
+        self.logger.info("Starting Swarm merging round ...")
+        following, self.isSwarmTrainingOver = self._hand_over(local, final=False)
+        self.logger.info("Merge Done: RVInt [cur: %s Nxt: %s]", self.currentSyncFrequency, following)
+        self.stepsBeforeNextSync = self.currentSyncFrequency = following
+
+    def _hand_over(self, parameters: Mapping[str, npt.NDArray[Any]], *, final: bool) -> tuple[int, bool]:
+        session = self._session
+        if session is None:
+            self._logAndRaiseError(
+                "no swarm session is open: a callback's constructor must call _swarmInitialize() at its end."
+            )
+        platform = "numpy" if self.mlPlatform is None else PLATFORM_OF[self.mlPlatform]
+        following, over = self._talk(
+            "the swarm merge",
+            lambda: session.sync(parameters, platform, self.nodeWeightage, self._evaluate, final=final),
+        )
+        if following < 1 and not over:
+            self._logAndRaiseError(
+                f"the SL answered with the sync interval {following}, which would end syncing for good:"
+                " a fault of the SL; its log and version are needed."
+            )
+        return max(following, 1), over
+
+    def _evaluate(self, merged: Mapping[str, npt.NDArray[Any]]) -> LossResult:
+        return LossResult(*self.getLoss(merged))
+
+    def _end(self, local: Mapping[str, npt.NDArray[Any]], merged: Optional[Mapping[str, npt.NDArray[Any]]]) -> None:
+        last: Mapping[str, npt.NDArray[Any]] = local
+        if self.checkinModelOnTrainEnd is CheckinModel.active and merged is not None:
+            last = merged
+        elif self.checkinModelOnTrainEnd is CheckinModel.inactive:
+            self.nodeWeightage = 0
+        self.logger.info("Final merging starts at training end. Waiting for other peers to complete ...")
+        self.stepsBeforeNextSync, self.isSwarmTrainingOver = self._hand_over(last, final=True)
+
+    def _leave(self, last: Mapping[str, npt.NDArray[Any]]) -> None:
+        text = "Swarm training is over before local training. Exit gracefully."
+        self.logger.warning(text)
+        self._loadModelWeightsFromDict(last)
+        if self._session is None:
+            return
+        try:
+            self._session.kill(text)
+        except ChannelError as fault:
+            self.logger.warning("The SL could not be told that this program is done: %s", fault)
+
+    def _talk(self, doing: str, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        except (ChannelError, TensorFileError) as fault:
+            self.logger.error("%s failed: %s", doing, fault)
+            raise SwarmError(f"{doing} failed: {fault}") from fault
+
+    def _whole(self, name: str, value: Any, low: int, high: int) -> int:
+        if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
+            found = None
+        else:
+            found = self.safeCastType(value, int)
+        if found is None or not low <= found <= high:
+            what = "a positive integer" if high == INT32_MAX and low == 1 else f"an integer from {low} to {high}"
+            self._logAndRaiseError(f"{name} is {value!r}, it must be {what}.")
+        return found
+
+    def _choice(self, name: str, value: Any, kind: Any) -> Any:
+        found = str(value).lower() if isinstance(value, (str, enum.Enum)) else ""
+        if isinstance(value, enum.Enum):
+            found = value.name
+        if found not in kind.__members__:
+            self._logAndRaiseError(f"{name} is {value!r}, allowed are {', '.join(kind.__members__)}.")
+        return kind[found]
+
+    def _total_epochs(self, value: Any) -> int:
+        if value is None:
+            self.logger.warning("totalEpochs is not given: progress of this site cannot be shown")
+            return 0
+        return self._whole("totalEpochs", value, 1, INT32_MAX)
+
+
+def detached(parameters: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Copies that stay valid, subclass of ndarray kept."""
+    return {name: np.array(array, subok=True) for name, array in parameters.items()}
+
+
+def _own_logger() -> logging.Logger:
+    """The logger named SwarmCallback, on standard output (row K08); set up once."""
+    logger = logging.getLogger("SwarmCallback")
+    if not any(isinstance(handler, _OwnHandler) for handler in logger.handlers):
+        logger.setLevel(logging.INFO)
+        handler = _OwnHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s : %(name)s : %(levelname)s : %(message)s"))
+        logger.addHandler(handler)
+    return logger
+
+
+class _OwnHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to whatever sys.stdout is at the time."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stdout
+        super().emit(record)

@@ -1,0 +1,93 @@
+"""Swarm callback for any training loop: numpy, scikit-learn, or your own. No framework is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from .client.swarm import DEFAULT_TRAINING_CONTRACT, SwarmCallbackBase, SwarmError, detached
+
+__all__ = ["Parameters", "SwarmCallback", "SwarmError"]
+
+Parameters = Union[Mapping[str, npt.ArrayLike], Sequence[npt.ArrayLike]]
+"""A model as named arrays, or as a list of arrays whose order never changes."""
+
+
+class SwarmCallback(SwarmCallbackBase):
+    """Calls in your loop: ``on_train_begin()``, ``on_batch_end()``, ``on_epoch_end()``, ``on_train_end()``.
+
+    Args:
+        syncFrequency: batches between two syncs.
+        minPeers: members that a round needs.
+        trainingContract: name of the job.
+        get_parameters: returns the model's arrays, by name or as a list.
+        set_parameters: takes what ``get_parameters`` returns, merged; the arrays are its to keep.
+        evaluate: given the merged parameters, already set, returns (loss, metric) on validation data.
+        kwargs: the arguments all callbacks share, see SwarmCallbackBase.
+
+    Raises:
+        SwarmError: an argument is wrong, or the SL cannot be reached or refuses.
+    """
+
+    def __init__(
+        self,
+        syncFrequency: Any,
+        minPeers: Any,
+        trainingContract: str = DEFAULT_TRAINING_CONTRACT,
+        *,
+        get_parameters: Callable[[], Parameters],
+        set_parameters: Callable[[Any], object],
+        evaluate: Optional[Callable[[Any], tuple[float, float]]] = None,
+        **kwargs: Any,
+    ) -> None:
+        self._get, self._set, self._measure = get_parameters, set_parameters, evaluate
+        self._current: Any = None
+        self._listed = False
+        super().__init__(syncFrequency, minPeers, trainingContract, kwargs)
+        self._verifyAndSetPlatformContext(kwargs)
+        self._swarmInitialize()
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Call before the first batch: all members start from one model."""
+        self._swarmOnTrainBegin()
+
+    def on_batch_end(self, batch: Any = None, logs: Any = None) -> None:
+        """Call after each batch."""
+        self._swarmOnBatchEnd()
+
+    def on_epoch_end(self, epoch: Any = None, logs: Any = None) -> None:
+        """Call after each epoch."""
+        self._swarmOnEpochEnd()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Call once at the end: returns when the whole swarm has finished, with its final model set."""
+        self._swarmOnTrainEnd()
+
+    def _verifyAndSetPlatformContext(self, params: Mapping[str, Any]) -> None:
+        if not callable(self._get) or not callable(self._set):
+            self._logAndRaiseError("get_parameters and set_parameters must be functions.")
+
+    def _getValidationDataForAdaptiveSync(self, valData: Any, valBatchSize: Any) -> tuple[Any, ...]:
+        return None, None, None, None, None
+
+    def _saveModelWeightsToDict(self) -> dict[str, npt.NDArray[Any]]:
+        given = self._get()
+        self._listed = not isinstance(given, Mapping)
+        if isinstance(given, Mapping):
+            return {str(name): np.asarray(value) for name, value in given.items()}
+        width = len(str(len(given)))
+        return {f"parameter_{index:0{width}d}": np.asarray(value) for index, value in enumerate(given)}
+
+    def _loadModelWeightsFromDict(self, paramsDict: Mapping[str, npt.NDArray[Any]]) -> None:
+        owned = detached(paramsDict)
+        self._current = list(owned.values()) if self._listed else owned
+        self._set(self._current)
+
+    def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
+        if self._measure is None:
+            return 0.0, 0.0
+        loss, metric = self._measure(self._current)
+        return float(loss), float(metric)

@@ -1,0 +1,232 @@
+"""Swarm callback for PyTorch: the whole state_dict is shared, buffers and counters included, dtypes kept.
+
+Rows K01, K08, K09, K12. Your loop calls the hooks; training is never stopped from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Optional
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
+from .tensorfile import BFloat16Bits
+
+__all__ = ["SwarmCallback", "SwarmError"]
+
+VALIDATION_BATCH_DEFAULT = 32
+
+
+class _Context:
+    """Holds the model that is shared."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+
+
+class SwarmCallback(SwarmCallbackBase):
+    """Call ``on_train_begin()``, ``on_batch_end()``, ``on_epoch_end(epoch)`` and ``on_train_end()`` in your loop.
+
+    Args:
+        syncFrequency: batches between two syncs.
+        minPeers: members that a round needs.
+        trainingContract: name of the job.
+        model: the torch.nn.Module; a DataParallel wrapper is looked through.
+        adsValData: validation data: a DataLoader, a Dataset, or a list of them.
+        lossFunction, lossFunctionArgs: class name in torch.nn and its arguments; the loss is the sum over the
+            batches divided by the number of samples.
+        metricFunction, metricFunctionArgs: class name in torchmetrics and its arguments.
+        kwargs: the arguments all callbacks share, see SwarmCallbackBase.
+
+    Raises:
+        SwarmError: an argument is wrong, or the SL cannot be reached or refuses.
+    """
+
+    _own_arguments = frozenset({"model", "lossFunction", "lossFunctionArgs", "metricFunction", "metricFunctionArgs"})
+
+    def __init__(
+        self,
+        syncFrequency: Any,
+        minPeers: Any,
+        trainingContract: str = DEFAULT_TRAINING_CONTRACT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(syncFrequency, minPeers, trainingContract, kwargs)
+        self.lossFunction: Optional[str] = kwargs.get("lossFunction")
+        self.lossFunctionArgs: Optional[Mapping[str, Any]] = kwargs.get("lossFunctionArgs")
+        self.metricFunction: Optional[str] = kwargs.get("metricFunction")
+        self.metricFunctionArgs: Optional[Mapping[str, Any]] = kwargs.get("metricFunctionArgs")
+        self._skipped: set[str] = set()
+        self._verifyAndSetPlatformContext(kwargs)
+        if self.valData is None:
+            self.logger.warning("adsValData is not given: loss and metric of merged models cannot be shown")
+        else:
+            self._loss_object()
+            self._metric_object()
+        self._swarmInitialize()
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Call before the first batch: all members start from one model."""
+        self._swarmOnTrainBegin()
+
+    def on_batch_end(self, batch: Any = None, logs: Any = None) -> None:
+        """Call after each batch, after the optimizer's step."""
+        self._swarmOnBatchEnd()
+
+    def on_epoch_end(self, epoch: Any = None, logs: Any = None) -> None:
+        """Call after each epoch."""
+        self._swarmOnEpochEnd()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Call once at the end: returns when the whole swarm has finished, with its final model loaded."""
+        self._swarmOnTrainEnd()
+
+    def _verifyAndSetPlatformContext(self, params: Mapping[str, Any]) -> None:
+        platform = params.get("ml_platform", params.get("mlPlatform", SLPlatforms.PYTORCH.name))
+        if getattr(platform, "name", platform) != SLPlatforms.PYTORCH.name:
+            self._logAndRaiseError(f"ml_platform is {platform!r}, this callback is for PYTORCH.")
+        self.mlPlatform = SLPlatforms.PYTORCH
+        model = params.get("model")
+        if not isinstance(model, torch.nn.Module):
+            self._logAndRaiseError(f"model is {type(model).__name__}, it must be a torch.nn.Module.")
+        self.model = model
+        self.mlCtx = _Context(model)
+        self.hfMode = None
+
+    def _getValidationDataForAdaptiveSync(self, valData: Any, valBatchSize: Any) -> tuple[Any, ...]:
+        given = valData if isinstance(valData, (list, tuple)) else [valData]
+        for one in given:
+            if one is not None and not isinstance(one, (DataLoader, Dataset)):
+                self._logAndRaiseError(
+                    f"adsValData is {type(one).__name__}, it must be a torch.utils.data.DataLoader,"
+                    " a Dataset, or a list of them."
+                )
+        return None, None, None, None, None
+
+    def _shared_model(self) -> torch.nn.Module:
+        model = self.mlCtx.model
+        wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+        return model.module if isinstance(model, wrappers) else model
+
+    def _saveModelWeightsToDict(self) -> dict[str, npt.NDArray[Any]]:
+        found: dict[str, npt.NDArray[Any]] = {}
+        for name, value in self._shared_model().state_dict().items():
+            if not isinstance(value, torch.Tensor):
+                if name not in self._skipped:
+                    self._skipped.add(name)
+                    self.logger.warning("%s is a %s and is not shared", name, type(value).__name__)
+                continue
+            found[name] = self._to_numpy(name, value)
+        self.weightNames = list(found)
+        return found
+
+    def _to_numpy(self, name: str, value: torch.Tensor) -> npt.NDArray[Any]:
+        plain = value.detach().cpu().contiguous()
+        if plain.dtype is torch.bfloat16:
+            return np.asarray(plain.view(torch.int16).numpy()).view(np.uint16).view(BFloat16Bits)
+        try:
+            return np.asarray(plain.numpy())
+        except (TypeError, RuntimeError) as fault:
+            raise SwarmError(f"parameter {name} has the type {value.dtype}, which cannot be shared: {fault}") from fault
+
+    def _loadModelWeightsFromDict(self, paramsDict: Mapping[str, npt.NDArray[Any]]) -> None:
+        model = self._shared_model()
+        own = model.state_dict()
+        merged: dict[str, torch.Tensor] = {}
+        for name in self.weightNames:
+            if name not in paramsDict:
+                self._logAndRaiseError(f"the merged model has no {name}: the members run different programs.")
+            value = self._to_torch(paramsDict[name])
+            if value.shape != own[name].shape:
+                self._logAndRaiseError(
+                    f"the merged {name} has shape {list(value.shape)}, this model has {list(own[name].shape)}:"
+                    " the members run different programs."
+                )
+            merged[name] = value
+        model.load_state_dict(merged, strict=False)
+
+    @staticmethod
+    def _to_torch(array: npt.NDArray[Any]) -> torch.Tensor:
+        usable = array if array.flags.writeable else array.copy()
+        if isinstance(array, BFloat16Bits):
+            return torch.from_numpy(np.asarray(usable).view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(np.asarray(usable))
+
+    def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
+        if self.valData is None:
+            return 0.0, 0.0
+        model = self.mlCtx.model
+        loss_of, metric = self._loss_object(), self._metric_object()
+        device = next((one.device for one in model.parameters()), torch.device("cpu"))
+        metric = metric.to(device) if metric is not None else None
+        total, samples = 0.0, 0
+        with _evaluating(model), torch.no_grad():
+            for loader in self._loaders():
+                samples += len(loader.dataset)
+                for data, target in loader:
+                    output = model(_moved(data, device))
+                    wanted = _moved(target, device)
+                    if loss_of is not None:
+                        total += float(loss_of(output, wanted))
+                    if metric is not None:
+                        metric.update(output, wanted)
+        return total / max(samples, 1), float(metric.compute()) if metric is not None else 0.0
+
+    def _loaders(self) -> Iterator[Any]:
+        given: Any = self.valData
+        for one in given if isinstance(given, (list, tuple)) else [given]:
+            if isinstance(one, DataLoader):
+                yield one
+            else:
+                yield DataLoader(one, batch_size=int(self.valBatchSize or VALIDATION_BATCH_DEFAULT))
+
+    def _loss_object(self) -> Any:
+        if self.lossFunction is None:
+            return None
+        found = getattr(torch.nn, str(self.lossFunction), None)
+        if not isinstance(found, type):
+            self._logAndRaiseError(f"lossFunction is {self.lossFunction!r}, torch.nn has no such class.")
+        return found(**(self.lossFunctionArgs or {}))
+
+    def _metric_object(self) -> Any:
+        if self.metricFunction is None:
+            return None
+        try:
+            module = importlib.import_module("torchmetrics")
+        except ImportError as fault:
+            raise SwarmError(
+                f"metricFunction is {self.metricFunction!r} but torchmetrics is not installed here:"
+                " pip install torchmetrics, or leave metricFunction out."
+            ) from fault
+        found = getattr(module, str(self.metricFunction), None)
+        if found is None:
+            self._logAndRaiseError(f"metricFunction is {self.metricFunction!r}, torchmetrics has no such class.")
+        return found(**(self.metricFunctionArgs or {}))
+
+
+@contextlib.contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode, and afterwards each part in the mode it had: frozen parts stay frozen."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: _moved(one, device) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_moved(one, device) for one in value)
+    return value

@@ -1,0 +1,7 @@
+"""Another name of :mod:`swarmlearning.pyt`."""
+
+from __future__ import annotations
+
+from .pyt import SwarmCallback, SwarmError
+
+__all__ = ["SwarmCallback", "SwarmError"]

@@ -1,0 +1,166 @@
+"""Swarm callback for Keras (with TensorFlow, or Keras 3 alone): pass it to ``model.fit(callbacks=[...])``.
+
+Row K11. The swarm stops local training when the whole run is over.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+try:
+    from tensorflow.keras.callbacks import Callback  # type: ignore[import-untyped]
+except ImportError:
+    from keras.callbacks import Callback  # type: ignore[import-untyped,no-redef]
+
+from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
+from .tensorfile import BFloat16Bits
+
+__all__ = ["SwarmCallback", "SwarmError"]
+
+GENERATOR_BATCHES_MAX = 1000
+
+
+class _Context:
+    """Holds the model that is shared."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+
+class SwarmCallback(Callback, SwarmCallbackBase):  # type: ignore[misc]
+    """A Keras callback.
+
+    Args:
+        syncFrequency: batches between two syncs.
+        minPeers: members that a round needs.
+        trainingContract: name of the job.
+        adsValData: validation data: (x, y) or (x, y, sample weights), a dataset, or a generator of batches
+            (at most 1000 are read, once).
+        adsValBatchSize: batch size for evaluating arrays.
+        kwargs: the arguments all callbacks share, see SwarmCallbackBase.
+
+    Raises:
+        SwarmError: an argument is wrong, or the SL cannot be reached or refuses.
+    """
+
+    _own_arguments = frozenset({"tf", "sess"})
+
+    def __init__(
+        self,
+        syncFrequency: Any,
+        minPeers: Any,
+        trainingContract: str = DEFAULT_TRAINING_CONTRACT,
+        **kwargs: Any,
+    ) -> None:
+        Callback.__init__(self)
+        SwarmCallbackBase.__init__(self, syncFrequency, minPeers, trainingContract, kwargs)
+        self._verifyAndSetPlatformContext(kwargs)
+        if self.valData is None:
+            self.logger.warning("adsValData is not given: loss and metric of merged models cannot be shown")
+        self._swarmInitialize()
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Keras hook: all members start from one model."""
+        self.mlCtx = _Context(self.model)
+        self._swarmOnTrainBegin()
+        self._stop_if_over()
+
+    def on_batch_end(self, batch: Any = None, logs: Any = None) -> None:
+        """Keras hook: counts the batch, syncs when it is time."""
+        self._swarmOnBatchEnd()
+        self._stop_if_over()
+
+    def on_epoch_end(self, epoch: Any = None, logs: Any = None) -> None:
+        """Keras hook: counts the epoch."""
+        self._swarmOnEpochEnd()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Keras hook: returns when the whole swarm has finished, with its final model loaded."""
+        self._swarmOnTrainEnd()
+
+    def _stop_if_over(self) -> None:
+        if self.isSwarmTrainingOver and not self.mlCtx.model.stop_training:
+            self.logger.info("Swarm training is over. Stopping local training")
+            self.mlCtx.model.stop_training = True
+
+    def _verifyAndSetPlatformContext(self, params: Mapping[str, Any]) -> None:
+        platform = params.get("ml_platform", params.get("mlPlatform", SLPlatforms.KERAS.name))
+        name = getattr(platform, "name", platform)
+        if name == SLPlatforms.TF.name:
+            self._logAndRaiseError("ml_platform TF (graphs and sessions of TensorFlow 1) is not offered: use Keras.")
+        if name != SLPlatforms.KERAS.name:
+            self._logAndRaiseError(f"ml_platform is {platform!r}, this callback is for KERAS.")
+        self.mlPlatform = SLPlatforms.KERAS
+        self.hfMode = None
+
+    def _getValidationDataForAdaptiveSync(self, valData: Any, valBatchSize: Any) -> tuple[Any, ...]:
+        return None, None, None, None, None
+
+    def _saveModelWeightsToDict(self) -> dict[str, npt.NDArray[Any]]:
+        model = self.mlCtx.model
+        arrays = model.get_weights()
+        self.weightNames = _names(model)
+        if len(self.weightNames) != len(arrays):
+            self._logAndRaiseError(
+                f"the model has {len(self.weightNames)} weights but returns {len(arrays)}: is it built?"
+            )
+        return {name: np.asarray(array) for name, array in zip(self.weightNames, arrays)}  # noqa: B905
+
+    def _loadModelWeightsFromDict(self, paramsDict: Mapping[str, npt.NDArray[Any]]) -> None:
+        missing = [name for name in self.weightNames if name not in paramsDict]
+        if missing:
+            self._logAndRaiseError(f"the merged model has no {missing[0]}: the members run different programs.")
+        try:
+            self.mlCtx.model.set_weights([_usable(paramsDict[name]) for name in self.weightNames])
+        except ValueError as fault:
+            raise SwarmError(f"the merged model does not fit this model: {fault}") from fault
+
+    def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
+        if self.valData is None:
+            return 0.0, 0.0
+        model, data = self.mlCtx.model, self.valData
+        if isinstance(data, Iterator):
+            data = self.valData = self._read_once(data)
+        if isinstance(data, (tuple, list)) and len(data) in (2, 3):
+            weights = data[2] if len(data) == 3 else None
+            scores = model.evaluate(
+                x=data[0], y=data[1], sample_weight=weights, batch_size=self.valBatchSize, verbose=0
+            )
+        else:
+            scores = model.evaluate(data, verbose=0)
+        values = scores if isinstance(scores, (list, tuple)) else [scores]
+        return float(values[0]), float(values[1]) if len(values) > 1 else 0.0
+
+    def _read_once(self, batches: Iterator[Any]) -> tuple[Any, ...]:
+        """Keep a generator's batches, because every merged model is evaluated on them."""
+        read = list(itertools.islice(batches, GENERATOR_BATCHES_MAX))
+        widths = {len(batch) for batch in read if isinstance(batch, (tuple, list))}
+        if not read or len(widths) != 1 or not widths <= {2, 3}:
+            self._logAndRaiseError("adsValData is a generator that does not yield (x, y) or (x, y, weights).")
+        return tuple(np.concatenate([np.asarray(batch[part]) for batch in read]) for part in range(widths.pop()))
+
+
+def _names(model: Any) -> list[str]:
+    """One name for each weight: its path below the model, made unique by a number."""
+    names: list[str] = []
+    seen: dict[str, int] = {}
+    for weight in model.weights:
+        name = str(getattr(weight, "path", None) or weight.name)
+        if name.startswith(f"{model.name}/"):  # numbered by Keras: another number at another site
+            name = name[len(model.name) + 1 :]
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return names
+
+
+def _usable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if isinstance(array, BFloat16Bits):
+        import ml_dtypes  # comes with every Keras that knows bfloat16
+
+        return np.asarray(array).view(ml_dtypes.bfloat16)
+    return array
