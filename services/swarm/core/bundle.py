@@ -107,7 +107,7 @@ class Bundle:
 
         Args:
             domain: EIP-712 domain separator of the Training contract.
-            min_peers: what the run was fixed to.
+            min_peers: what the run was fixed to, at least 1.
 
         Raises:
             PeerFault: names the first rule that does not hold, and whose entry breaks it.
@@ -124,8 +124,6 @@ class Bundle:
         self._verify_acks(where, domain, verifier)
 
     def _verify_items(self, where: str, domain: Digest, verifier: Verifier, min_peers: int) -> None:
-        if not self.items:
-            raise PeerFault(f"{where}: it lists no check-in")
         if any(a.check_in.node >= b.check_in.node for a, b in itertools.pairwise(self.items)):
             raise PeerFault(f"{where}: check-ins must ascend strictly by node")
         digests = []
@@ -144,6 +142,8 @@ class Bundle:
             digests.append((digest, item.coefficient))
         if len(self.items) < min_peers:
             raise PeerFault(f"{where}: {len(self.items)} check-ins, minPeers is {min_peers}")
+        if self.name.round == 0 and not any(item.check_in.weight for item in self.items):
+            raise PeerFault(f"{where}: nobody contributes with weight; the first round needs one who does")
         inputs = inputs_hash(digests)
         if self.result.inputs != inputs:
             raise PeerFault(f"{where}: inputs {_h(self.result.inputs)}, the check-ins give {_h(inputs)}")

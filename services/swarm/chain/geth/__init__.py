@@ -1,0 +1,1 @@
+"""A supervised geth: its genesis, flags, sealing key, process and administration."""

@@ -1,0 +1,49 @@
+"""The few administrative calls we make, all over the unix socket: sealing, votes, peers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swarm.chain.rpc import Rpc
+from swarm.core.ids import Address, from_hex, to_hex
+
+
+class GethAdmin:
+    """``clique_*``, ``admin_*`` and ``miner_*`` of one geth; another client would be another class."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    async def start_sealing(self) -> None:
+        await self._rpc("miner_start", [])
+
+    async def stop_sealing(self) -> None:
+        await self._rpc("miner_stop", [])
+
+    async def signers(self) -> list[Address]:
+        """Who may seal at the head."""
+        return [Address(from_hex(a, 20)) for a in await self._rpc("clique_getSigners", ["latest"])]
+
+    async def propose(self, who: Address, seal: bool) -> None:
+        """Vote a signer in or out; the vote stays until it is passed or discarded."""
+        await self._rpc("clique_propose", [to_hex(who), seal])
+
+    async def discard(self, who: Address) -> None:
+        await self._rpc("clique_discard", [to_hex(who)])
+
+    async def proposals(self) -> dict[Address, bool]:
+        found: dict[str, bool] = await self._rpc("clique_proposals", [])
+        return {Address(from_hex(a, 20)): seal for a, seal in found.items()}
+
+    async def enode(self) -> str:
+        """This node's address for others."""
+        return str((await self._rpc("admin_nodeInfo", []))["enode"])
+
+    async def add_peer(self, enode: str) -> bool:
+        return bool(await self._rpc("admin_addPeer", [enode]))
+
+    async def remove_peer(self, enode: str) -> bool:
+        return bool(await self._rpc("admin_removePeer", [enode]))
+
+    async def peers(self) -> list[dict[str, Any]]:
+        return list(await self._rpc("admin_peers", []))

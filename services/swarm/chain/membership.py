@@ -1,0 +1,117 @@
+"""The Membership contract: who may take part, as what, until when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from swarm.core.chain_view import Member, Role, Status
+from swarm.core.ids import Address
+
+from .client import Receipt
+from .facade import OWNED_FUNCTIONS, Owned
+
+GRANT_WEI = 10**15
+"""The one admission grant, 0.001 ether: lasts for ever at 1 wei a gas (design/chain.md, Fees)."""
+GAS_ADMIT = 500_000
+PAGE = 250
+
+
+class Membership(Owned):
+    CONTRACT = "Membership"
+    FUNCTIONS: ClassVar[Mapping[str, str]] = {
+        **OWNED_FUNCTIONS,
+        "admit": "admit",
+        "suspend": "suspend",
+        "resume": "resume",
+        "revoke": "revoke",
+        "extend": "extend",
+        "rebind": "rebind",
+        "setAdmitter": "set_admitter",
+        "isAdmitter": "is_admitter",
+        "member": "member",
+        "holderOf": "holder_of",
+        "isActive": "is_active",
+        "wasActiveSince": "was_active_since",
+        "version": "version",
+        "members": "members",
+    }
+
+    async def admit(
+        self,
+        node: Address,
+        *,
+        spki: bytes,
+        spiffe: bytes,
+        site: bytes,
+        role: Role,
+        expires: int,
+        grant: int = GRANT_WEI,
+    ) -> Receipt:
+        """Admit a node with its grant in wei; ``expires`` is block time in seconds. Admitters only."""
+        return await self._send("admit", node, spki, spiffe, site, int(role), expires, gas=GAS_ADMIT, value=grant)
+
+    async def suspend(self, node: Address) -> Receipt:
+        return await self._send("suspend", node)
+
+    async def resume(self, node: Address) -> Receipt:
+        return await self._send("resume", node)
+
+    async def revoke(self, node: Address) -> Receipt:
+        """End a membership at once. An admitter, or the node itself."""
+        return await self._send("revoke", node)
+
+    async def extend(self, node: Address, expires: int) -> Receipt:
+        return await self._send("extend", node, expires)
+
+    async def rebind(self, node: Address, spki: bytes, overlap_seconds: int) -> Receipt:
+        """Bind a new certificate key; the old one stays valid for the overlap (at most 7 days)."""
+        return await self._send("rebind", node, spki, overlap_seconds)
+
+    async def set_admitter(self, who: Address, allowed: bool) -> Receipt:
+        return await self._send("setAdmitter", who, allowed)
+
+    async def is_admitter(self, who: Address) -> bool:
+        return bool(await self._ask("isAdmitter", who))
+
+    async def member(self, node: Address) -> Member:
+        """The record of a node; role and status NONE if it was never admitted."""
+        return _member(await self._ask("member", node))
+
+    async def holder_of(self, spki: bytes) -> Address | None:
+        """Who holds this certificate key now."""
+        found: Address = await self._ask("holderOf", spki)
+        return found if any(found) else None
+
+    async def is_active(self, node: Address) -> bool:
+        return bool(await self._ask("isActive", node))
+
+    async def was_active_since(self, node: Address, block: int, seconds: int) -> bool:
+        """Active at some time since that block, opened at that block time."""
+        return bool(await self._ask("wasActiveSince", node, block, seconds))
+
+    async def version(self) -> int:
+        """Grows with every change of any member; lets readers cache."""
+        return int(await self._ask("version"))
+
+    async def members(self) -> dict[Address, Member]:
+        """Everybody ever admitted."""
+        out: dict[Address, Member] = {}
+        while True:
+            nodes, records = await self._ask("members", len(out), PAGE)
+            out.update(zip(nodes, map(_member, records), strict=True))
+            if len(nodes) < PAGE:
+                return out
+
+
+def _member(record: dict[str, Any]) -> Member:
+    return Member(
+        role=Role(record["role"]),
+        status=Status(record["status"]),
+        spki=record["spki"],
+        spiffe=record["spiffe"],
+        site=record["site"],
+        expires=record["expires"],
+        since=record["since"],
+        changed_block=record["changedBlock"],
+    )

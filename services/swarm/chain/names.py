@@ -1,0 +1,78 @@
+"""Names of the contracts' custom errors, and the rule from ABI names to Python names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+def snake(name: str) -> str:
+    """camelCase to snake_case; a trailing underscore that only dodges a Solidity keyword goes."""
+    return re.sub(r"(?<!^)(?<!_)([A-Z])", r"_\1", name).lower().rstrip("_")
+
+
+class OwnedError(StrEnum):
+    UNAUTHORIZED_ACCOUNT = "OwnableUnauthorizedAccount"
+    INVALID_OWNER = "OwnableInvalidOwner"
+
+
+class DirectoryError(StrEnum):
+    UNKNOWN_NAME = "DirectoryUnknownName"
+    BAD_ENTRY = "DirectoryBadEntry"
+
+
+class MembershipError(StrEnum):
+    NOT_ADMITTER = "MembershipNotAdmitter"
+    UNKNOWN = "MembershipUnknown"
+    ALREADY = "MembershipAlready"
+    KEY_TAKEN = "MembershipKeyTaken"
+    BAD_ROLE = "MembershipBadRole"
+    EXPIRY_PAST = "MembershipExpiryPast"
+    WRONG_STATUS = "MembershipWrongStatus"
+    GRANT_FAILED = "MembershipGrantFailed"
+
+
+class TrainingError(StrEnum):
+    UNKNOWN_JOB = "TrainingUnknownJob"
+    JOB_EXISTS = "TrainingJobExists"
+    BAD_NAME = "TrainingBadName"
+    NOT_ALLOWED = "TrainingNotAllowed"
+    NOT_ACTIVE = "TrainingNotActive"
+    WRONG_PHASE = "TrainingWrongPhase"
+    WRONG_RUN = "TrainingWrongRun"
+    MIN_PEERS_ZERO = "TrainingMinPeersZero"
+    MIN_PEERS_ABOVE_RUN = "TrainingMinPeersAboveRun"
+    FULL = "TrainingFull"
+    URI_TOO_LONG = "TrainingUriTooLong"
+    ALREADY_JOINED = "TrainingAlreadyJoined"
+    NOT_JOINED = "TrainingNotJoined"
+    WRONG_ROUND = "TrainingWrongRound"
+    WRONG_PREV = "TrainingWrongPrev"
+    WRONG_ROSTER = "TrainingWrongRoster"
+    WRONG_LEADER = "TrainingWrongLeader"
+    ORDER = "TrainingOrder"
+    ITEM_NOT_MEMBER = "TrainingItemNotMember"
+    ITEM_SIGNATURE = "TrainingItemSignature"
+    ITEM_FLAGS = "TrainingItemFlags"
+    ACK_NOT_ROSTER = "TrainingAckNotRoster"
+    ACK_SIGNATURE = "TrainingAckSignature"
+    TOO_FEW_ITEMS = "TrainingTooFewItems"
+    TOO_FEW_ACKS = "TrainingTooFewAcks"
+    WRONG_INPUTS = "TrainingWrongInputs"
+    WRONG_MANIFEST = "TrainingWrongManifest"
+    EMPTY = "TrainingEmpty"
+    CALL_OPEN = "TrainingCallOpen"
+    CALL_TOO_EARLY = "TrainingCallTooEarly"
+    NO_CALL = "TrainingNoCall"
+    ALREADY_ANSWERED = "TrainingAlreadyAnswered"
+    MEMBERS_LIVE = "TrainingMembersLive"
+    ALREADY_CLOSED = "TrainingAlreadyClosed"
+
+
+ERRORS: Mapping[str, tuple[type[StrEnum], ...]] = {
+    "Directory": (DirectoryError, OwnedError),
+    "Membership": (MembershipError, OwnedError),
+    "Training": (TrainingError, OwnedError),
+}
+"""By contract; a test holds it complete. Compare with ``Reverted.name``."""
