@@ -125,7 +125,13 @@ def test_revert_data_comes_back_as_geth_gives_it(chain: EmbeddedChain, wallet: W
 def test_failures_without_data_have_no_data(chain: EmbeddedChain) -> None:
     """Out of gas, a bad opcode and a value nobody has are server errors, not reverts."""
     burn = ":a @a JUMP"
-    for code, gas, phrase in (("INVALID", 100_000, "invalid opcode"), (burn, 60_000, "out of gas")):
+    for code, gas, phrase in (
+        ("INVALID", 100_000, "invalid opcode"),
+        (burn, 60_000, "out of gas"),
+        ("ADD", 60_000, "stack underflow"),
+        ("0x05 JUMP", 60_000, "invalid jump destination"),
+        ("0x00 0x00 REVERT", 60_000, "execution reverted"),
+    ):
         with pytest.raises(RpcError, match=phrase) as caught:
             chain.handle("eth_call", [{"data": "0x" + assemble(code).hex(), "gas": hex(gas)}])
         assert (caught.value.code, caught.value.data) == (-32000, None)

@@ -51,7 +51,7 @@ def refusal(chain: EmbeddedChain, method: str, *params: Any) -> RpcError:
         ({"maxFeePerGas": 10**14}, "insufficient funds for gas * price + value"),
         ({"chainId": 9}, "invalid chain id for signer: have 9 want 7002"),
         ({"chainId": 9, "gasPrice": 5}, "invalid chain id for signer: have 9 want 7002"),
-        ({"gas": 20_999}, "intrinsic gas too low: needed 21000, allowed 20999"),
+        ({"gas": 20_999}, "intrinsic gas too low: gas 20999, minimum needed 21000"),
         ({"gas": 60_000_001}, "exceeds block gas limit"),
         ({"maxPriorityFeePerGas": 0}, "transaction underpriced"),
         ({"gasPrice": 0}, "transaction underpriced"),

@@ -18,7 +18,9 @@ from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
 from eth.db.backends.base import BaseAtomicDB
 from eth.exceptions import (
     ContractCreationCollision,
+    FullStack,
     InsufficientFunds,
+    InsufficientStack,
     InvalidInstruction,
     InvalidJumpDestination,
     OutOfGas,
@@ -53,6 +55,8 @@ _PHRASES: tuple[tuple[type[VMError], str], ...] = (
     (OutOfGas, "out of gas"),
     (InvalidJumpDestination, "invalid jump destination"),
     (InvalidInstruction, "invalid opcode"),
+    (InsufficientStack, "stack underflow"),
+    (FullStack, "stack limit reached 1024"),
     (WriteProtection, "write protection"),
     (StackDepthLimit, "max call depth exceeded"),
     (InsufficientFunds, "insufficient balance for transfer"),

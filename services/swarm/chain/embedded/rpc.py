@@ -86,7 +86,7 @@ class Rpc:
         """
         answer = self._methods.get(method)
         if answer is None:
-            raise RpcError(METHOD_MISSING, f"the method {method!r:.80} does not exist/is not available")
+            raise RpcError(METHOD_MISSING, f"the method {method:.80} does not exist/is not available")
         if not isinstance(params, list):
             raise RpcError(INVALID_PARAMS, "non-array args")
         return answer(params)
@@ -216,6 +216,8 @@ class Rpc:
         p.count(params, 1, 2)
         self._at_head(params[1:])
         call = self._message(params[0])
+        if call.gas < intrinsic_gas(call.data, call.to is None, call.access_list):
+            raise RpcError(SERVER, f"gas required exceeds allowance ({call.gas})")
         result = self._run(call)
         if not call.data and call.to is not None and not self._ledger.account(call.to).has_code:
             return hex(intrinsic_gas(b"", False, call.access_list))
@@ -273,7 +275,8 @@ class Rpc:
 
 
 def _failure(result: Result) -> RpcError:
-    if not result.reverted:
+    # A revert without data is an ordinary server error in geth, so it is here.
+    if not result.reverted or not result.output:
         return RpcError(SERVER, result.error or "evm: failed")
     reason = _reason(result.output)
     message = f"execution reverted: {reason}" if reason else "execution reverted"

@@ -76,15 +76,14 @@ def decode(raw: bytes, chain_id: int) -> Tx:
     except (BadSignature, ValidationError) as exc:
         raise RpcError(SERVER, "invalid sender") from exc
     if tx.tip > tx.fee:
-        text = f"max priority fee per gas higher than max fee per gas: {tx.tip} > {tx.fee}"
-        raise RpcError(SERVER, text)
+        raise RpcError(SERVER, "max priority fee per gas higher than max fee per gas")
     if tx.nonce > _NONCE_MAX:
         raise RpcError(SERVER, "nonce has max value")
     if tx.price < TIP_WEI_MIN:
         raise RpcError(SERVER, f"transaction underpriced: tip needed {TIP_WEI_MIN}, tip permitted {tx.tip}")
     needed = intrinsic_gas(tx.data, tx.to is None, tx.access_list)
     if tx.gas < needed:
-        raise RpcError(SERVER, f"intrinsic gas too low: needed {needed}, allowed {tx.gas}")
+        raise RpcError(SERVER, f"intrinsic gas too low: gas {tx.gas}, minimum needed {needed}")
     return tx
 
 
