@@ -33,9 +33,7 @@ def chunk_list(data: bytes) -> ChunkList:
 
 
 @pytest.mark.parametrize("move", [True, False])
-def test_a_file_is_named_by_its_chunk_root_and_read_back(
-    store: BlobStore, tmp_path: Path, move: bool
-) -> None:
+def test_a_file_is_named_by_its_chunk_root_and_read_back(store: BlobStore, tmp_path: Path, move: bool) -> None:
     """add_file gives the root that anyone computes from the bytes, and keeps or takes the source as told."""
     data = os.urandom(SIZE)
     source = file_of(tmp_path, data)

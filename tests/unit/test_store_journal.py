@@ -137,7 +137,5 @@ def test_items_equals_a_plain_dict(
     """For any keys and any prefix the answer is that of a sorted dict."""
     with Journal(tmp_path_factory.mktemp("j") / "j") as journal:
         journal.batch(entries)
-        expected = sorted(
-            ((k, v) for k, v in entries.items() if k.startswith(prefix)), key=lambda e: e[0].encode()
-        )
+        expected = sorted(((k, v) for k, v in entries.items() if k.startswith(prefix)), key=lambda e: e[0].encode())
         assert journal.items(prefix) == expected

@@ -186,6 +186,7 @@ class Partial:
 
         Raises:
             PeerFault: the bytes do not match the hash of chunk ``index``; nothing was written.
+            LocalFault: the disk is full or failed.
         """
         start, end = self.chunks.span(index)
         if len(data) != end - start or chunk_hash(data) != self.chunks.hashes[index]:
@@ -195,13 +196,10 @@ class Partial:
             )
         if index not in self._missing:
             return
-        handle = os.open(self._part, os.O_WRONLY | os.O_CREAT, FILE_MODE)
         try:
-            done = 0
-            while done < len(data):
-                done += os.pwrite(handle, memoryview(data)[done:], start + done)
-        finally:
-            os.close(handle)
+            _write_at(self._part, start, memoryview(data))
+        except OSError as error:
+            raise LocalFault(f"chunk {index} cannot be written to {self._part}: {error.strerror}") from error
         self._missing.discard(index)
 
     def finish(self) -> Path:
@@ -211,9 +209,7 @@ class Partial:
             LocalFault: chunks are missing still.
         """
         if self._missing:
-            raise LocalFault(
-                f"blob {self.blob_id.hex()} lacks chunks {self.missing()[:8]}: it cannot be finished"
-            )
+            raise LocalFault(f"blob {self.blob_id.hex()} lacks chunks {self.missing()[:8]}: it cannot be finished")
         if not self._store.has(self.blob_id):
             handle = os.open(self._part, os.O_RDONLY)
             try:
@@ -247,6 +243,16 @@ def _copy(source: Path, target: Path) -> None:
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
     with source.open("rb") as read, os.fdopen(handle, "wb") as write:
         shutil.copyfileobj(read, write, CHUNK_BYTES)
+
+
+def _write_at(path: Path, start: int, data: memoryview) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, FILE_MODE)
+    try:
+        done = 0
+        while done < len(data):
+            done += os.pwrite(handle, data[done:], start + done)
+    finally:
+        os.close(handle)
 
 
 def _hash_and_sync(path: Path) -> ChunkList:

@@ -28,9 +28,7 @@ def private_folder(path: Path) -> Path:
             "give this process a folder that its user owns"
         ) from error
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise OperatorFault(
-            f"the folder {path} is not writable by user id {os.geteuid()}; run chown or chmod"
-        )
+        raise OperatorFault(f"the folder {path} is not writable by user id {os.geteuid()}; run chown or chmod")
     return path
 
 

@@ -44,9 +44,7 @@ def load_or_create(folder: Path, password: str | None) -> LocalAccount:
     refuse_readable_by_others(key_file)
     if password is None:
         if not password_file.exists():
-            raise OperatorFault(
-                f"{key_file} needs a password: {password_file} is missing and no password was given"
-            )
+            raise OperatorFault(f"{key_file} needs a password: {password_file} is missing and no password was given")
         refuse_readable_by_others(password_file)
         password = password_file.read_text(encoding="ascii").strip()
     return _decrypt(key_file, password)

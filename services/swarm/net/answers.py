@@ -1,0 +1,175 @@
+"""The one shape of errors that every HTTP face answers with, and the guard around every application.
+
+    {"error": {"code": "wrong_role", "message": "one sentence"}}
+
+Owns the shape, the bound on bodies and the last resort for exceptions; which status a node's own resource
+answers with is the node's affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from swarm.core.errors import ChainFault, PeerFault, SwarmFault
+
+from .identity import PeerIdentity
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+PEER_EXTENSION = "swarm.peer"
+
+
+class ApiError(Exception):
+    """Raise inside a handler to answer with a status, a code for programs and a sentence for people."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        self.status = status
+        self.code = code
+        self.message = message
+        super().__init__(message)
+
+
+def error_body(code: str, message: str) -> dict[str, dict[str, str]]:
+    return {"error": {"code": code, "message": message}}
+
+
+def peer_of(scope: Scope) -> PeerIdentity:
+    """The TLS peer of this request or WebSocket.
+
+    Raises:
+        ApiError: 401, the connection carries no certificate (a port without mutual TLS).
+    """
+    peer = scope.get("extensions", {}).get(PEER_EXTENSION)
+    if not isinstance(peer, PeerIdentity):
+        raise ApiError(401, "no_certificate", "this resource needs a client certificate")
+    return peer
+
+
+async def send_json(send: Send, status: int, value: Any, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+    body = json.dumps(value).encode()
+    start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": start + (headers or [])})
+    await send({"type": "http.response.body", "body": body})
+
+
+def json_errors(app: FastAPI) -> FastAPI:
+    """Make every error of a FastAPI application answer in the one shape; returns the application."""
+
+    def answer(status: int, code: str, message: str) -> JSONResponse:
+        return JSONResponse(error_body(code, message), status)
+
+    @app.exception_handler(ApiError)
+    async def api_error(request: Request, error: ApiError) -> JSONResponse:
+        return answer(error.status, error.code, error.message)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        return answer(error.status_code, code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def bad_request(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return answer(422, "bad_request", f"{where}: {first['msg']}")
+
+    @app.exception_handler(SwarmFault)
+    async def swarm_fault(request: Request, error: SwarmFault) -> JSONResponse:
+        if isinstance(error, PeerFault):
+            return answer(403, "peer_fault", str(error))
+        if isinstance(error, ChainFault):
+            return answer(502, "chain_fault", str(error))
+        # Paths and settings of this site stay in its log.
+        log.error("%s %s failed: %s", request.method, request.url.path, error)
+        return answer(500, "internal", "this node failed; its log says how")
+
+    return app
+
+
+class Guard:
+    """Around every application: a bounded body, read in bounded time, and JSON for whatever escapes.
+
+    The body is read before the application runs, because frameworks turn an error raised by ``receive`` into
+    answers of their own.
+    """
+
+    def __init__(self, app: AsgiApp, *, body_bytes_max: int, body_seconds: float) -> None:
+        self._app = app
+        self._body_bytes_max = body_bytes_max
+        self._body_seconds = body_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            body = await self._body(scope, receive)
+            if body is not None:
+                await self._app(scope, _replay(body, receive), send_watched)
+        except ApiError as error:
+            if not started:
+                close = [(b"connection", b"close")] if error.status in (408, 413) else []
+                await send_json(send, error.status, error_body(error.code, error.message), close)
+        except Exception:
+            log.exception("%s %s failed", scope.get("method"), scope.get("path"))
+            if not started:
+                await send_json(send, 500, error_body("internal", "this node failed; its log says how"))
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body, or None if the peer left meanwhile."""
+        too_large = ApiError(413, "too_large", f"a body here has at most {self._body_bytes_max} bytes")
+        for name, value in scope["headers"]:
+            if name == b"content-length" and (not value.isdigit() or int(value) > self._body_bytes_max):
+                raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(body) > self._body_bytes_max:
+                        raise too_large
+        except TimeoutError:
+            raise ApiError(408, "too_slow", f"the body took more than {self._body_seconds} s") from None
+        return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give the body read already, then whatever comes (a disconnect)."""
+    given = False
+
+    async def next_message() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return next_message
