@@ -15,7 +15,7 @@ import numpy.typing as npt
 try:
     from tensorflow.keras.callbacks import Callback  # type: ignore[import-untyped]
 except ImportError:
-    from keras.callbacks import Callback  # type: ignore[import-untyped,no-redef]
+    from keras.callbacks import Callback  # type: ignore[import-untyped]
 
 from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
 from .tensorfile import BFloat16Bits
