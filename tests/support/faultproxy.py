@@ -28,6 +28,7 @@ class FaultProxy:
     to_server: int = 0
     connections: int = 0
     port: int = 0
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,6 +63,7 @@ class FaultProxy:
             if self.cut_after is not None and passed + len(data) > self.cut_after:
                 return
             if self.stall_after is not None and passed + len(data) > self.stall_after:
+                self.stalled.set()
                 await asyncio.Event().wait()
             writer.write(data)
             await writer.drain()
