@@ -23,9 +23,11 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 
 async def test_it_listens_inside_the_block_and_not_after() -> None:
     """Port 0 gives a free port that answers at once; after the block nobody listens there."""
-    async with serve(hello, "127.0.0.1", 0, None) as server:
-        async with JsonClient(f"http://127.0.0.1:{server.port}", None, anyone) as client:
-            assert await client.get("/x") == {"path": "/x"}
+    async with (
+        serve(hello, "127.0.0.1", 0, None) as server,
+        JsonClient(f"http://127.0.0.1:{server.port}", None, anyone) as client,
+    ):
+        assert await client.get("/x") == {"path": "/x"}
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), timeout=2)
 
