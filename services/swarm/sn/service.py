@@ -198,7 +198,7 @@ class Node:
             "swarm": self.swarm(),
             "chain": self._host.describe(),
             "head": None if head is None else {"number": head.number, "hash": head.hash, "time": head.time},
-            "seen_last_minute": sum(1 for at in self._members.last_seen.values() if now - at <= 60),
+            "last_seen": {to_hex(node): _iso(at) for node, at in self._members.last_seen.copy().items()},
             "transactions_waiting": [
                 {"nonce": p.nonce, "what": p.label, "sends": p.sends, "trouble": p.trouble}
                 for p in self._client.pending()

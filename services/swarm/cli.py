@@ -1,0 +1,203 @@
+"""The ``swarm`` command: which sub-command goes where, and how a fault ends the process.
+
+Thin and quick to start: every sub-command imports its package when it is called. Node processes read their own
+flags (their settings are one declaration); the others are Typer commands.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from swarm.core.errors import SwarmFault
+
+if TYPE_CHECKING:
+    from swarm.inspect.source import Source
+
+OPS_PORT_DEFAULT = 30390
+WAIT_POLL_SECONDS = 1.0
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+app = typer.Typer(
+    name="swarm",
+    help="Swarm Learning: several sites train one model together and never pool their data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _top(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of a failure.")] = False,
+) -> None:
+    if debug:
+        os.environ["SWARM_DEBUG"] = "1"
+
+
+@app.command(context_settings=PASS_ON)
+def sn(ctx: typer.Context) -> None:
+    """Run a swarm network node (its flags: swarm sn --help)."""
+    from swarm.sn.__main__ import main as run
+
+    raise typer.Exit(run(ctx.args))
+
+
+@app.command(context_settings=PASS_ON)
+def sl(ctx: typer.Context) -> None:
+    """Run a swarm learning node (its flags: swarm sl --help)."""
+    from swarm.sl.__main__ import main as run
+
+    raise typer.Exit(run(ctx.args))
+
+
+@app.command(context_settings=PASS_ON)
+def certs(ctx: typer.Context) -> None:
+    """Certificates: init, issue, sign, check."""
+    from swarm.pki.cli import app as pki
+
+    pki(ctx.args, prog_name="swarm certs")
+
+
+@app.command(context_settings=PASS_ON)
+def demo(ctx: typer.Context) -> None:
+    """Train one model at several sites on this machine (its flags: swarm demo --help)."""
+    from swarm.demo.__main__ import main as run
+
+    raise typer.Exit(run(ctx.args))
+
+
+Sn = Annotated[str | None, typer.Option("--sn", help="ask this SN (host:port) through its API, as a member")]
+Ops = Annotated[
+    str | None,
+    typer.Option(
+        "--ops",
+        help=f"ask an SN on this host through its operations port [default: http://127.0.0.1:{OPS_PORT_DEFAULT}]",
+    ),
+]
+Cert = Annotated[
+    Path | None, typer.Option("--cert", envvar="SWARM_ID_CERT", help="certificate of a member (with --sn)")
+]
+Key = Annotated[Path | None, typer.Option("--key", envvar="SWARM_ID_KEY", help="its private key (with --sn)")]
+CaCert = Annotated[Path | None, typer.Option("--cacert", envvar="SWARM_ID_CACERT", help="trusted CA (with --sn)")]
+CaPath = Annotated[Path | None, typer.Option("--capath", envvar="SWARM_ID_CAPATH", help="folder of CAs (with --sn)")]
+Job = Annotated[str, typer.Argument(help="name of the job (training contract)")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def _source(
+    sn: str | None, ops: str | None, cert: Path | None, key: Path | None, cacert: Path | None, capath: Path | None
+) -> Source:
+    from swarm.inspect.source import source
+
+    port = os.environ.get("SWARM_OPS_PORT") or str(OPS_PORT_DEFAULT)
+    return source(sn=sn, ops=ops or f"http://127.0.0.1:{port}", cert=cert, key=key, cacert=cacert, capath=capath)
+
+
+@app.command()
+def audit(
+    job: Job,
+    run: Annotated[int | None, typer.Option("--run", help="which run [default: the latest]")] = None,
+    as_json: Json = False,
+    sn: Sn = None,
+    ops: Ops = None,
+    cert: Cert = None,
+    key: Key = None,
+    cacert: CaCert = None,
+    capath: CaPath = None,
+) -> None:
+    """Print the chain's record of a run: members, rounds, leaders, contributions, metrics."""
+    from swarm.inspect.commands import audit as act
+
+    raise typer.Exit(act(_source(sn, ops, cert, key, cacert, capath), job, run, as_json=as_json))
+
+
+@app.command()
+def wait(
+    job: Job,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", help="give up after so many seconds [default: never]")
+    ] = None,
+    run: Annotated[int | None, typer.Option("--run", help="which run [default: the latest]")] = None,
+    sn: Sn = None,
+    ops: Ops = None,
+    cert: Cert = None,
+    key: Key = None,
+    cacert: CaCert = None,
+    capath: CaPath = None,
+) -> None:
+    """Wait for the end of a run. Exit code: 0 complete, 1 failed, 3 timeout."""
+    from swarm.inspect.commands import wait as act
+
+    raise typer.Exit(act(_source(sn, ops, cert, key, cacert, capath), job, run, timeout))
+
+
+@app.command()
+def status(
+    as_json: Json = False,
+    sn: Sn = None,
+    ops: Ops = None,
+    cert: Cert = None,
+    key: Key = None,
+    cacert: CaCert = None,
+    capath: CaPath = None,
+) -> None:
+    """Show the swarm: its SN, members and jobs, and who waits for what."""
+    from swarm.inspect.commands import status as act
+
+    raise typer.Exit(act(_source(sn, ops, cert, key, cacert, capath), as_json=as_json))
+
+
+@app.command()
+def ready(
+    role: Annotated[str, typer.Argument(help="sn or sl: which process of this host")],
+    ops: Ops = None,
+    timeout: Annotated[float, typer.Option("--timeout", help="seconds to keep trying")] = 0.0,
+) -> None:
+    """Exit with 0 when the node of this host does its work, else with 1 and the reason (for healthchecks)."""
+    from swarm.inspect.ready import ready as act
+
+    raise typer.Exit(act(role, ops, timeout, os.environ))
+
+
+@app.command()
+def approve(
+    node: Annotated[str | None, typer.Argument(help="address of the node [default: list those that wait]")] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option("--state-dir", envvar="SWARM_STATE_DIR", help="state folder of this host's SN")
+    ] = None,
+) -> None:
+    """Let a waiting node into the swarm (SNs with --admission approve), as the user that runs the SN."""
+    from swarm.sn.approvals import Approvals
+    from swarm.sn.settings import default_state_folder
+
+    found = Approvals(state_dir or default_state_folder(os.environ))
+    if node is not None:
+        found.approve(node)
+        typer.echo(f"{node} may join; it asks again by itself")
+        return
+    for address, told in found.waiting().items():
+        typer.echo(f"{address}  {told['role']}  {told['certificate']}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; a fault is one line on stderr and its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        app(arguments, prog_name="swarm")
+    except SwarmFault as fault:
+        if os.environ.get("SWARM_DEBUG"):
+            raise
+        text = " ".join(str(fault).split())
+        sys.stderr.write(f"swarm: {text}\n")
+        sys.exit(fault.exit_code)
+
+
+if __name__ == "__main__":
+    main()

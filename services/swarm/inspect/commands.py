@@ -1,0 +1,219 @@
+"""``swarm audit``, ``wait`` and ``status``: read, print, and end with an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from swarm.core.chain_view import Phase
+from swarm.core.errors import ChainFault
+from swarm.core.ids import to_hex
+
+from .reading import job_of, read_run, told
+from .record import RunRecord
+from .source import Source, View, open_view
+
+EXIT_COMPLETE, EXIT_FAILED, EXIT_TIMEOUT = 0, 1, 3
+POLL_SECONDS = 0.5
+RETRY_SECONDS = 2.0
+SHORT_HEX_CHARS = 10
+
+
+def audit(where: Source, job: str, run: int | None, *, as_json: bool) -> int:
+    """Print the record of a run."""
+
+    async def act() -> RunRecord:
+        async with open_view(where) as view:
+            return await read_run(view, job, run)
+
+    record = asyncio.run(act())
+    if as_json:
+        print(json.dumps(record.to_json(), indent=1))
+    else:
+        _print_record(Console(soft_wrap=False), record.to_json())
+    return 0
+
+
+def wait(where: Source, job: str, run: int | None, timeout: float | None) -> int:
+    """Wait for the end of a run, telling each step; its exit code."""
+    return asyncio.run(_wait(where, job, run, timeout))
+
+
+def status(where: Source, *, as_json: bool) -> int:
+    """Print how the swarm stands."""
+
+    async def act() -> dict[str, Any]:
+        async with open_view(where) as view:
+            return await _status(view)
+
+    found = asyncio.run(act())
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        _print_status(Console(soft_wrap=False), found)
+    return 0
+
+
+async def _wait(where: Source, job: str, run: int | None, timeout: float | None) -> int:
+    said = ""
+
+    def say(text: str) -> None:
+        nonlocal said
+        if text != said:
+            said = text
+            print(f"{time.strftime('%H:%M:%S')}  {job}: {text}", flush=True)
+
+    wanted = run
+    try:
+        async with asyncio.timeout(timeout), open_view(where) as view:
+            number = await job_of(view, job)
+            while True:
+                try:
+                    state = await view.training.state(number)
+                except ChainFault as error:
+                    say(f"the SN does not answer ({error}); asking again")
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                wanted = state.run if wanted is None or (wanted == 0 and run is None) else wanted
+                if state.run > wanted:
+                    return await _judge_past(view, job, wanted, say)
+                if state.run == wanted:
+                    say(f"run {wanted}: {told(state)}")
+                    if state.phase is Phase.COMPLETE:
+                        return EXIT_COMPLETE
+                    if state.phase is Phase.FAILED:
+                        say(f"run {wanted} failed: {(await read_run(view, job, wanted)).reason}")
+                        return EXIT_FAILED
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        sys.stderr.write(f"swarm: {job} has not ended within {timeout:g} s; last: {said or 'no answer'}\n")
+        return EXIT_TIMEOUT
+
+
+async def _judge_past(view: View, job: str, run: int, say: Any) -> int:
+    """A run that is not the current one any more ended one way or the other."""
+    record = await read_run(view, job, run)
+    if record.phase == "complete":
+        say(f"run {run}: complete after {len(record.rounds)} rounds")
+        return EXIT_COMPLETE
+    say(f"run {run}: {record.phase}, and a reset began the next run")
+    return EXIT_FAILED
+
+
+async def _status(view: View) -> dict[str, Any]:
+    seen = view.status.get("last_seen", {})
+    jobs = {}
+    for job, name in (await view.training.jobs()).items():
+        state = await view.training.state(job)
+        jobs[name] = {
+            "run": state.run,
+            "phase": state.phase.name.lower(),
+            "round": state.round,
+            "joined": state.joined_count,
+            "min_peers": state.min_peers,
+            "told": told(state),
+        }
+    members = [
+        {
+            "node": to_hex(node),
+            "role": m.role.name.lower(),
+            "status": m.status.name.lower(),
+            "expires": m.expires,
+            "last_seen": seen.get(to_hex(node)),
+        }
+        for node, m in (await view.membership.members()).items()
+    ]
+    return {"sn": view.status, "members": members, "jobs": jobs}
+
+
+def _print_record(console: Console, record: dict[str, Any]) -> None:
+    title = f"{record['job']} run {record['run']}: {record['phase']}"
+    console.print(title + (f" ({record['reason']})" if record["reason"] else ""), markup=False, highlight=False)
+    members = Table("node", "address for peers", "state", "leads", "loss", "metric", title="members")
+    for m in record["members"]:
+        leads = sum(1 for r in record["rounds"] if r["leader"] == m["node"])
+        members.add_row(
+            _safe(m["node"]), _safe(m["uri"]), m["state"], str(leads), _float(m["loss"]), _float(m["metric"])
+        )
+    console.print(members)
+    rounds = Table("round", "time", "leader", "attempt", "from", "acks", "method", "merged", title="rounds")
+    parts = Table("round", "node", "blob", "weight", "share", "epochs", "loss", "metric", title="contributions")
+    for r in record["rounds"]:
+        rounds.add_row(
+            str(r["round"]),
+            _clock(r.get("time")),
+            _short(r["leader"]),
+            str(r["attempt"]),
+            str(len(r["contributions"])),
+            f"{r['acks']}/{len(r['roster'])}",
+            _safe(r["method"]),
+            _short(r["merged"]),
+        )
+        for c in r["contributions"]:
+            parts.add_row(
+                str(r["round"]),
+                _short(c["node"]),
+                _short(c["blob"]),
+                str(c["weight"]),
+                f"{c['coefficient']:.4f}",
+                f"{c['epochs_done']}/{c['epochs_total']}",
+                _float(c["loss"]),
+                _float(c["metric"]),
+            )
+    console.print(rounds)
+    console.print(parts)
+    for call in record["calls"]:
+        text = f"call {call['call']} by {_short(call['by'])}: {len(call['answers'])} answers, {call['end'] or 'open'}"
+        console.print(text, markup=False, highlight=False)
+    if record["final"]:
+        console.print(f"final model: {record['final']}", markup=False, highlight=False)
+
+
+def _print_status(console: Console, found: dict[str, Any]) -> None:
+    sn = found["sn"]
+    head = sn["head"]["number"] if sn["head"] else "none"
+    health = "up" if sn["up"] else f"DOWN: {sn['reason']}"
+    console.print(
+        f"SN {sn['node']}: {health}, {sn['swarm']['chain']} chain, block {head}, admission {sn['swarm']['admission']}",
+        markup=False,
+        highlight=False,
+    )
+    members = Table("node", "role", "status", "until", "last seen", title="members")
+    for m in found["members"]:
+        members.add_row(m["node"], m["role"], m["status"], _clock(m["expires"]), m["last_seen"] or "-")
+    console.print(members)
+    jobs = Table("job", "run", "phase", "state", title="jobs")
+    for name, job in found["jobs"].items():
+        jobs.add_row(_safe(name), str(job["run"]), job["phase"], job["told"])
+    console.print(jobs)
+    if sn["waits"]:
+        waits = Table("waits for", "of", "since", "until", "then", title="waits of the SN")
+        for w in sn["waits"]:
+            waits.add_row(_safe(w["what"]), _safe(w["whom"]), w["since"], w["until"] or "-", _safe(w["then"]))
+        console.print(waits)
+
+
+def _safe(text: str) -> str:
+    """Others wrote it on the chain: no control characters, no markup of ours."""
+    return "".join(c if c.isprintable() else "?" for c in text).replace("[", "\\[")
+
+
+def _short(text: str) -> str:
+    return text[: 2 + SHORT_HEX_CHARS]
+
+
+def _float(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _clock(seconds: int | None) -> str:
+    if seconds is None or seconds >= 253_402_300_800:  # beyond the year 9999: "for ever"
+        return "-"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

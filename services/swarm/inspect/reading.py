@@ -1,0 +1,90 @@
+"""Reads what the views show: events of one run, page by page, and the state of jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swarm.chain.events import EventDecoder
+from swarm.chain.logs import parse_log
+from swarm.chain.rpc import RpcError
+from swarm.core.chain_view import JobState, Phase
+from swarm.core.errors import OperatorFault
+from swarm.core.ids import Digest, job_id, to_hex
+
+from .record import RunRecord, build
+from .source import View
+
+PAGE_BLOCKS_MAX = 10_000
+
+
+async def job_of(view: View, name: str) -> Digest:
+    """The job called ``name``.
+
+    Raises:
+        OperatorFault: there is none; names those that exist.
+    """
+    jobs = await view.training.jobs()
+    try:
+        job = job_id(name)
+    except ValueError as error:
+        raise OperatorFault(str(error)) from None
+    if job not in jobs:
+        raise OperatorFault(f"no job is called {name}; there are: {', '.join(sorted(jobs.values()))}")
+    return job
+
+
+async def read_run(view: View, name: str, run: int | None) -> RunRecord:
+    """The record of a run, by default the latest, with block times.
+
+    Raises:
+        OperatorFault: no such job or run.
+        ChainFault: the SN or its chain failed.
+    """
+    job = await job_of(view, name)
+    state = await view.training.state(job)
+    number = state.run if run is None else run
+    if not 0 <= number <= state.run:
+        raise OperatorFault(f"--run={number}: the latest run of {name} is {state.run}")
+    record = build(name, number, await _events(view, job, number))
+    if number == state.run and state.phase is Phase.IDLE and not record.members:
+        record.phase = "idle"
+    for one in record.rounds.values():
+        if one["merged"] is not None:
+            block = await view.rpc("eth_getBlockByNumber", [hex(one["block"]), False])
+            one["time"] = int(block["timestamp"], 16)
+    return record
+
+
+async def _events(view: View, job: Digest, run: int) -> list[tuple[int, Any]]:
+    decode = EventDecoder({"Training": view.training.address})
+    head = int(await view.rpc("eth_blockNumber", []), 16)
+    wanted = {"address": to_hex(view.training.address), "topics": [None, to_hex(job), "0x" + f"{run:064x}"]}
+    found: list[tuple[int, int, Any]] = []
+    first, page = 0, PAGE_BLOCKS_MAX
+    while first <= head:
+        last = min(head, first + page - 1)
+        try:
+            raw = await view.rpc("eth_getLogs", [{**wanted, "fromBlock": hex(first), "toBlock": hex(last)}])
+        except RpcError:
+            if page == 1:
+                raise
+            page = max(1, page // 4)  # more than the SN gives at once
+            continue
+        for log in map(parse_log, raw):
+            event = decode(log)
+            if event is not None:
+                found.append((log.block, log.index, event))
+        first = last + 1
+    found.sort(key=lambda f: f[:2])
+    return [(block, event) for block, _, event in found]
+
+
+def told(state: JobState) -> str:
+    """Where a job stands, in a few words."""
+    if state.phase is Phase.IDLE:
+        return "nobody has joined yet"
+    if state.phase is Phase.OPEN and not state.started:
+        return f"{state.joined_count} joined, the run starts with {state.min_peers}"
+    if state.phase is Phase.OPEN:
+        return f"round {state.round} is open, {state.joined_count} joined"
+    return f"{state.phase.name.lower()} after {state.round} rounds"

@@ -1,0 +1,67 @@
+"""``swarm ready``: is the node of this host at work? Quick (no event loop, no chain), for container healthchecks."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from swarm.core.errors import OperatorFault
+
+OPS_PORTS = {"sn": 30390, "sl": 30391}
+ANSWER_SECONDS = 3.0
+ANSWER_BYTES_MAX = 64 * 1024
+PAUSE_SECONDS = 0.5
+
+
+def ready(role: str, ops: str | None, timeout: float, environ: Mapping[str, str]) -> int:
+    """0 when the node says it is healthy, 1 otherwise (the reason on stderr).
+
+    Args:
+        ops: ``http://host:port``; None takes SWARM_OPS_LISTEN, SWARM_OPS_PORT and the role's default.
+        timeout: seconds to keep asking.
+
+    Raises:
+        OperatorFault: the role is unknown or the address is none.
+    """
+    if role not in OPS_PORTS:
+        raise OperatorFault(f"{role}: expected one of {', '.join(OPS_PORTS)}")
+    host, port = _address(role, ops, environ)
+    until = time.monotonic() + timeout
+    while True:
+        reason = _ask(host, port)
+        if reason is None:
+            return 0
+        if time.monotonic() >= until:
+            sys.stderr.write(f"swarm: {role} at {host}:{port} is not ready: {reason}\n")
+            return 1
+        time.sleep(PAUSE_SECONDS)
+
+
+def _address(role: str, ops: str | None, environ: Mapping[str, str]) -> tuple[str, int]:
+    if ops is None:
+        host = environ.get("SWARM_OPS_LISTEN") or "127.0.0.1"
+        ops = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{environ.get('SWARM_OPS_PORT') or OPS_PORTS[role]}"  # noqa: S104
+    parts = urlsplit(ops)
+    try:
+        if parts.scheme != "http" or not parts.hostname or not parts.port:
+            raise ValueError("expected http://<host>:<port>")
+        return parts.hostname, parts.port
+    except ValueError as error:
+        raise OperatorFault(f"{ops}: {error}") from None
+
+
+def _ask(host: str, port: int) -> str | None:
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        told = json.loads(answer.read(ANSWER_BYTES_MAX))
+        return None if answer.status == 200 else str(told.get("reason"))
+    except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+        return str(error) or type(error).__name__
+    finally:
+        connection.close()

@@ -1,0 +1,108 @@
+"""Where a view reads from: an SN's API as a member, or the operations port of an SN on this host.
+
+Owns the transport and which contracts are meant; what is read is the views' business. Nothing here can write:
+the key that calls are made with is a throw-away one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+
+from swarm.chain.client import ChainClient, MemoryOutbox
+from swarm.chain.membership import Membership
+from swarm.chain.rpc import RpcUnreachable, unwrap
+from swarm.chain.training import Training
+from swarm.core.errors import OperatorFault, PeerFault
+from swarm.core.ids import Address, from_hex
+from swarm.net.client import JsonClient
+from swarm.net.faults import BadAnswer, Unreachable
+from swarm.net.identity import PeerIdentity, anyone
+from swarm.net.tls import TlsFiles, client_context
+
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Args: url: ``https://host:port`` of an API, or ``http://host:port`` of an operations port; tls: for the API."""
+
+    url: str
+    tls: TlsFiles | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An open source. ``status`` is the SN's own (its operations port's, or its API's)."""
+
+    rpc: Any
+    training: Training
+    membership: Membership
+    status: dict[str, Any]
+
+
+def source(
+    *, sn: str | None, ops: str, cert: Path | None, key: Path | None, cacert: Path | None, capath: Path | None
+) -> Source:
+    """The source that the options mean.
+
+    Raises:
+        OperatorFault: ``--sn`` without certificate, or an address that is none.
+    """
+    if sn is None:
+        if not ops.startswith("http://"):
+            raise OperatorFault(f"--ops={ops}: expected http://<host>:<port>")
+        return Source(ops, None)
+    host, _, port = sn.rpartition(":")
+    if not host or not port.isdigit():
+        raise OperatorFault(f"--sn={sn}: expected <host>:<port>, such as sn1:30304")
+    if cert is None or key is None or (cacert is None and capath is None):
+        raise OperatorFault("--sn asks as a member of the swarm: give --cert, --key and --cacert or --capath too")
+    return Source(f"https://{sn}", TlsFiles(cert, key, cacert, capath))
+
+
+@asynccontextmanager
+async def open_view(where: Source) -> AsyncIterator[View]:
+    """Connect and find the contracts.
+
+    Raises:
+        OperatorFault: nobody answers there, or we are refused.
+    """
+    context = None if where.tls is None else client_context(where.tls)
+    expect = anyone if context is None else _sn_or_nameless
+    async with JsonClient(where.url, context, expect, answer_bytes_max=ANSWER_BYTES_MAX) as client:
+        try:
+            status = await client.get("/v1/status")
+            swarm = status["swarm"]
+            contracts = {name: Address(from_hex(text, 20)) for name, text in swarm["contracts"].items()}
+            chain_id, membership, training = int(swarm["chain_id"]), contracts["Membership"], contracts["Training"]
+        except BadAnswer as error:
+            raise OperatorFault(f"{where.url} refused: {error.message}") from error
+        except Unreachable as error:
+            raise OperatorFault(
+                f"no SN answers: {error}; is it running? (--ops names its operations port, --sn its API)"
+            ) from error
+        except (PeerFault, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise OperatorFault(f"{where.url} is not an SN's port: {error}") from error
+        numbers = itertools.count(1)
+
+        async def rpc(method: str, params: list[Any]) -> Any:
+            call = {"jsonrpc": "2.0", "id": next(numbers), "method": method, "params": params}
+            try:
+                return unwrap(await client.post("/v1/rpc", call), method)
+            except (Unreachable, PeerFault) as error:
+                raise RpcUnreachable(f"{method}: {error}") from error
+
+        reader = ChainClient(rpc, Account.create(), MemoryOutbox(), chain_id=chain_id)
+        yield View(rpc, Training(reader, training), Membership(reader, membership), status)
+
+
+def _sn_or_nameless(peer: PeerIdentity) -> None:
+    if peer.spiffe is not None and peer.spiffe.role != "sn":
+        raise PeerFault(f"the node behind the SN's address shows a certificate of role {peer.spiffe.role}")

@@ -1,0 +1,157 @@
+"""What operators see: log lines, waits, and the operations port."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+from prometheus_client import CollectorRegistry
+from swarm.core.errors import OperatorFault
+from swarm.obs import log as obs_log
+from swarm.obs.metrics import registry
+from swarm.obs.ops import BODY_BYTES_MAX, ops_app
+from swarm.obs.waits import Waits
+
+SECRETS = [
+    "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----",
+    "password=hunter2",
+    "https://user:hunter2@host/x",
+    "token: hunter2",
+]
+
+
+@pytest.fixture
+def restored():
+    """The root logger as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.mark.usefixtures("restored")
+def test_human_lines_have_the_originals_form():
+    """``time : name : LEVEL : text key=value``, for our loggers and for the standard library's."""
+    out = io.StringIO()
+    obs_log.setup(form="human", stream=out)
+    with obs_log.bound_contextvars(node="sn-1"):
+        obs_log.get("swarm.blCnt").info("Starting SWARM-API-SERVER on port: 30304")
+    logging.getLogger("other").warning("port %d", 7)
+    first, second = out.getvalue().splitlines()
+    assert " : swarm.blCnt : INFO : Starting SWARM-API-SERVER on port: 30304 node=sn-1" in first
+    assert second.endswith(" : other : WARNING : port 7")
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_peers_text_cannot_forge_a_line():
+    """Line breaks and escapes in values are shown, not obeyed."""
+    out = io.StringIO()
+    obs_log.setup(form="human", stream=out)
+    obs_log.get("x").info("refused", why="no\n2026 : swarm : INFO : fine\x1b[2J")
+    assert len(out.getvalue().splitlines()) == 1
+    assert "\x1b" not in out.getvalue()
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("form", ["human", "json"])
+@pytest.mark.parametrize("secret", SECRETS)
+def test_secrets_are_struck_out(form, secret):
+    """Keys, passwords and tokens do not reach a log, as text, as values, nested, or in the message."""
+    out = io.StringIO()
+    obs_log.setup(form=form, stream=out)
+    obs_log.get("x").info("said " + secret, value=secret, more={"password": "hunter2", "list": [secret]})
+    logging.getLogger("y").info("said %s", secret)
+    assert "hunter2" not in out.getvalue()
+    assert "MIIabc" not in out.getvalue()
+
+
+@pytest.mark.usefixtures("restored")
+def test_json_lines_are_json_and_bounded():
+    """Off a terminal each line is one JSON object; endless values are cut; traces stay in the line."""
+    out = io.StringIO()
+    obs_log.setup(stream=out)
+    obs_log.get("x").info("long", value="a" * 10_000, raw=b"\x01")
+    try:
+        raise ValueError("here")
+    except ValueError:
+        logging.getLogger("y").exception("failed")
+    first, second = map(json.loads, out.getvalue().splitlines())
+    assert len(first["value"]) < 3000
+    assert first["raw"] == "0x01"
+    assert "ValueError: here" in second["exception"]
+
+
+@pytest.mark.parametrize("values", [{"level": "LOUD"}, {"form": "xml"}])
+def test_wrong_log_settings_are_the_operators(values):
+    """Unknown level or form is one clear fault."""
+    with pytest.raises(OperatorFault):
+        obs_log.setup(**values)
+
+
+def test_waits_come_and_go():
+    """A row tells what, whom, since, until and then; it goes with its block, also by an error."""
+    now = [1_000_000.0]
+    waits = Waits(lambda: now[0])
+    with waits.row(what="check-ins", whom="2 of 4", deadline_seconds=30, then="merge") as row:
+        row.whom = "1 of 4"
+        (shown,) = waits.snapshot()
+        assert shown["whom"] == "1 of 4"
+        assert shown["since"] == "1970-01-12T13:46:40.000Z"
+        assert shown["until"] == "1970-01-12T13:47:10.000Z"
+    with pytest.raises(RuntimeError), waits.row(what="x"):
+        raise RuntimeError
+    assert waits.snapshot() == []
+
+
+async def request(app, method="GET", path="/healthz", body=b"", headers=()):
+    """One request to an ASGI app: status and body."""
+    sent = []
+    messages = [{"type": "http.request", "body": body}]
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    await app({"type": "http", "method": method, "path": path, "headers": list(headers)}, receive, send)
+    return sent[0]["status"], sent[1]["body"]
+
+
+async def test_the_operations_port():
+    """Health with its reason, waits, status, metrics; other paths, methods, web pages and large bodies refused."""
+    fault = [None]
+    waits = Waits()
+
+    async def echo(body):
+        return 200, {"size": len(body)}
+
+    app = ops_app(
+        waits=waits,
+        registry=registry(role="sn", version="1", waits=waits),
+        status=lambda: {"up": True},
+        healthy=lambda: fault[0],
+        posts={"/v1/rpc": echo},
+    )
+    assert await request(app) == (200, b'{"healthy": true, "reason": null}\n')
+    fault[0] = "geth is stopped"
+    status, body = await request(app)
+    assert (status, json.loads(body)["reason"]) == (503, "geth is stopped")
+    with waits.row(what="x"):
+        assert json.loads((await request(app, path="/v1/waits"))[1])[0]["what"] == "x"
+        assert b"swarm_waits 1.0" in (await request(app, path="/metrics"))[1]
+    assert await request(app, path="/v1/status") == (200, b'{"up": true}\n')
+    assert (await request(app, path="/x"))[0] == 404
+    assert (await request(app, "POST"))[0] == 405
+    assert (await request(app, headers=[(b"origin", b"http://evil")]))[0] == 403
+    assert await request(app, "POST", "/v1/rpc", b"abc") == (200, b'{"size": 3}\n')
+    assert (await request(app, "POST", "/v1/rpc", b"a" * (BODY_BYTES_MAX + 1)))[0] == 413
+
+
+def test_two_processes_in_one_interpreter_do_not_share_metrics():
+    """Registries are separate."""
+    first, second = (registry(role=r, version="1", waits=Waits()) for r in ("sn", "sl"))
+    assert isinstance(first, CollectorRegistry)
+    assert first is not second
