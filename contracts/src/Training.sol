@@ -118,8 +118,9 @@ contract Training is TrainingCommit, TrainingCalls {
 
     /// @dev Opens round 0 with the first minPeers joiners, once so many are joined and active.
     function _start(bytes32 job, Run storage run) private {
-        (uint256[] memory words, uint64 until) = _joinedAndActive(run);
         uint256 wanted = run.minPeers;
+        if (run.joined.length < wanted) return;
+        (uint256[] memory words, uint64 until) = _joinedAndActive(run);
         if (words.length < wanted) return;
         // More than wanted is rare (a suspended joiner was resumed meanwhile): the latest to join are not founders.
         while (words.length > wanted) words = _withoutLatest(run, words);

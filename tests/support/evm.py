@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from eth_hash.auto import keccak
-
 from swarm.chain.contract import Artifact, artifact, decode_revert
 from swarm.chain.embedded.evm import Call, Engine, Env
 from swarm.chain.embedded.tx import Tx as SignedTx
@@ -42,7 +41,7 @@ class Evm:
     def __init__(self, funded: Sequence[Address] = ()) -> None:
         self._nodes: dict[bytes, bytes] = {}
         self.engine = Engine(CHAIN_ID, self._nodes.get)
-        self.root, fresh = self.engine.genesis({a: ETHER for a in funded})
+        self.root, fresh = self.engine.genesis(dict.fromkeys(funded, ETHER))
         self._nodes.update(fresh)
         self.number, self.time, self.step = 0, GENESIS_TIME, 1
         self.decoder = EventDecoder({})
