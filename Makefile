@@ -80,7 +80,7 @@ bench: $(STAMPS)/base $(STAMPS)/dev  ## benchmarks: prints JSON (ARGS= for a sel
 	@SN_GETH_BIN=$$(tools/geth.sh) && export SN_GETH_BIN && $(BIN)/python tests/bench $(ARGS)
 
 slither: setup-dev build/slither/.stamp  ## static analysis of the contracts
-	@build/slither/bin/python contracts/slither.py
+	@$(BIN)/python tools/slither.py
 
 clean:  ## remove what was built (distclean: the venv and node_modules too)
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
