@@ -131,9 +131,7 @@ def _common_plan(headers: Sequence[tensorfile.Header]) -> tensorfile.Header:
     for index, header in enumerate(headers):
         differences = plan.differences(header)
         if differences:
-            raise UnusableInput(
-                index, "manifest", f"input {index} does not fit the others: {'; '.join(differences)}"
-            )
+            raise UnusableInput(index, "manifest", f"input {index} does not fit the others: {'; '.join(differences)}")
         if header.tensors != plan.tensors:
             raise UnusableInput(
                 index,
@@ -160,9 +158,7 @@ def _fill(index: int, file: IO[bytes], offset: int, target: npt.NDArray[np.uint8
     while done < target.size:
         got = os.preadv(file.fileno(), [target[done:].data], offset + done)
         if got == 0:
-            raise UnusableInput(
-                index, "unreadable", f"input {index} ended at byte {offset + done} while it was read"
-            )
+            raise UnusableInput(index, "unreadable", f"input {index} ended at byte {offset + done} while it was read")
         done += got
 
 

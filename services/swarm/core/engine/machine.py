@@ -15,7 +15,7 @@ from ..ids import ZERO32, Address, BlobId
 from ..limits import KEEP_ROUNDS
 from ..statements import Signer, Verifier
 from . import events as ev
-from . import following, leading, loading, rescue
+from . import following, leading, loading, report, rescue
 from .actions import Action, FailProgram, Refresh
 from .context import CONTEXT_KEY, Held, RoundContext
 from .peers import Peers
@@ -59,6 +59,14 @@ class Engine:
     def pulse_for(self, peer: Address) -> Any:
         """What to answer to a peer's pulse."""
         return pulse_for(self.state, peer)
+
+    def may_read(self, peer: Address, blob: BlobId) -> bool:
+        """Whether this peer may read this blob from here, now."""
+        return report.may_read(self.state, peer, blob, self._recent)
+
+    def status(self, now: float) -> dict[str, Any]:
+        """What a person or a program wants to know; see :mod:`.report`."""
+        return report.status(self.state, now)
 
     def _take(self, event: ev.Event, now: float, out: Out) -> None:
         state = self.state

@@ -1,0 +1,118 @@
+"""What an engine shows: who it waits for and why, its status, and who may read which blob from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..chain_view import Phase
+from ..ids import Address, BlobId, to_hex
+from .leading import gather
+from .pulses import phase_of
+from .state import EngineState
+
+
+def may_read(state: EngineState, node: Address, blob: BlobId, recent: list[BlobId]) -> bool:
+    """Own update: the leader of the attempt this node follows; a merged model: everybody joined to the job."""
+    view, context = state.view, state.context
+    if view is None:
+        return False
+    known = node in view.joiners or node in view.roster
+    if not known or node not in view.active:
+        return False
+    if blob in recent:
+        return True
+    if context is None:
+        return False
+    if any(m.result.merged == blob for m in context.results.values()):
+        return True
+    mine = context.check_ins.get(state.me, {})
+    return node == context.leader() and any(s.statement.blob == blob for s in mine.values())
+
+
+def waits(state: EngineState, now: float) -> list[dict[str, Any]]:
+    """Rows of the waits table; times in seconds relative to ``now``."""
+    view, context, program = state.view, state.context, state.program
+    rows: list[dict[str, Any]] = []
+
+    def row(what: str, whom: list[Address] | str, since: float, until: float | None, then: str) -> None:
+        rows.append(
+            {
+                "what": what,
+                "whom": whom if isinstance(whom, str) else ", ".join(to_hex(a) for a in whom),
+                "since_seconds": round(max(0.0, now - since), 1),
+                "until_seconds": None if until is None else round(until - now, 1),
+                "then": then,
+            }
+        )
+
+    if program.opened is None and not state.finished:
+        row("an ML program", "this site's program", state.started_at, None, "it joins the run")
+        return rows
+    if view is None:
+        row("the chain", "the SN", state.started_at, None, "the run is read")
+        return rows
+    if state.joined and not view.state.started:
+        have, need = sum(j.joined for j in view.joiners.values()), view.state.min_peers
+        row("founders of the run", f"{have} of {need} have joined", program.since, None, "round 0 opens")
+    if context is None or not state.open():
+        return rows
+    if context.check_in is not None and context.certificate is None:
+        leader = context.leader()
+        if leader == state.me:
+            _leader_rows(state, now, row)
+        elif leader is not None:
+            peer = state.peers[leader]
+            base = max(context.attempt_at, context.checked_in_at, peer.pulse_at or 0.0)
+            until = base + state.config.live_seconds
+            row(f"the merge of round {context.name.round}", [leader], context.checked_in_at, until, "the next leads")
+    if context.certificate is not None:
+        row("the chain's record of the merge", "the SN", context.certificate_at, None, "the model is loaded")
+    if view.state.call_id:
+        row("answers to a call", "all members", now, None, "the roster is re-formed, or the call is void")
+    return rows
+
+
+def _leader_rows(state: EngineState, now: float, row: Any) -> None:
+    context, view = state.context, state.view
+    assert context is not None
+    assert view is not None
+    own = context.proposal
+    since = context.checked_in_at
+    if own is not None and own.signed.statement.attempt == context.promised:
+        key = (own.signed.statement.attempt, own.signed.statement.result)
+        missing = [n for n in context.roster.addresses if n not in context.acks.get(key, {})]
+        row("acknowledgements", missing, context.closed_at or since, None, "the round is recorded")
+        return
+    found = gather(state, context, now, None)
+    until = None if context.quorum_at is None else context.quorum_at + state.config.full_quorum_seconds
+    if found.missing:
+        row("check-ins", found.missing, since, until, "the round closes without them" if until else "the round closes")
+    if found.pulling:
+        row("models being pulled", found.pulling, since, until, "the round closes")
+    if not found.missing and not found.pulling and len(found.usable) < view.state.min_peers:
+        row("minPeers", f"{len(found.usable)} of {view.state.min_peers} are in", since, None, "the round closes")
+
+
+def status(state: EngineState, now: float) -> dict[str, Any]:
+    """The engine's part of a node's status."""
+    view, context, program = state.view, state.context, state.program
+    leader = context.leader() if context is not None and state.open() else None
+    role = "-" if leader is None else "leader" if leader == state.me else "follower"
+    return {
+        "state": phase_of(state),
+        "run": view.state.run if view else 0,
+        "round": view.state.round if view else 0,
+        "epoch": view.state.epoch if view else 0,
+        "attempt": context.promised if context else 0,
+        "role": role,
+        "leader": to_hex(leader) if leader else None,
+        "complete": view is not None and view.state.phase is Phase.COMPLETE,
+        "min_peers": view.state.min_peers if view else 0,
+        "epochs_done": program.epochs_done,
+        "epochs_total": program.epochs_total,
+        "loss": None if program.loss != program.loss else program.loss,
+        "metric": None if program.metric != program.metric else program.metric,
+        "loaded_round": program.loaded,
+        "error": program.failed,
+        "waits": waits(state, now),
+    }

@@ -1,0 +1,148 @@
+"""Joining the swarm: prove both keys to an SN, pin the swarm, wait visibly until the chain admits this node."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from eth_hash.auto import keccak
+
+from swarm.core.chain_view import Role
+from swarm.core.errors import ChainFault, OperatorFault, PeerFault
+from swarm.core.ids import ZERO32, Address, from_hex, to_hex
+from swarm.core.statements import MEMBERSHIP_DOMAIN, Join, Signer, domain_separator
+from swarm.net.client import JsonClient
+from swarm.net.faults import BadAnswer, TlsRefused, Unreachable
+from swarm.net.identity import PeerIdentity
+from swarm.obs.waits import Waits
+from swarm.store.journal import Journal
+
+log = logging.getLogger("swarm.join")
+
+PIN_KEY = "swarm/pin"
+REQUEST_SECONDS = 300
+"""A join request is good for this long (the SN accepts at most 10 minutes)."""
+RETRY_SECONDS = 1.0
+APPROVAL_RETRY_SECONDS = 3.0
+LOG_EVERY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Swarm:
+    """What an SN says the swarm is; pinned at the first join."""
+
+    chain_id: int
+    genesis_hash: bytes
+    directory: Address
+    membership: Address
+    training: Address
+    chain: str
+
+
+async def find_swarm(client: JsonClient, journal: Journal, waits: Waits, *, wait_seconds: float) -> Swarm:
+    """Ask the SN what swarm this is, waiting visibly until it answers; pins it at the first time.
+
+    Raises:
+        OperatorFault: the SN refuses our certificate or we its, it does not answer within ``wait_seconds``, or it
+            serves another swarm than the one pinned in this state folder.
+    """
+    deadline = time.monotonic() + wait_seconds
+    logged = 0.0
+    with waits.row(what="the SN's API", whom=client.url, deadline_seconds=wait_seconds, then="this node ends"):
+        while True:
+            try:
+                answer = await client.get("/v1/swarm")
+                break
+            except (TlsRefused, PeerFault) as error:
+                raise OperatorFault(str(error)) from error
+            except Unreachable as error:
+                if time.monotonic() >= deadline:
+                    text = (
+                        f"no SN answers at {client.url} for {wait_seconds:.0f} s ({error}); start it, or mend --sn-ip"
+                    )
+                    raise OperatorFault(text) from error
+                if time.monotonic() - logged >= LOG_EVERY_SECONDS:
+                    logged = time.monotonic()
+                    log.info("waiting for the SN at %s: %s", client.url, error)
+                await asyncio.sleep(RETRY_SECONDS)
+    swarm = _parse(answer, client.url)
+    pin = json.dumps({"chain_id": swarm.chain_id, "genesis": to_hex(swarm.genesis_hash)}).encode()
+    known = journal.get(PIN_KEY)
+    if known is None:
+        journal.put(PIN_KEY, pin)
+    elif known != pin:
+        raise OperatorFault(
+            f"{client.url} serves another swarm (chain {swarm.chain_id}, genesis {to_hex(swarm.genesis_hash)}) than "
+            f"the one this state folder belongs to ({known.decode()}); use the right SN, or a new state folder"
+        )
+    return swarm
+
+
+def _parse(answer: Any, url: str) -> Swarm:
+    try:
+        contracts = answer["contracts"]
+        return Swarm(
+            chain_id=int(answer["chain_id"]),
+            genesis_hash=from_hex(answer["genesis_hash"], 32),
+            directory=Address(from_hex(answer["directory"], 20)),
+            membership=Address(from_hex(contracts["Membership"], 20)),
+            training=Address(from_hex(contracts["Training"], 20)),
+            chain=str(answer["chain"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise PeerFault(f"{url} answers /v1/swarm in another form than this version knows: {error}") from error
+
+
+async def join_swarm(
+    client: JsonClient,
+    swarm: Swarm,
+    signer: Signer,
+    own: PeerIdentity,
+    role: Role,
+    waits: Waits,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> None:
+    """Be a member: asks the SN, which proves both keys and submits the admission; waits for an approval if needed.
+
+    Raises:
+        OperatorFault: the SN refuses, with its reason.
+        ChainFault: it failed.
+    """
+    spiffe = str(own.spiffe) if own.spiffe else ""
+    site = own.spiffe.site if own.spiffe else own.common_name
+    domain = domain_separator(MEMBERSHIP_DOMAIN, swarm.chain_id, swarm.membership)
+    with waits.row(what="admission to the swarm", whom=client.url, then="this node takes part") as row:
+        while True:
+            join = Join(
+                spki=own.spki,
+                spiffe=keccak(spiffe.encode()) if spiffe else ZERO32,
+                site=keccak(site.encode()),
+                node=signer.address,
+                role=int(role),
+                nonce=secrets.token_bytes(32),
+                expires=int(clock()) + REQUEST_SECONDS,
+            )
+            body = {"join": join.to_json(), "signature": signer.sign(join.digest(domain)).to_json()}
+            try:
+                answer = await client.post("/v1/join", body)
+            except BadAnswer as error:
+                if error.status >= 500:
+                    raise ChainFault(str(error)) from error
+                raise OperatorFault(str(error)) from error
+            except Unreachable as error:
+                log.info("joining: %s; trying again", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if answer.get("admitted"):
+                return
+            if row.what != "approval by an operator":
+                row.what = "approval by an operator"
+                log.info("waiting until an operator approves this node 0x%s", signer.address.hex())
+            await asyncio.sleep(APPROVAL_RETRY_SECONDS)

@@ -1,0 +1,130 @@
+"""The ML program's side of an SL: turns the bridge's calls into engine events, and the engine's wishes into answers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmlearning import tensorfile
+
+from swarm.core.engine.actions import AnswerProgram, FailProgram, LoadProgram
+from swarm.core.engine.events import Event, ProgramEnded, ProgramLoaded, ProgramOpened, ProgramSync
+from swarm.core.errors import LocalFault, ProgramFault
+from swarm.core.merge import get as merge_method
+from swarm.obs import log as obs_log
+from swarm.store.blobs import BlobStore
+
+from .bridge import Evaluate, SessionOpen, SyncCall, SyncDone
+from .timeline import Timeline
+from .transfers import look_at
+
+log = obs_log.get("swarm.SL")
+
+Wish = LoadProgram | AnswerProgram | FailProgram
+WISHES_MAX = 16
+
+
+@dataclass(slots=True)
+class Target:
+    """The job runtime that a session feeds: where events go, and the round that is open there."""
+
+    deliver: Callable[[Event], None]
+    timeline: Timeline
+    open_round: Callable[[], int]
+
+
+class Program:
+    """The bridge's handler. One session at a time.
+
+    Args:
+        take_part: finds or makes the runtime of a job; raises a SwarmFault the program is told.
+    """
+
+    def __init__(self, store: BlobStore, take_part: Callable[[str], Awaitable[Target]]) -> None:
+        self._store, self._take_part = store, take_part
+        self._target: Target | None = None
+        self._session: SessionOpen | None = None
+        self._wishes: asyncio.Queue[Wish] = asyncio.Queue(WISHES_MAX)
+
+    def wish(self, wish: Wish) -> None:
+        """The engine wants something of the program."""
+        if self._wishes.full():
+            raise LocalFault(f"{WISHES_MAX} wishes wait for the ML program; the engine repeats itself")
+        self._wishes.put_nowait(wish)
+
+    async def opened(self, request: SessionOpen) -> str:
+        merge_method(request.merge_method)
+        self._target = await self._take_part(request.job)
+        self._session = request
+        self._wishes = asyncio.Queue(WISHES_MAX)
+        log.info("Starting Swarm Learning Training", job=request.job, min_peers=request.min_peers)
+        self._target.deliver(
+            ProgramOpened(
+                min_peers=request.min_peers,
+                sync_interval=request.sync_interval,
+                method=request.merge_method.lower(),
+                checkin_mode=request.checkin_mode,
+            )
+        )
+        return secrets.token_hex(8)
+
+    async def sync(self, call: SyncCall, evaluate: Evaluate) -> SyncDone:
+        target, session = self._running()
+        began = time.monotonic()
+        try:
+            header = tensorfile.read_header(call.path)
+            blob, chunks = await asyncio.to_thread(self._store.add_file, call.path, move=True)
+            held = await asyncio.to_thread(look_at, self._store.path(blob))
+        except (tensorfile.TensorFileError, OSError) as fault:
+            raise ProgramFault(f"the model file of the ML program cannot be used: {fault}") from fault
+        round_ = target.open_round()
+        target.timeline.add(round_, "hash", time.monotonic() - began)
+        target.deliver(
+            ProgramSync(
+                seq=call.seq,
+                final=call.final,
+                blob=blob,
+                size=chunks.size,
+                manifest=held.manifest,
+                finite=held.finite,
+                weight=call.weightage,
+            )
+        )
+        while True:
+            wish = await self._wishes.get()
+            if isinstance(wish, LoadProgram):
+                await self._load(target, header, wish, evaluate)
+            elif isinstance(wish, FailProgram):
+                raise ProgramFault(wish.text)
+            elif wish.seq == call.seq:
+                return SyncDone(next_interval=session.sync_interval, training_over=wish.training_over)
+
+    async def _load(self, target: Target, own: tensorfile.Header, wish: LoadProgram, evaluate: Evaluate) -> None:
+        path: Path = self._store.path(wish.blob)
+        differences = tensorfile.read_header(path).differences(own)
+        if differences:
+            raise ProgramFault(
+                "this program's model is not the swarm's: " + "; ".join(differences[:5]) + ". All programs of a job "
+                "must build the same model with the same framework"
+            )
+        began = time.monotonic()
+        report = await evaluate(path)
+        target.timeline.add(wish.round, "load", time.monotonic() - began)
+        target.timeline.mark(wish.round, "loaded_at")
+        target.deliver(ProgramLoaded(wish.round, report.loss, report.metric, report.epochs_done, report.epochs_total))
+
+    async def ended(self, reason: str | None) -> None:
+        target, _ = self._running()
+        self._target = self._session = None
+        if reason is not None:
+            log.error("the ML program failed", reason=reason)
+        target.deliver(ProgramEnded(reason))
+
+    def _running(self) -> tuple[Target, SessionOpen]:
+        if self._target is None or self._session is None:
+            raise LocalFault("the bridge speaks of a session that was never opened")
+        return self._target, self._session

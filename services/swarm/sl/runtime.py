@@ -1,0 +1,307 @@
+"""One job's engine at work: feeds it events in order, carries out its actions, one after the other.
+
+Owns order and durability (a Persist is on disk before the next action begins, and before any answer to a peer);
+decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from swarm.chain.training import Training
+from swarm.core.bundle import Bundle
+from swarm.core.engine import Engine
+from swarm.core.engine import actions as act
+from swarm.core.engine import events as ev
+from swarm.core.engine.leading import REFUSED_MANIFEST, REFUSED_NOT_FINITE, REFUSED_UNREADABLE
+from swarm.core.engine.messages import Pulse
+from swarm.core.errors import ChainFault, LocalFault, OperatorFault, Reverted, SwarmFault
+from swarm.core.ids import Address, BlobId, Digest
+from swarm.core.merge import get as merge_method
+from swarm.core.statements import to_fixed
+from swarm.obs import log as obs_log
+from swarm.store.blobs import BlobStore
+from swarm.store.journal import Journal
+
+from .directory import Members
+from .merging import UnusableInput, merge_files
+from .peering import Peering
+from .program import Program
+from .timeline import Timeline
+from .transfers import Transfers, look_at
+from .watch import ChainWatch
+
+log = obs_log.get("swarm.SL")
+
+EVENTS_MAX = 10_000
+"""Events waiting for the engine; peers are answered 'busy' long before (net.server bounds them)."""
+TICK_SECONDS = 0.25
+ENGINE_PREFIX = "engine/"
+_KINDS = {"unreadable": REFUSED_UNREADABLE, "manifest": REFUSED_MANIFEST, "not_finite": REFUSED_NOT_FINITE}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How this node's part in the run ended."""
+
+    exit_code: int
+    text: str
+
+
+class JobRuntime:
+    """Runs one engine until its part in the run is over."""
+
+    def __init__(
+        self,
+        job: Digest,
+        job_name: str,
+        make_engine: Callable[[dict[str, Any]], Engine],
+        training: Training,
+        own_uri: str,
+        journal: Journal,
+        store: BlobStore,
+        members: Members,
+        program: Program,
+        timeline: Timeline,
+    ) -> None:
+        self.job, self.job_name = job, job_name
+        self.timeline = timeline
+        self._training, self._own_uri = training, own_uri
+        self._journal, self._store, self._members, self._program = journal, store, members, program
+        kept = {key: json.loads(value) for key, value in journal.items(ENGINE_PREFIX)}
+        self._engine = make_engine(kept)
+        self._events: asyncio.Queue[tuple[ev.Event, asyncio.Future[Pulse] | None]] = asyncio.Queue(EVENTS_MAX)
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._watch: ChainWatch | None = None
+        self._peering: Peering | None = None
+        self._transfers: Transfers | None = None
+        self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._submitted: dict[int, float] = {}
+
+    def attach(self, watch: ChainWatch, peering: Peering, transfers: Transfers) -> None:
+        self._watch, self._peering, self._transfers = watch, peering, transfers
+
+    # -- what comes in ---------------------------------------------------------------------------------
+
+    def deliver(self, event: ev.Event) -> None:
+        """Queue an event (event loop's thread only)."""
+        if self._events.full():
+            raise LocalFault(f"{EVENTS_MAX} events wait for the engine; this node is overwhelmed")
+        self._events.put_nowait((event, None))
+
+    async def view(self, view: ev.ChainView) -> None:
+        self.deliver(ev.ChainAdvanced(view))
+
+    async def holder(self, spki: Digest) -> Address | None:
+        return await self._members.holder(spki, self._watch.block_time if self._watch else 0)
+
+    async def pulse(self, sender: Address, pulse: Pulse) -> Pulse:
+        """Take in a peer's pulse; the answer is ours, after everything it made us promise is on disk."""
+        answer: asyncio.Future[Pulse] = asyncio.get_running_loop().create_future()
+        await self._events.put((ev.PulseArrived(sender, pulse), answer))
+        return await answer
+
+    def may_read(self, reader: Address, blob: BlobId) -> bool:
+        return self._engine.may_read(reader, blob)
+
+    def open_round(self) -> int:
+        view = self._engine.state.view
+        return view.state.round if view is not None else 0
+
+    def status(self) -> dict[str, Any]:
+        return {"job": self.job_name, **self._engine.status(time.monotonic()), "rounds": self.timeline.rows()}
+
+    def final(self) -> BlobId | None:
+        """The run's final model, once this node's program has loaded it."""
+        state = self._engine.state
+        if state.view is None or not state.program.over:
+            return None
+        return state.view.state.prev
+
+    # -- the loop --------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Handle events until cancelled."""
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(TICK_SECONDS):
+                        event, answer = await self._events.get()
+                except TimeoutError:
+                    event, answer = ev.Tick(), None
+                try:
+                    self._note(event)
+                    for action in self._engine.handle(event, time.monotonic()):
+                        await self._do(action)
+                    if answer is not None and not answer.done():
+                        assert isinstance(event, ev.PulseArrived)
+                        answer.set_result(self._engine.pulse_for(event.sender))
+                finally:
+                    if answer is not None and not answer.done():
+                        answer.cancel()
+        finally:
+            for task in self._jobs:
+                task.cancel()
+            await asyncio.gather(*self._jobs, return_exceptions=True)
+
+    def _note(self, event: ev.Event) -> None:
+        state = self._engine.state
+        if isinstance(event, ev.ChainAdvanced) and state.view is not None:
+            before, after = state.view.state, event.view.state
+            if after.run == before.run and after.round > before.round:
+                last = after.round - 1
+                self.timeline.mark(last, "merged_at")
+                if last in self._submitted:
+                    self.timeline.add(last, "chain", time.monotonic() - self._submitted.pop(last))
+                log.info(f"SMLBB:WAITFORSYNC:{self.job_name}:updated current Sync id : {after.round}")
+
+    async def _do(self, action: act.Action) -> None:
+        assert self._peering is not None
+        assert self._transfers is not None
+        match action:
+            case act.Persist(entries):
+                puts = {k: json.dumps(v, separators=(",", ":")).encode() for k, v in entries.items() if v is not None}
+                deletes = [k for k, v in entries.items() if v is None]
+                await asyncio.to_thread(self._journal.batch, puts, deletes)
+                self._note_promises()
+            case act.Send(to, pulse):
+                for node in to:
+                    self._peering.send(node, pulse)
+            case act.Fetch(blob, size, sources):
+                self._transfers.start(blob, size, sources)
+            case act.Merge():
+                self._spawn(self._merge(action))
+            case act.Submit(bundle):
+                self._spawn(self._submit(bundle))
+            case act.Transact(kind, args):
+                self._spawn(self._transact(kind, args))
+            case act.FindBundle(run, round_):
+                self._spawn(self._find(run, round_))
+            case act.Refresh():
+                self._spawn(self._refresh())
+            case act.LoadProgram() | act.AnswerProgram() | act.FailProgram():
+                self._program.wish(action)
+            case act.Keep(blobs):
+                self._spawn(self._sweep(blobs))
+            case act.Report(level, text, values):
+                getattr(log, level)(text, **values)
+            case act.Finish(code, text):
+                if not self.ended.done():
+                    self.ended.set_result(Ended(code, text))
+
+    def _note_promises(self) -> None:
+        context = self._engine.state.context
+        if context is None:
+            return
+        own = self._engine.state.own_check_in()
+        if own is not None:
+            row_known = any(r["round"] == own.name.round and "check_in_at" in r for r in self.timeline.rows()[-3:])
+            if not row_known:
+                self.timeline.mark(own.name.round, "check_in_at")
+                log.info(f"SMLBB:CHKIN:{self.job_name}:{own.name.round}:Checkin Done")
+        leader = context.leader()
+        if leader is not None and context.proposal is not None:
+            self.timeline.mark(context.name.round, "proposed_at")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._guard(work))
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except SwarmFault as fault:
+            log.warning(str(fault))
+        except Exception as error:
+            # A bug here must end the node with a reason, never leave it half alive.
+            log.exception("this node failed")
+            if not self.ended.done():
+                self.ended.set_result(Ended(1, f"internal error: {error!r}"))
+
+    # -- the work --------------------------------------------------------------------------------------
+
+    async def _merge(self, action: act.Merge) -> None:
+        began = time.monotonic()
+        name = action.name
+        nodes = [node for node, _, _ in action.inputs]
+        try:
+            method = merge_method(action.method)
+            coefficients = method.coefficients([weight for _, _, weight in action.inputs])
+            paths = [self._store.path(blob) for _, blob, _ in action.inputs]
+            out = self._store.scratch(f"merged-{name.run}-{name.round}-{action.attempt}")
+            await asyncio.to_thread(merge_files, paths, coefficients, out, method)
+            self.timeline.add(name.round, "merge", time.monotonic() - began)
+            began = time.monotonic()
+            blob, chunks = await asyncio.to_thread(self._store.add_file, out, move=True)
+            held = await asyncio.to_thread(look_at, self._store.path(blob))
+            self.timeline.add(name.round, "hash", time.monotonic() - began)
+        except UnusableInput as fault:
+            node = nodes[fault.index]
+            self.deliver(ev.MergeFailed(name, action.attempt, node, _KINDS[fault.kind], str(fault)))
+        except (LocalFault, OperatorFault, OSError) as fault:
+            self.deliver(ev.MergeFailed(name, action.attempt, None, 0, str(fault)))
+        else:
+            self.timeline.mark(name.round, "leader", True)
+            self.deliver(ev.MergeDone(name, action.attempt, blob, chunks.size, held.manifest, coefficients))
+
+    async def _submit(self, bundle: Bundle) -> None:
+        self._submitted.setdefault(bundle.name.round, time.monotonic())
+        log.info(f"SMLBB:RV:ADMIN:{self.job_name}:{bundle.name.round}", contributors=len(bundle.items))
+        try:
+            await self._training.commit([bundle])
+        except Reverted as fault:
+            if fault.name != "TrainingWrongRound":  # another one was faster: the same result is recorded
+                log.warning(str(fault), round=bundle.name.round)
+        await self._refresh()
+
+    async def _transact(self, kind: str, args: tuple[Any, ...]) -> None:
+        view = self._engine.state.view
+        assert view is not None
+        run = view.state.run
+        try:
+            match kind:
+                case "join":
+                    await self._training.join(self.job, self._own_uri, args[0], eligible=args[1])
+                    log.info("Registration with Node DB is successful", job=self.job_name)
+                case "leave":
+                    await self._training.leave(self.job)
+                case "call":
+                    await self._training.call(self.job, run, args[0], args[1])
+                case "here":
+                    await self._training.here(self.job, args[0], args[1])
+                    self._engine.state.answered_call = args[0]
+                case "settle":
+                    await self._training.settle(self.job, args[0])
+                case "close":
+                    await self._training.close(self.job, run, to_fixed(args[0]), to_fixed(args[1]))
+                    self._engine.state.closed = True
+        except Reverted as fault:
+            if fault.name not in ("TrainingAlreadyJoined", "TrainingAlreadyAnswered", "TrainingCallTooEarly"):
+                self.deliver(ev.TransactionFailed(kind, str(fault)))
+        await self._refresh()
+
+    async def _find(self, run: int, round_: int) -> None:
+        assert self._watch is not None
+        try:
+            self.deliver(ev.BundleFound(await self._watch.bundle(run, round_)))
+        except ChainFault as fault:
+            log.info(f"looking for the commit of round {round_}: {fault}")
+            self.deliver(ev.BundleMissing(run, round_))
+
+    async def _refresh(self) -> None:
+        assert self._watch is not None
+        self._watch.wake()
+
+    async def _sweep(self, needed: frozenset[BlobId]) -> None:
+        def remove() -> None:
+            for blob in self._store.ids():
+                if blob not in needed and blob not in self._engine.state.held:
+                    self._store.remove(blob)
+
+        await asyncio.to_thread(remove)

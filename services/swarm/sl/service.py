@@ -1,0 +1,370 @@
+"""One SL process: its parts in the order in which they need each other, and its end.
+
+Owns wiring and life cycle; decisions are the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from swarm.chain.client import ChainClient
+from swarm.chain.events import EventDecoder
+from swarm.chain.feed import EventFeed
+from swarm.chain.keys import CoincurveVerifier, LocalSigner
+from swarm.chain.membership import Membership
+from swarm.chain.training import Training
+from swarm.chain.wake import Waker
+from swarm.core.chain_view import Role
+from swarm.core.engine import Config, Engine
+from swarm.core.engine.context import Held
+from swarm.core.errors import LocalFault, OperatorFault, ProgramFault
+from swarm.core.ids import BlobId, job_id, to_hex
+from swarm.core.merge import get as merge_method
+from swarm.net.server import serve
+from swarm.net.tls import TlsFiles, client_context, server_context
+from swarm.node.cursor import JournalCursor
+from swarm.node.joining import Swarm, find_swarm, join_swarm
+from swarm.node.outbox import JournalOutbox
+from swarm.node.sn_link import SnLink
+from swarm.obs import log as obs_log
+from swarm.obs.metrics import registry
+from swarm.obs.ops import ops_app
+from swarm.obs.waits import Waits
+from swarm.store.blobs import BlobStore
+from swarm.store.files import private_folder, refuse_readable_by_others
+from swarm.store.journal import Journal
+from swarm.store.keystore import load_or_create
+
+from .app import PeerApp
+from .bridge import FifoBridge
+from .directory import Members
+from .peering import Peering
+from .program import Program, Target
+from .runtime import Ended, JobRuntime
+from .settings import SlSettings
+from .timeline import Timeline
+from .transfers import Counters, Transfers, look_at
+from .watch import ChainWatch
+
+log = obs_log.get("swarm.SL")
+
+JOB_KEY = "job/name"
+JOIN_DEPTH_GETH_BLOCKS = 12
+
+
+async def run(settings: SlSettings) -> int:
+    """Take part until this node's share of a run is over, or SIGTERM; returns the process's exit code.
+
+    Raises:
+        OperatorFault: settings, files, folders, ports or certificates that do not work; says which.
+        ChainFault: the chain failed for good.
+    """
+    for notice in settings.notices:
+        log.info(notice)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    files = _tls_files(settings)
+    server_tls, client_tls = server_context(files), client_context(files)
+    state = private_folder(_needed(settings.state_dir))
+    account = await asyncio.to_thread(load_or_create, state / "key", _password(settings.key_password_file))
+    signer = LocalSigner(bytes(account.key))
+    waits, waker = Waits(), Waker()
+    store = BlobStore(state / "store")
+    store.sweep()
+    with Journal(state / "journal.db") as journal:
+        link = SnLink(settings.sn_url, client_tls, waker)
+        try:
+            node = Node(settings, journal, store, link, waits, waker, signer, client_tls)
+            return await node.serve(stop, server_tls, account)
+        finally:
+            await link.aclose()
+
+
+class Node:
+    """The running SL."""
+
+    def __init__(
+        self,
+        settings: SlSettings,
+        journal: Journal,
+        store: BlobStore,
+        link: SnLink,
+        waits: Waits,
+        waker: Waker,
+        signer: LocalSigner,
+        client_tls: Any,
+    ) -> None:
+        self._settings, self._journal, self._store = settings, journal, store
+        self._link, self._waits, self._waker = link, waits, waker
+        self._signer, self._client_tls = signer, client_tls
+        self._counters = Counters()
+        self._version = importlib.metadata.version("swarm-platform")
+        self._runtime: JobRuntime | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._client: ChainClient | None = None
+        self._swarm: Swarm | None = None
+        self._stage = "starting"
+        self._program = Program(store, self._take_part)
+        self._bridge: FifoBridge | None = None
+        self._ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+
+    async def serve(self, stop: asyncio.Event, server_tls: Any, account: Any) -> int:
+        settings = self._settings
+        ops = ops_app(
+            waits=self._waits,
+            registry=registry(role="sl", version=self._version, waits=self._waits),
+            status=self.status,
+            healthy=self.down,
+        )
+        peers = PeerApp(self._store, lambda: self._runtime, self._moved_out)
+        async with (
+            serve(ops, settings.ops_listen, settings.ops_port, None) as inner,
+            serve(peers, settings.listen, settings.fs_port, server_tls) as outer,
+        ):
+            log.info("operations port", address=f"{inner.host}:{inner.port}")
+            log.info("peer server", address=f"{outer.host}:{outer.port}", uri=settings.own_uri)
+            if not await _unless(stop, self._enter(account)):
+                return 0
+            return await self._take_turns(stop)
+
+    async def _enter(self, account: Any) -> None:
+        """Find the swarm and be admitted."""
+        own = self._client_tls.own
+        self._stage = "looking for the SN"
+        swarm = await find_swarm(
+            self._link.client, self._journal, self._waits, wait_seconds=self._settings.sn_wait_seconds
+        )
+        self._stage = "asking for admission"
+        await join_swarm(self._link.client, swarm, self._signer, own, Role.SL, self._waits)
+        self._swarm = swarm
+        self._client = ChainClient(self._link.rpc, account, JournalOutbox(self._journal), chain_id=swarm.chain_id)
+        self._client.waker = self._waker
+        log.info("member of the swarm", node=to_hex(self._signer.address), chain_id=swarm.chain_id)
+
+    async def _take_turns(self, stop: asyncio.Event) -> int:
+        settings = self._settings
+        state = _needed(settings.state_dir)
+        self._bridge = FifoBridge(
+            settings.request_channel,
+            settings.response_channel,
+            settings.exchange_dir,
+            state / "program",
+            self._program,
+            log=log,
+        )
+        self._bridge.prepare()
+        assert self._client is not None
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            tasks = [
+                group.create_task(self._link.listen(), name="wake-ups"),
+                group.create_task(self._client.keep(), name="outbox"),
+            ]
+            kept = self._journal.get(JOB_KEY)
+            if kept is not None:
+                await self._take_part(kept.decode())
+            log.info("Opening pipes to communicate with user container ...")
+            tasks.append(group.create_task(self._bridge.run(), name="bridge"))
+            self._stage = "ready"
+            stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+            over: asyncio.Future[Any] = self._ended
+            await asyncio.wait({stopping, over}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            for task in [*tasks, *self._job_tasks]:
+                task.cancel()
+        if self._ended.done():
+            ended = self._ended.result()
+            (log.info if ended.exit_code == 0 else log.error)(ended.text)
+            return ended.exit_code
+        return 0
+
+    _job_tasks: Sequence[asyncio.Task[None]] = ()
+
+    async def _take_part(self, name: str) -> Target:
+        """The runtime of a job; made when the first session (or the journal) names it."""
+        if self._runtime is not None:
+            if self._runtime.job_name != name:
+                raise ProgramFault(
+                    f"this SL takes part in {self._runtime.job_name!r}; a program for {name!r} needs an SL of its own"
+                )
+            return self._target(self._runtime)
+        assert self._client is not None
+        assert self._swarm is not None
+        assert self._group is not None
+        try:
+            job = job_id(name)
+        except ValueError as error:
+            raise ProgramFault(f"trainingContract: {error}") from error
+        swarm, client = self._swarm, self._client
+        training = Training(client, swarm.training)
+        membership = Membership(client, swarm.membership)
+        if job not in await training.jobs():
+            raise ProgramFault(f"no training contract {name!r} exists in this swarm; an operator creates it first")
+        members = Members(membership, self._journal)
+        held = await asyncio.to_thread(self._held)
+
+        def make_engine(kept: dict[str, Any]) -> Engine:
+            config = Config(
+                me=self._signer.address,
+                job=job,
+                domain=training.domain,
+                eligible=self._settings.make_me_admin,
+                full_quorum_seconds=self._settings.full_quorum_seconds,
+                leader_failure_seconds=self._settings.leader_failure_seconds,
+                join_depth_blocks=0 if swarm.chain == "embedded" else JOIN_DEPTH_GETH_BLOCKS,
+            )
+            return Engine(
+                config,
+                self._signer,
+                CoincurveVerifier(),
+                _coefficients,
+                now=time.monotonic(),
+                journal=kept,
+                held=held,
+            )
+
+        timeline = Timeline()
+        runtime = JobRuntime(
+            job,
+            name,
+            make_engine,
+            training,
+            self._settings.own_uri,
+            self._journal,
+            self._store,
+            members,
+            self._program,
+            timeline,
+        )
+        addresses = {"Membership": swarm.membership, "Training": swarm.training}
+        feed = EventFeed(
+            self._link.rpc,
+            list(addresses.values()),
+            EventDecoder(addresses),
+            JournalCursor(self._journal),
+            confirmations_final=0 if swarm.chain == "embedded" else JOIN_DEPTH_GETH_BLOCKS,
+            waker=self._waker,
+        )
+        watch = ChainWatch(self._link.rpc, training, membership, feed, members, self._waker, job, runtime.view)
+        peering = Peering(members, self._client_tls, runtime.deliver)
+        transfers = Transfers(self._store, members, self._client_tls, runtime.deliver, self._counters)
+        runtime.attach(watch, peering, transfers)
+        self._journal.put(JOB_KEY, name.encode())
+        self._runtime = runtime
+        runtime.ended.add_done_callback(self._job_ended)
+        self._job_tasks = (
+            self._group.create_task(watch.run(), name="chain watch"),
+            self._group.create_task(runtime.run(), name="engine"),
+        )
+        return self._target(runtime)
+
+    def _target(self, runtime: JobRuntime) -> Target:
+        return Target(runtime.deliver, runtime.timeline, runtime.open_round)
+
+    def _job_ended(self, ended: asyncio.Future[Ended]) -> None:
+        if not self._ended.done() and not ended.cancelled():
+            self._ended.set_result(ended.result())
+
+    def _held(self) -> dict[BlobId, Held]:
+        """What lies in the store from before; unreadable files are removed."""
+        held = {}
+        for blob in self._store.ids():
+            try:
+                held[blob] = look_at(self._store.path(blob))
+            except (ValueError, OSError, LocalFault) as fault:
+                log.warning("removing a damaged blob", blob=to_hex(blob), why=str(fault))
+                self._store.remove(blob)
+        return held
+
+    def _moved_out(self, count: int) -> None:
+        self._counters.bytes_out += count
+
+    def down(self) -> str | None:
+        """Why this node is not ready, or None."""
+        if self._stage != "ready":
+            return self._stage
+        if self._link.trouble:
+            return f"the SN: {self._link.trouble}"
+        return None
+
+    def status(self) -> Mapping[str, Any]:
+        own = self._client_tls.own
+        bridge = self._bridge.state if self._bridge is not None else None
+        out: dict[str, Any] = {
+            "role": "sl",
+            "version": self._version,
+            "node": to_hex(self._signer.address),
+            "name": own.spiffe.name if own.spiffe else own.common_name,
+            "state": "registered" if self._stage == "ready" else self._stage,
+            "program": bridge.what if bridge is not None else "not started",
+            "bytes_in": self._counters.bytes_in,
+            "bytes_out": self._counters.bytes_out,
+            "sn": {"url": self._link.url, "trouble": self._link.trouble or None},
+            "final": None,
+            "error": None,
+        }
+        waits = self._waits.snapshot()
+        if self._runtime is not None:
+            role = self._runtime.status()
+            waits = [*waits, *role.pop("waits")]
+            out = {**out, **role}
+            final = self._runtime.final()
+            if final is not None and self._store.has(final):
+                out["final"] = {"blob": to_hex(final), "path": str(self._store.path(final))}
+        if self._client is not None:
+            out["transactions_waiting"] = [
+                {"nonce": p.nonce, "what": p.label, "sends": p.sends, "trouble": p.trouble}
+                for p in self._client.pending()
+            ]
+        return {**out, "node_role": "sl", "waits": waits}
+
+
+def _coefficients(method: str, weights: Sequence[int]) -> tuple[float, ...] | None:
+    """What acknowledgers expect; None for a method this node does not have (a site's own)."""
+    try:
+        return merge_method(method).coefficients(weights)
+    except OperatorFault:
+        return None
+
+
+async def _unless(stop: asyncio.Event, work: Any) -> bool:
+    """Run ``work`` unless ``stop`` comes first; True if it was finished."""
+    task = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return False
+    task.result()
+    return True
+
+
+def _tls_files(settings: SlSettings) -> TlsFiles:
+    return TlsFiles(
+        cert=_needed(settings.cert), key=_needed(settings.key), cacert=settings.cacert, capath=settings.capath
+    )
+
+
+def _needed(path: Path | None) -> Path:
+    if path is None:  # settings refuse this before
+        raise OperatorFault("a path is missing in the settings")
+    return path
+
+
+def _password(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        refuse_readable_by_others(path)
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise OperatorFault(f"--key-password-file={path}: {error.strerror}") from error

@@ -1,0 +1,145 @@
+"""Brings blobs here and reads what they are: pulls from peers, looks into tensor files. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmlearning import tensorfile
+
+from swarm.core.engine.context import Held
+from swarm.core.engine.events import BlobFailed, BlobMoved, BlobVerified, Event
+from swarm.core.engine.leading import REFUSED_HASH, REFUSED_UNREACHABLE, REFUSED_UNREADABLE
+from swarm.core.errors import LocalFault, PeerFault
+from swarm.core.ids import Address, BlobId, Digest, to_hex
+from swarm.net import transfer
+from swarm.net.faults import Unreachable
+from swarm.store.blobs import BlobStore
+
+from .directory import Members, parse_uri
+from .merging import UnusableInput, check_finite
+
+log = logging.getLogger("swarm.sl.transfers")
+
+PULLS_AT_ONCE_MAX = 16
+PROGRESS_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Counters:
+    """Bytes of blobs moved by this node since its start."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+def look_at(path: Path) -> Held:
+    """What the engine must know of a tensor file: size, manifest digest, whether it is finite.
+
+    Raises:
+        tensorfile.TensorFileError: it is not a tensor file.
+    """
+    header = tensorfile.read_header(path)
+    finite = True
+    try:
+        check_finite(path)
+    except UnusableInput as fault:
+        if fault.kind != "not_finite":
+            raise tensorfile.TensorFileError(str(fault)) from fault
+        finite = False
+        log.warning("%s", fault)
+    return Held(header.file_size, Digest(hashlib.sha256(header.manifest()).digest()), finite)
+
+
+class Transfers:
+    """Pulls blobs for the engine, several at once."""
+
+    def __init__(
+        self,
+        store: BlobStore,
+        members: Members,
+        context: ssl.SSLContext,
+        deliver: Callable[[Event], None],
+        counters: Counters,
+    ) -> None:
+        self._store, self._members, self._context = store, members, context
+        self._deliver, self._counters = deliver, counters
+        self._places = asyncio.Semaphore(PULLS_AT_ONCE_MAX)
+        self._running: dict[BlobId, asyncio.Task[None]] = {}
+
+    def start(self, blob: BlobId, size: int, sources: tuple[Address, ...]) -> None:
+        """Pull ``blob`` of ``size`` bytes from the first source that serves it; ends in an event."""
+        if blob in self._running:
+            return
+        task = asyncio.get_running_loop().create_task(self._pull(blob, size, sources), name=f"pull {blob.hex()[:8]}")
+        self._running[blob] = task
+        task.add_done_callback(lambda _: self._running.pop(blob, None))
+
+    async def aclose(self) -> None:
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _pull(self, blob: BlobId, size: int, sources: tuple[Address, ...]) -> None:
+        reason, texts = REFUSED_UNREACHABLE, []
+        async with self._places:
+            for source in sources:
+                uri = self._members.uri(source)
+                if uri is None:
+                    texts.append(f"{to_hex(source)}: its address is not known")
+                    continue
+                try:
+                    await self._fetch(blob, size, source, uri)
+                    held = await asyncio.to_thread(look_at, self._store.path(blob))
+                except Unreachable as fault:
+                    texts.append(str(fault))
+                    continue
+                except PeerFault as fault:
+                    reason = REFUSED_HASH
+                    texts.append(str(fault))
+                    continue
+                except tensorfile.TensorFileError as fault:
+                    self._store.remove(blob)
+                    self._deliver(BlobFailed(blob, REFUSED_UNREADABLE, str(fault)))
+                    return
+                except (LocalFault, OSError) as fault:
+                    texts.append(f"this node's disk: {fault}")
+                    continue
+                self._deliver(BlobVerified(blob, held.size, held.manifest, held.finite))
+                return
+        self._deliver(BlobFailed(blob, reason, "; ".join(texts) or "nobody to get it from"))
+
+    async def _fetch(self, blob: BlobId, size: int, source: Address, uri: str) -> None:
+        host, port = parse_uri(uri)
+        loop = asyncio.get_running_loop()
+        moved, told_at, lock = 0, time.monotonic(), threading.Lock()
+
+        def progress(count: int) -> None:  # in the transfer's thread
+            nonlocal moved, told_at
+            with lock:
+                moved += count
+                self._counters.bytes_in += count
+                due = time.monotonic() - told_at >= PROGRESS_SECONDS
+                if due:
+                    told_at = time.monotonic()
+            if due:
+                loop.call_soon_threadsafe(self._deliver, BlobMoved(blob, moved))
+
+        await transfer.fetch(
+            host,
+            port,
+            self._context,
+            self._members.expect(source),
+            blob,
+            self._store,
+            size_max=size,
+            progress=progress,
+        )

@@ -1,0 +1,138 @@
+"""Watches the chain for the engine: joins' addresses from events, and one consistent view of the job a block.
+
+Owns reading; the engine decides what a view means. Wake-ups make it prompt, a slow poll makes it certain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from swarm.chain.calldata import decode_commit
+from swarm.chain.events import Joined, RoundMerged
+from swarm.chain.feed import EventFeed, Happened, Removed
+from swarm.chain.membership import Membership
+from swarm.chain.rpc import Rpc
+from swarm.chain.training import Training
+from swarm.chain.wake import Waker
+from swarm.core.bundle import Bundle
+from swarm.core.engine.events import ChainView
+from swarm.core.errors import ChainFault, PeerFault
+from swarm.core.ids import Digest, from_hex, to_hex
+from swarm.core.roster import Roster
+
+from .directory import Members
+
+log = logging.getLogger("swarm.sl.watch")
+
+SLOW_POLL_SECONDS = 2.0
+RETRY_SECONDS = 0.5
+TORN_READS_MAX = 5
+"""Reads that straddle a new block are repeated at once, this often."""
+COMMITS_REMEMBERED = 64
+
+
+class ChainWatch:
+    """One job's view of the chain."""
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        training: Training,
+        membership: Membership,
+        feed: EventFeed,
+        members: Members,
+        waker: Waker,
+        job: Digest,
+        deliver: Callable[[ChainView], Awaitable[None]],
+    ) -> None:
+        self._rpc, self._training, self._membership = rpc, training, membership
+        self._feed, self._members, self._waker = feed, members, waker
+        self._job, self._deliver = job, deliver
+        self._commits: dict[tuple[int, int], Digest] = {}
+        self.block_time = 0
+        self.head = 0
+        self.trouble = ""
+
+    async def run(self) -> None:
+        """Deliver a view after each change, for ever."""
+        while True:
+            ticket = self._waker.ticket()
+            try:
+                await self.look()
+                self.trouble = ""
+            except ChainFault as error:
+                if self.trouble != str(error):
+                    log.warning("the chain cannot be read: %s", error)
+                self.trouble = str(error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            await ticket.wait(SLOW_POLL_SECONDS)
+
+    def wake(self) -> None:
+        """Look again now."""
+        self._waker.wake()
+
+    async def look(self) -> None:
+        await self._feed.catch_up(self._event)
+        await self._deliver(await self._view())
+
+    async def _event(self, notice: Happened | Removed) -> None:
+        event = notice.event
+        if isinstance(notice, Removed):
+            return
+        if isinstance(event, Joined) and event.job == self._job:
+            try:
+                self._members.learn_uri(event.node, event.uri)
+            except PeerFault as fault:
+                log.warning("member %s joined with an address that cannot be used: %s", to_hex(event.node), fault)
+        elif isinstance(event, RoundMerged) and event.job == self._job:
+            self._commits[(event.run, event.round)] = notice.log.transaction
+            while len(self._commits) > COMMITS_REMEMBERED:
+                del self._commits[min(self._commits)]
+
+    async def _view(self) -> ChainView:
+        for _ in range(TORN_READS_MAX):
+            state, roster, joiners, version, block = await asyncio.gather(
+                self._training.state(self._job),
+                self._training.roster_of(self._job),
+                self._training.joiners_of(self._job),
+                self._membership.version(),
+                self._rpc("eth_getBlockByNumber", ["latest", False]),
+            )
+            await self._members.refresh(version)
+            if not state.started or roster.hash() == state.roster:
+                break
+        else:
+            raise ChainFault("state and roster of the job do not fit each other; the SN answers inconsistently")
+        self.head, self.block_time = int(block["number"], 16), int(block["timestamp"], 16)
+        by_node = {j.node: j for j in joiners}
+        everybody = set(by_node) | set(roster.addresses)
+        return ChainView(
+            state=state,
+            roster=roster if state.started else Roster(()),
+            joiners=by_node,
+            active=frozenset(n for n in everybody if self._members.active(n, self.block_time)),
+            head=self.head,
+            block_time=self.block_time,
+        )
+
+    async def bundle(self, run: int, round_: int) -> Bundle:
+        """The bundle of a committed round, from the transaction that recorded it.
+
+        Raises:
+            ChainFault: it is not known here yet, or the SN's answer is not it.
+        """
+        transaction = self._commits.get((run, round_))
+        if transaction is None:
+            raise ChainFault(f"the commit of run {run} round {round_} has not been seen yet")
+        raw: Any = await self._rpc("eth_getTransactionByHash", [to_hex(transaction)])
+        if not isinstance(raw, dict) or not isinstance(raw.get("input"), str):
+            raise ChainFault(f"the SN does not know transaction {to_hex(transaction)}")
+        data = raw["input"]
+        for bundle in decode_commit(from_hex(data, (len(data) - 2) // 2)):
+            if (bundle.name.job, bundle.name.run, bundle.name.round) == (self._job, run, round_):
+                return bundle
+        raise ChainFault(f"transaction {to_hex(transaction)} holds no bundle of run {run} round {round_}")
