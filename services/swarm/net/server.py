@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 REFUSALS_LOGGED_PER_SECOND = 5
 STOP_SECONDS = 3
+CLOSE_SECONDS = 0.5
+"""How long a closing connection waits for the peer's goodbye: an idle client does not read, so it never comes."""
 BACKLOG = 256
 ACCEPT_PAUSE_SECONDS = 0.5
 """After an error such as "too many open files"."""
@@ -195,10 +197,15 @@ class _Server(uvicorn.Server):
     async def _open(self, line: socket.socket, address: tuple[Any, ...]) -> None:
         """Handshake, then hand the connection to its protocol."""
         seconds = self._limits.handshake_seconds if self._tls is not None else None
+        goodbye = CLOSE_SECONDS if self._tls is not None else None
         alert_socket.set(line)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._protocol, line, ssl=self._tls, ssl_handshake_timeout=seconds
+                self._protocol,
+                line,
+                ssl=self._tls,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=goodbye,
             )
         except ssl.SSLError as error:
             self._log_refusal(address, tls_sentence(error))

@@ -24,6 +24,7 @@ from swarm.core.errors import ChainFault, LocalFault, OperatorFault, Reverted, S
 from swarm.core.ids import Address, BlobId, Digest
 from swarm.core.merge import get as merge_method
 from swarm.core.statements import to_fixed
+from swarm.net.answers import ApiError
 from swarm.obs import log as obs_log
 from swarm.store.blobs import BlobStore
 from swarm.store.journal import Journal
@@ -102,6 +103,8 @@ class JobRuntime:
 
     async def pulse(self, sender: Address, pulse: Pulse) -> Pulse:
         """Take in a peer's pulse; the answer is ours, after everything it made us promise is on disk."""
+        if self.ended.done():
+            raise ApiError(503, "stopping", "this node is stopping")
         answer: asyncio.Future[Pulse] = asyncio.get_running_loop().create_future()
         await self._events.put((ev.PulseArrived(sender, pulse), answer))
         return await answer
@@ -142,9 +145,10 @@ class JobRuntime:
                         assert isinstance(event, ev.PulseArrived)
                         answer.set_result(self._engine.pulse_for(event.sender))
                 finally:
-                    if answer is not None and not answer.done():
-                        answer.cancel()
+                    _stop_waiting(answer)
         finally:
+            while not self._events.empty():
+                _stop_waiting(self._events.get_nowait()[1])
             for task in self._jobs:
                 task.cancel()
             await asyncio.gather(*self._jobs, return_exceptions=True)
@@ -305,3 +309,8 @@ class JobRuntime:
                     self._store.remove(blob)
 
         await asyncio.to_thread(remove)
+
+
+def _stop_waiting(answer: asyncio.Future[Pulse] | None) -> None:
+    if answer is not None and not answer.done():
+        answer.set_exception(ApiError(503, "stopping", "this node is stopping"))

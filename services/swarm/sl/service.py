@@ -170,7 +170,6 @@ class Node:
             kept = self._journal.get(JOB_KEY)
             if kept is not None:
                 await self._take_part(kept.decode())
-            log.info("Opening pipes to communicate with user container ...")
             tasks.append(group.create_task(self._bridge.run(), name="bridge"))
             self._stage = "ready"
             stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())

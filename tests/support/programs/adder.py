@@ -1,0 +1,68 @@
+"""An ML program without a framework, for tests and benchmarks: "training" adds a constant to every parameter.
+
+Everything comes from the environment: VALUES (number of float32 parameters), BATCHES, EVERY (batches between
+syncs), MIN_PEERS, STEP (what a batch adds), BATCH_SECONDS, OUT (folder), and faults: FAIL_AT_BATCH raises,
+NAN_AT_BATCH poisons the model, SHAPE makes another model than the others'.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from swarmlearning import tensorfile
+from swarmlearning.plain import SwarmCallback
+
+
+def number(name: str, default: float) -> float:
+    return float(os.environ.get(name, default))
+
+
+def main() -> None:
+    values = int(number("VALUES", 31))
+    model = {"w": np.full(values, number("START", 0.0), np.float32), "count": np.zeros((), np.int64)}
+    if "SHAPE" in os.environ:
+        model["w"] = np.zeros(int(os.environ["SHAPE"]), np.float32)
+    loads: list[float] = []
+
+    def evaluate(merged: dict[str, np.ndarray]) -> tuple[float, float]:
+        loads.append(time.time())
+        return float(merged["w"][0]), 0.5
+
+    swarm = SwarmCallback(
+        syncFrequency=int(number("EVERY", 1)),
+        minPeers=int(number("MIN_PEERS", 2)),
+        nodeWeightage=int(number("WEIGHT", 1)),
+        totalEpochs=1,
+        checkinModelOnTrainEnd=os.environ.get("MODE", "snapshot"),
+        get_parameters=lambda: model,
+        set_parameters=model.update,
+        evaluate=evaluate,
+    )
+    swarm.on_train_begin()
+    step = np.float32(number("STEP", 1.0))
+    for batch in range(1, int(number("BATCHES", 5)) + 1):
+        time.sleep(number("BATCH_SECONDS", 0.0))
+        model["w"] = model["w"] + step
+        model["count"] = model["count"] + 1
+        if batch == number("FAIL_AT_BATCH", -1):
+            raise RuntimeError(f"the program was told to fail at batch {batch}")
+        if batch == number("NAN_AT_BATCH", -1):
+            model["w"][0] = np.nan
+        swarm.on_batch_end(batch)
+    swarm.on_epoch_end(0)
+    swarm.on_train_end()
+    out = Path(os.environ["OUT"])
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "model.safetensors"
+    tensorfile.write(path, model, {"platform": "numpy"})
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (out / "result.json").write_text(json.dumps({"sha256": digest, "loads": loads}))
+
+
+if __name__ == "__main__":
+    main()
