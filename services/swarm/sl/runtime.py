@@ -43,6 +43,7 @@ EVENTS_MAX = 10_000
 """Events waiting for the engine; peers are answered 'busy' long before (net.server bounds them)."""
 TICK_SECONDS = 0.25
 ENGINE_PREFIX = "engine/"
+_ALREADY_DONE = ("TrainingAlreadyJoined", "TrainingAlreadyAnswered", "TrainingAlreadyClosed")
 _KINDS = {"unreadable": REFUSED_UNREADABLE, "manifest": REFUSED_MANIFEST, "not_finite": REFUSED_NOT_FINITE}
 
 
@@ -279,15 +280,19 @@ class JobRuntime:
                     await self._training.call(self.job, run, args[0], args[1])
                 case "here":
                     await self._training.here(self.job, args[0], args[1])
-                    self._engine.state.answered_call = args[0]
                 case "settle":
                     await self._training.settle(self.job, args[0])
                 case "close":
                     await self._training.close(self.job, run, to_fixed(args[0]), to_fixed(args[1]))
-                    self._engine.state.closed = True
         except Reverted as fault:
-            if fault.name not in ("TrainingAlreadyJoined", "TrainingAlreadyAnswered", "TrainingCallTooEarly"):
-                self.deliver(ev.TransactionFailed(kind, str(fault)))
+            if fault.name in _ALREADY_DONE:
+                self.deliver(ev.TransactionDone(kind, args))
+            else:
+                self.deliver(ev.TransactionFailed(kind, str(fault), refused=True))
+        except ChainFault as fault:
+            self.deliver(ev.TransactionFailed(kind, str(fault), refused=False))
+        else:
+            self.deliver(ev.TransactionDone(kind, args))
         await self._refresh()
 
     async def _find(self, run: int, round_: int) -> None:

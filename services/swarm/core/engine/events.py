@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..bundle import Bundle
 from ..chain_view import JobState, Joiner
@@ -50,11 +51,23 @@ class BundleMissing:
 
 
 @dataclass(frozen=True, slots=True)
+class TransactionDone:
+    """A transaction the engine asked for is on chain (or what it wanted already held)."""
+
+    kind: str
+    args: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionFailed:
-    """A transaction the engine asked for was refused or could not be sent; the engine decides if it still wants it."""
+    """A transaction the engine asked for did not succeed; the engine decides if it still wants it.
+
+    ``refused``: the contract said no; otherwise it could not be sent or was not seen mined.
+    """
 
     kind: str
     text: str
+    refused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +184,7 @@ Event = (
     ChainAdvanced
     | BundleFound
     | BundleMissing
+    | TransactionDone
     | TransactionFailed
     | ProgramOpened
     | ProgramSync

@@ -8,6 +8,7 @@ from ..errors import PeerFault
 from ..ids import ZERO32, Address, BlobId
 from .actions import AnswerProgram, FindBundle, Finish, Keep, LoadProgram
 from .events import BundleFound, ProgramLoaded
+from .pulses import pulse_for
 from .state import EngineState, Out
 
 FIND_AGAIN_SECONDS = 1.0
@@ -118,6 +119,7 @@ def _answer(state: EngineState, out: Out) -> None:
     program.over = over
     out.append(AnswerProgram(pending.seq, over))
     if over:
+        out.send(state.participants(), pulse_for(state, None))  # nobody lingers for this node any more
         out.report("All peers and Swarm training finished!", rounds=view.state.round)
 
 
@@ -138,11 +140,16 @@ def finish(state: EngineState, now: float, out: Out) -> None:
         return
     if not state.closed and state.me in view.joiners:
         out.transact(state, now, "close", program.loss, program.metric)
-    others = [n for n in view.roster.addresses if n != state.me]
-    done = all(state.peers[n].phase in ("done", "failed") for n in others)
+    done = all(_needs_nothing(state, n, now) for n in view.roster.addresses if n != state.me)
     if (done and state.closed and program.ended) or now - state.complete_at >= LINGER_SECONDS:
         state.finished = True
         out.append(Finish(0, f"run {view.state.run} is complete after {view.state.round} rounds"))
+
+
+def _needs_nothing(state: EngineState, node: Address, now: float) -> bool:
+    """Whether a member of the last roster has the final model, or is gone."""
+    assert state.complete_at is not None
+    return state.peers[node].phase in ("done", "failed") or not state.peers.live(node, now, state.complete_at, None)
 
 
 def _leave(state: EngineState, now: float, out: Out) -> None:

@@ -20,7 +20,7 @@ from .actions import Action, FailProgram, Refresh
 from .context import CONTEXT_KEY, Held, RoundContext
 from .peers import Peers
 from .pulses import hurry, pulse_for, send_due
-from .state import INPUT_FAILURES_MAX, REFETCH_SECONDS, Config, EngineState, Out
+from .state import INPUT_FAILURES_MAX, REFETCH_SECONDS, TRANSACTION_RETRY_SECONDS, Config, EngineState, Out
 
 
 class Engine:
@@ -78,13 +78,19 @@ class Engine:
                 loading.bundle_found(state, event, now, out)
             case ev.BundleMissing():
                 state.finding_at = now
-            case ev.TransactionFailed(kind, text):
-                if kind == "join" and program.opened is not None:
-                    out.append(FailProgram(f"this node could not join the run: {text}"))
-                    program.failed, program.failed_at = text, now
+            case ev.TransactionDone(kind, args):
+                state.transacting[kind] = now + TRANSACTION_RETRY_SECONDS  # by then the view shows it
+                if kind == "here":
+                    state.answered_call = args[0]
                 elif kind == "close":
                     state.closed = True
+            case ev.TransactionFailed(kind, text, refused):
+                state.transacting[kind] = now + TRANSACTION_RETRY_SECONDS
                 out.warn(f"transaction {kind} failed: {text}")
+                if kind == "join" and refused:
+                    following.fail_program(state, f"this node could not join the run: {text}", now, out)
+                elif kind == "close" and refused:
+                    state.closed = True
             case ev.ProgramOpened():
                 self._opened(event, now, out)
             case ev.ProgramSync():
@@ -151,9 +157,6 @@ class Engine:
         if old is not None and view.head < old.head:
             return
         state.view = view
-        joiner = view.joiners.get(state.me)
-        if joiner is not None and joiner.joined:
-            state.transacting.pop("join", None)
         if old is None or view.state.prev != old.state.prev:
             self._committed(now, out)
         if view.state.call_id == 0:

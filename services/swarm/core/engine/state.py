@@ -33,6 +33,7 @@ REFETCH_SECONDS = 1.0
 INPUT_FAILURES_MAX = 3
 """Failed pulls of a contribution before the leader refuses it."""
 TRANSACTION_RETRY_SECONDS = 5.0
+"""Pause before a transaction that did not succeed is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class EngineState:
     held: dict[BlobId, Held] = field(default_factory=dict)
     transfers: dict[BlobId, Transfer] = field(default_factory=dict)
     transacting: dict[str, float] = field(default_factory=dict)
+    """Small transactions under way (infinity) or waiting for their next try (its time)."""
     commit: Bundle | None = None
     finding_at: float | None = None
     commit_seen_at: float = 0.0
@@ -164,11 +166,10 @@ class Out(list[Action]):
         self.append(Report("warning", text, values))
 
     def transact(self, state: EngineState, now: float, kind: Any, *args: Any) -> None:
-        """Ask for a small transaction, unless the same is under way."""
-        since = state.transacting.get(kind)
-        if since is not None and now < since:
+        """Ask for a small transaction, unless one of its kind is under way (it ends in TransactionDone or -Failed)."""
+        if now < state.transacting.get(kind, 0.0):
             return
-        state.transacting[kind] = now + TRANSACTION_RETRY_SECONDS
+        state.transacting[kind] = math.inf
         self.append(Transact(kind, args))
 
     def fetch(self, state: EngineState, now: float, blob: BlobId, size: int, sources: list[Address]) -> None:

@@ -1,0 +1,196 @@
+"""What must hold at every step of a simulation (V1, V2, V4, the promises), whatever the faults.
+
+Owns judgement only: it sees what nodes journal, say, submit and load, and what the chain records. A broken
+rule becomes a line in ``violations``; the run goes on, so that one seed shows all that breaks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from swarm.core.bundle import Bundle
+from swarm.core.chain_view import JobState, Phase
+from swarm.core.engine.context import CONTEXT_KEY
+from swarm.core.engine.messages import ProposalMessage, Pulse, signed_of
+from swarm.core.errors import Reverted
+from swarm.core.ids import ZERO32, Address, BlobId, Digest
+from swarm.core.roster import Roster
+from swarm.core.statements import Ack, CheckIn, Proposal, RoundName, Takeover, name_from_json
+
+if TYPE_CHECKING:
+    from .node import SimNode
+    from .world import World
+
+Own = CheckIn | Ack | Takeover | Proposal
+
+
+class Checks:
+    """The judge of one simulation. ``rounds`` counts commits."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.violations: list[str] = []
+        self.rounds = 0
+        self.takeovers = 0
+        self._journaled: dict[Address, set[Own]] = defaultdict(set)
+        self._signed: dict[tuple[Any, ...], Own] = {}
+        self._promised: dict[tuple[Address, RoundName], int] = defaultdict(int)
+        self._highest_ack: dict[tuple[Address, RoundName], Ack] = {}
+        self._acked: dict[RoundName, dict[tuple[int, Digest], set[Address]]] = defaultdict(lambda: defaultdict(set))
+        self._chosen: dict[RoundName, Digest] = {}
+        self._rosters: dict[Digest, Roster] = {}
+        self._merged: dict[tuple[int, int], BlobId] = {}
+
+    def broken(self, rule: str, text: str) -> None:
+        line = f"{rule}: {text}"
+        if line not in self.violations:
+            self.violations.append(line)
+            self._world.trace(f"VIOLATION {line}")
+
+    # ---- what nodes promise --------------------------------------------------------------------------
+
+    def journaled(self, node: SimNode, entries: dict[str, Any]) -> None:
+        """Entries as they will be read back after a restart."""
+        data = entries.get(CONTEXT_KEY)
+        if data is None:
+            return
+        own: set[Own] = {signed_of(CheckIn, s).statement for s in data["check_ins"]}
+        if data["takeover"]:
+            own.add(signed_of(Takeover, data["takeover"]).statement)
+        if data["ack"]:
+            own.add(signed_of(Ack, data["ack"]).statement)
+        if data["proposal"]:
+            own.add(ProposalMessage.from_json(data["proposal"]).signed.statement)
+        self._journaled[node.address] = own
+        name = name_from_json(data["name"])
+        lost = self._promised[(node.address, name)] - int(data["promised"])
+        if lost > 0:
+            self.broken("promise", f"{node.name} journals a promise {lost} attempts below an earlier one")
+        self._all_signed(node, own)
+
+    def said(self, node: SimNode, pulse: Pulse) -> None:
+        """A pulse leaves the node: what it promises must be on disk already."""
+        own: set[Own] = set()
+        for signed in pulse.statements:
+            statement = signed.statement
+            if isinstance(statement, CheckIn | Ack | Takeover):
+                own.add(statement)
+        if pulse.proposal is not None and pulse.proposal.signed.statement.leader == node.address:
+            own.add(pulse.proposal.signed.statement)
+        for statement in own - self._journaled[node.address]:
+            self.broken("journal", f"{node.name} says a {statement.KIND} that is not on its disk")
+        self._all_signed(node, own)
+        if pulse.certificate is not None:
+            self.certificate(node, pulse.certificate)
+
+    def _all_signed(self, node: SimNode, own: set[Own]) -> None:
+        for statement in sorted(own, key=lambda s: (getattr(s, "attempt", -1), s.KIND != "takeover")):
+            self._one_signed(node, statement)
+
+    def _one_signed(self, node: SimNode, statement: Own) -> None:
+        who, name = node.address, statement.name
+        number = statement.version if isinstance(statement, CheckIn) else statement.attempt
+        key = (type(statement), who, name, number)
+        known = self._signed.get(key)
+        if known is not None:
+            if known != statement:
+                what = "two check-ins" if isinstance(statement, CheckIn) else f"two of {statement.KIND}"
+                self.broken("equivocation", f"{node.name} signed {what} for round {name.round}, number {number}")
+            return
+        self._signed[key] = statement
+        if isinstance(statement, CheckIn):
+            return
+        if statement.attempt < self._promised[(who, name)]:
+            self.broken(
+                "promise", f"{node.name} signs a {statement.KIND} of attempt {statement.attempt}, promised more"
+            )
+        self._promised[(who, name)] = max(statement.attempt, self._promised[(who, name)])
+        if isinstance(statement, Ack):
+            self._ack(node, statement)
+        elif isinstance(statement, Takeover):
+            self.takeovers += 1
+            highest = self._highest_ack.get((who, name))
+            truth = (highest.attempt, highest.result) if highest else (0, ZERO32)
+            if (statement.acked_attempt, statement.acked_result) != truth:
+                self.broken("takeover", f"{node.name} takes over without telling what it acknowledged last")
+
+    def _ack(self, node: SimNode, ack: Ack) -> None:
+        self._highest_ack[(node.address, ack.name)] = ack
+        roster = self._rosters.get(ack.name.roster)
+        by = self._acked[ack.name][(ack.attempt, ack.result)]
+        if roster is None or node.address not in roster:
+            self.broken("ack", f"{node.name} acknowledges a round of a roster it is not on")
+            return
+        by.add(node.address)
+        if len(by) >= roster.majority and self._chosen.setdefault(ack.name, ack.result) != ack.result:
+            self.broken("V1", f"two results of round {ack.name.round} (epoch {ack.name.epoch}) have a majority")
+
+    def certificate(self, node: SimNode, bundle: Bundle) -> None:
+        """A certificate exists at this node."""
+        if self._chosen.setdefault(bundle.name, bundle.result.hash()) != bundle.result.hash():
+            self.broken("V1", f"{node.name} holds a second certificate for round {bundle.name.round}")
+
+    def opened(self, roster: Roster) -> None:
+        self._rosters[roster.hash()] = roster
+
+    # ---- what the chain records ----------------------------------------------------------------------
+
+    def committed(self, bundle: Bundle, before: JobState, after: JobState) -> None:
+        """The chain took a commit."""
+        self.rounds += 1
+        key = (bundle.name.run, bundle.name.round)
+        if key in self._merged or (before.run, before.round) != key or after.round != before.round + 1:
+            self.broken("V1", f"round {bundle.name.round} is committed out of turn")
+        self._merged[key] = bundle.result.merged
+        if len({i.check_in.node for i in bundle.items}) < before.min_peers:
+            self.broken("V4", f"round {bundle.name.round} has fewer than minPeers contributors")
+        if len({a.node for a, _ in bundle.acks} & set(bundle.roster.addresses)) < bundle.roster.majority:
+            self.broken("V4", f"round {bundle.name.round} has no majority of acks")
+        for item in bundle.items:
+            blob, weight = item.check_in.blob, item.check_in.weight
+            if weight and not self._world.blobs[blob].finite:
+                self.broken("V6", f"round {bundle.name.round} merges a model with NaN")
+        if after.phase is Phase.COMPLETE:
+            for member in bundle.roster.addresses:
+                node = self._world.node(member)
+                if node.up and node.script.training:
+                    self.broken("V4", f"the run ends while {node.name} of the roster still trains")
+
+    # ---- what nodes do -------------------------------------------------------------------------------
+
+    def refused(self, node: SimNode, fault: Reverted) -> None:
+        """The contract refused a certificate: only one of an epoch that a reform ended may be refused."""
+        if fault.name not in ("TrainingWrongRun", "TrainingWrongPhase"):
+            self.broken("certificate", f"{node.name} submitted a certificate that is unacceptable: {fault}")
+
+    def loads(self, node: SimNode, run: int, round_: int, blob: BlobId) -> None:
+        wanted = self._merged.get((run, round_))
+        if wanted is None:
+            self.broken("V2", f"{node.name} loads round {round_} before the chain has it")
+        elif wanted != blob:
+            self.broken("V2", f"{node.name} loads another model than the chain's of round {round_}")
+        if blob not in node.disk:
+            self.broken("V2", f"{node.name} loads a model that is not on its disk")
+
+    def merges(self, node: SimNode, blobs: list[BlobId]) -> None:
+        for blob in blobs:
+            if blob not in node.disk:
+                self.broken("store", f"{node.name} merges a model that is not on its disk")
+
+    def after_step(self, node: SimNode) -> None:
+        context = node.engine.state.context
+        if context is not None and context.certificate is not None:
+            self.certificate(node, context.certificate)
+
+    def at_end(self) -> None:
+        """The run is complete: everybody alive holds the final model and ended well."""
+        chain = self._world.chain
+        if not chain.over:
+            self.broken("progress", f"the run stands at round {chain.view.state.round}")
+            return
+        final = chain.view.state.prev
+        for node in self._world.nodes:
+            if node.expected_to_finish and (node.exit_code != 0 or node.script.loaded != final):
+                text = f"{node.name} ended with {node.exit_code}, final model loaded: {node.script.loaded == final}"
+                self.broken("V2", text)
