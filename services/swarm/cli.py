@@ -60,8 +60,12 @@ def sl(ctx: typer.Context) -> None:
 @app.command(context_settings=PASS_ON)
 def certs(ctx: typer.Context) -> None:
     """Certificates: init, issue, sign, check."""
-    from swarm.pki.cli import app as pki
+    from swarm.net.probe import remote_time
+    from swarm.net.tls import TlsFiles
+    from swarm.pki.cli import build
 
+    # pki opens no connections: the clock of another node is read by net.
+    pki = build(lambda host, port, *files: remote_time(host, port, TlsFiles(*files)))
     pki(ctx.args, prog_name="swarm certs")
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
+import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.certs import CLIENT_ONLY, DAY, Authority
 from swarm.core.errors import OperatorFault, PeerFault
-from swarm.net.tls import TlsFiles
+from swarm.net.answers import send_json
+from swarm.net.server import serve
+from swarm.net.tls import TlsFiles, server_context
 from swarm.pki.check import Finding, Level, clock
 from swarm.pki.cli import app, build, check_files
-from swarm.pki.issue import create_authority
+from swarm.pki.issue import create_authority, issue_node
 from swarm.pki.request import build_request, make_names, new_key
 from typer.testing import CliRunner
 
@@ -162,3 +168,23 @@ def test_the_environment_of_the_nodes_names_the_files(ca: Authority, tmp_path: P
         result = RUN.invoke(app, ["check"], env={**environment, name: str(value)})
         assert result.exit_code == 0, result.output
     assert "SWARM_ID_CERT" not in os.environ
+
+
+async def test_the_swarm_command_reads_a_real_nodes_clock(tmp_path: Path) -> None:
+    """`swarm certs check --against` asks over mutual TLS and prints the clock's line."""
+    ca = create_authority(tmp_path)
+    files = issue_node(ca, tmp_path, make_names("swarm.test", "a", "sn", "sn-1"))
+
+    async def up(scope: Any, receive: Any, send: Any) -> None:
+        await send_json(send, 200, {})
+
+    tls = TlsFiles(files.cert, files.key, files.cacert)
+    async with serve(up, "127.0.0.1", 0, server_context(tls)) as server:
+        paths = ("--cert", files.cert, "--key", files.key, "--cacert", files.cacert)
+        command = ("certs", "check", *paths, "--against", f"127.0.0.1:{server.port}")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "swarm.cli", *map(str, command)), stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, out
+    assert re.search(rb"ok +clock +127\.0\.0\.1:\d+ is [0-3] s", out)
