@@ -6,6 +6,7 @@ conftest turns the answers into skips, or into failures for the tools that SWARM
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import os
 import shutil
@@ -82,6 +83,18 @@ def _module(name: str, extra: str) -> Callable[[], str]:
     return find
 
 
+def _keras() -> str:
+    """TensorFlow, made safe for a process in which PyTorch runs too.
+
+    Both carry an LLVM that registers its options in one table, and abort the process if PyTorch's compiler
+    comes second; first is harmless. So it is loaded before any test can load TensorFlow.
+    """
+    found = _module("tensorflow", "tensorflow")()
+    if importlib.util.find_spec("triton") is not None:
+        importlib.import_module("triton")
+    return found
+
+
 def _slow() -> str:
     if os.environ.get("SWARM_SLOW") != "1":
         raise Missing("slow tests run only with SWARM_SLOW=1")
@@ -94,7 +107,7 @@ TOOLS: dict[str, Callable[[], object]] = {
     "solc": solc,
     "docker": docker,
     "torch": _module("torch", "torch"),
-    "keras": _module("tensorflow", "tensorflow"),
+    "keras": _keras,
     "slow": _slow,
 }
 
