@@ -263,6 +263,12 @@ class JobRuntime:
         except Reverted as fault:
             if fault.name != "TrainingWrongRound":  # another one was faster: the same result is recorded
                 log.warning(str(fault), round=bundle.name.round)
+            self.deliver(ev.TransactionFailed("commit", str(fault), refused=True))
+        except ChainFault as fault:
+            log.warning(str(fault), round=bundle.name.round)
+            self.deliver(ev.TransactionFailed("commit", str(fault), refused=False))
+        else:
+            self.deliver(ev.TransactionDone("commit", (bundle.name.round,)))
         await self._refresh()
 
     async def _transact(self, kind: str, args: tuple[Any, ...]) -> None:

@@ -33,7 +33,7 @@ class Checks:
         self.violations: list[str] = []
         self.rounds = 0
         self.takeovers = 0
-        self._journaled: dict[Address, set[Own]] = defaultdict(set)
+        self._journaled: dict[Address, dict[str, set[Own]]] = defaultdict(dict)
         self._signed: dict[tuple[Any, ...], Own] = {}
         self._promised: dict[tuple[Address, RoundName], int] = defaultdict(int)
         self._highest_ack: dict[tuple[Address, RoundName], Ack] = {}
@@ -52,9 +52,13 @@ class Checks:
 
     def journaled(self, node: SimNode, entries: dict[str, Any]) -> None:
         """Entries as they will be read back after a restart."""
-        data = entries.get(CONTEXT_KEY)
-        if data is None:
-            return
+        for key, data in entries.items():
+            if data is None:
+                self._journaled[node.address].pop(key, None)
+            elif key.startswith(CONTEXT_KEY):
+                self._context_journaled(node, key, data)
+
+    def _context_journaled(self, node: SimNode, key: str, data: dict[str, Any]) -> None:
         own: set[Own] = {signed_of(CheckIn, s).statement for s in data["check_ins"]}
         if data["takeover"]:
             own.add(signed_of(Takeover, data["takeover"]).statement)
@@ -62,7 +66,7 @@ class Checks:
             own.add(signed_of(Ack, data["ack"]).statement)
         if data["proposal"]:
             own.add(ProposalMessage.from_json(data["proposal"]).signed.statement)
-        self._journaled[node.address] = own
+        self._journaled[node.address][key] = own
         name = name_from_json(data["name"])
         lost = self._promised[(node.address, name)] - int(data["promised"])
         if lost > 0:
@@ -78,7 +82,7 @@ class Checks:
                 own.add(statement)
         if pulse.proposal is not None and pulse.proposal.signed.statement.leader == node.address:
             own.add(pulse.proposal.signed.statement)
-        for statement in own - self._journaled[node.address]:
+        for statement in own.difference(*self._journaled[node.address].values()):
             self.broken("journal", f"{node.name} says a {statement.KIND} that is not on its disk")
         self._all_signed(node, own)
         if pulse.certificate is not None:

@@ -249,7 +249,8 @@ class SimNode:
                 self._merge(action)
             case act.Submit(bundle):
                 world.checks.certificate(self, bundle)
-                self._sn(lambda: world.chain.commit(self.address, bundle, lambda f: self._submitted(f)))
+                life = self._life
+                self._sn(lambda: world.chain.commit(self.address, bundle, partial(self._submitted, life)))
             case act.Transact(kind, args):
                 self._transact(kind, args)
             case act.FindBundle(run, round_):
@@ -305,11 +306,16 @@ class SimNode:
         """The way to the SN; what was sent is in the outbox, so it arrives even if this node dies."""
         self.world.at(self.world.rng.uniform(0.001, 0.02), fn)
 
-    def _submitted(self, fault: Reverted | None) -> None:
+    def _submitted(self, life: int, fault: Reverted | None) -> None:
         if fault is not None and fault.name != "TrainingWrongRound":
             self.world.trace(f"{self.name} commit refused: {fault}")
             self.world.checks.refused(self, fault)
-        self.look(0.0)
+        if life == self._life:
+            ended = (
+                ev.TransactionDone("commit", ()) if fault is None else ev.TransactionFailed("commit", str(fault), True)
+            )
+            self.later(0.0, lambda: self.step(ended))
+            self.look(0.0)
 
     def _transact(self, kind: str, args: tuple[Any, ...]) -> None:
         view = self.engine.state.view

@@ -48,7 +48,7 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Send commit([bundle]) to the chain, if nobody has yet."""
+    """Send commit([bundle]) to the chain; ends in TransactionDone or -Failed of kind commit."""
 
     bundle: Bundle
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..bundle import Bundle
-from ..ids import Address, BlobId, Digest
+from ..ids import Address, BlobId, Digest, sha256
 from ..roster import Roster, leader
 from ..statements import Ack, CheckIn, Refusal, RoundName, Takeover, name_from_json, name_to_json
 from .messages import ProposalMessage, Signed, signed_of
 
-CONTEXT_KEY = "engine/context"
+CONTEXT_KEY = "engine/context/"
+CONTEXTS_KEPT = 8
+"""Round names whose promises stay journaled: a restart behind a late SN, or a reorg, may open an earlier one again."""
 TAKEOVER_ATTEMPTS_KEPT = 8
 """Attempts whose takeovers are remembered; lower ones can no longer lead."""
 
@@ -45,11 +47,20 @@ class RoundContext:
     pending: ProposalMessage | None = None
     certificate: Bundle | None = None
     certificate_at: float = 0.0
+    submitting: bool = False
     submitted_at: float | None = None
     quorum_at: float | None = None
     merging: bool = False
     closing: tuple[Signed[CheckIn], ...] = ()
+    entitling: tuple[Signed[Takeover], ...] = ()
     closed_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Journal key; keys ascend by run, round and epoch."""
+        name = self.name
+        rest = sha256(name.prev + name.roster).hex()[:16]
+        return f"{CONTEXT_KEY}{name.run:016x}.{name.round:016x}.{name.epoch:08x}.{rest}"
 
     def leader(self, attempt: int | None = None) -> Address | None:
         at = self.promised if attempt is None else attempt
@@ -102,10 +113,9 @@ class RoundContext:
         versions = self.check_ins.get(self.check_in.statement.node, {})
         return [versions[v] for v in sorted(versions)]
 
-    def restore(self, data: dict[str, Any], now: float) -> bool:
-        """Take up journaled promises if they are about this very name; False if they are about another."""
-        if name_from_json(data["name"]) != self.name:
-            return False
+    def restore(self, data: dict[str, Any], now: float) -> None:
+        """Take up the promises journaled for this very name."""
+        assert name_from_json(data["name"]) == self.name
         self.promised = int(data["promised"])
         self.attempt_at = self.checked_in_at = now
         for entry in data["check_ins"]:
@@ -126,7 +136,6 @@ class RoundContext:
         if data["certificate"]:
             self.certificate = Bundle.from_json(data["certificate"])
             self.certificate_at = now
-        return True
 
     def file_ack(self, signed: Signed[Ack]) -> None:
         key = (signed.statement.attempt, signed.statement.result)

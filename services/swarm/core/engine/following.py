@@ -20,9 +20,9 @@ from ..statements import (
     method_name,
     to_fixed,
 )
-from .actions import FailProgram, Submit
+from .actions import FailProgram
 from .context import RoundContext
-from .leading import REASONS, REFUSED_MANIFEST
+from .leading import REASONS, REFUSED_MANIFEST, acknowledged
 from .messages import ProposalMessage, Pulse, Signed
 from .pulses import hurry, pulse_for
 from .state import EngineState, Out
@@ -241,16 +241,15 @@ def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out)
         return
     adopted = False
     if statement.attempt > 0:
-        takeovers = context.entitled(statement.attempt)
-        if not takeovers:
+        takeovers = entitling(state, context, message)
+        if len(takeovers) < context.roster.majority:
+            _distrust(context, statement.leader, "a majority's takeovers are not with it", out)
             return
-        acked = [t.statement for t in takeovers if t.statement.acked_result != ZERO32]
-        if acked:
-            highest = max(acked, key=lambda t: t.acked_attempt)
-            if highest.acked_result != statement.result:
-                _distrust(context, statement.leader, "it does not re-propose the result acknowledged before it", out)
-                return
-            adopted = True
+        bound = acknowledged(takeovers)
+        if bound is not None and bound != statement.result:
+            _distrust(context, statement.leader, "it does not re-propose the result acknowledged before it", out)
+            return
+        adopted = bound is not None
     if not adopted:
         fault = fresh_fault(state, context, message)
         if fault is not None:
@@ -271,6 +270,21 @@ def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out)
     state.progress += 1
     out.persist(state)
     out.send([statement.leader], pulse_for(state, statement.leader))
+
+
+def entitling(state: EngineState, context: RoundContext, message: ProposalMessage) -> list[Signed[Takeover]]:
+    """The takeovers that came with a proposal and count for it, one a member.
+
+    Only these decide what the leader was bound to: this node may know others that the leader had not seen.
+    """
+    found: dict[Address, Signed[Takeover]] = {}
+    for signed in message.takeovers:
+        said = signed.statement
+        if said.name != context.name or said.attempt != message.signed.statement.attempt:
+            continue
+        if said.node in context.roster and signed.valid(state.config.domain, state.verifier):
+            found[said.node] = signed
+    return list(found.values())
 
 
 def _distrust(context: RoundContext, leader: Address, fault: str, out: Out) -> None:
@@ -373,13 +387,11 @@ def hear_certificate(state: EngineState, context: RoundContext, bundle: Bundle, 
 
 def resubmit(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
     """Whoever holds a certificate that the chain has not recorded submits it, one after the other."""
-    bundle = context.certificate
-    if bundle is None:
+    if context.certificate is None or context.submitting:
         return
     ring = context.roster.addresses
     place = 1 + (ring.index(state.me) if state.me in ring else len(ring))
     last = context.submitted_at
     wait = RESUBMIT_SECONDS * (place if last is None else len(ring) + 1)
     if now - (context.certificate_at if last is None else last) >= wait:
-        context.submitted_at = now
-        out.append(Submit(bundle))
+        out.submit(state, context, now)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..bundle import Bundle, Contribution
 from ..ids import ZERO32, Address, BlobId, Digest
-from ..statements import Ack, CheckIn, Proposal, Refusal, Result, inputs_hash, method_word
-from .actions import Merge, Submit
+from ..statements import Ack, CheckIn, Proposal, Refusal, Result, Takeover, inputs_hash, method_word
+from .actions import Merge
 from .context import RoundContext
 from .events import MergeDone, MergeFailed
 from .messages import ProposalMessage, Signed
@@ -49,15 +50,41 @@ def lead(state: EngineState, context: RoundContext, now: float, out: Out) -> Non
     if own is not None and own.signed.statement.attempt == context.promised:
         certify(state, context, own, now, out)
         return
-    takeovers = context.entitled(context.promised)
+    context.entitling = ()
     if context.promised > 0:
-        if not takeovers:
+        context.entitling, result = _entitling(state, context)
+        if not context.entitling:
             return
-        acked = [t.statement for t in takeovers if t.statement.acked_result != ZERO32]
-        if acked:
-            _adopt_result(state, context, Digest(max(acked, key=lambda t: t.acked_attempt).acked_result), now, out)
+        if result is not None:
+            _adopt_result(state, context, result, now, out)
             return
     _merge_when_closed(state, context, now, out)
+
+
+def _entitling(state: EngineState, context: RoundContext) -> tuple[tuple[Signed[Takeover], ...], Digest | None]:
+    """A majority's takeovers, and the result they bind this leader to.
+
+    A result that nobody serves is left out if a majority without it is there: that shows it was not chosen.
+    """
+    takeovers = context.entitled(context.promised)
+    while takeovers:
+        result = acknowledged(takeovers)
+        if result is None:
+            break
+        known = context.results.get(result)
+        transfer = state.transfers.get(known.result.merged) if known is not None else None
+        lost = known is None or (transfer is not None and transfer.failures >= INPUT_FAILURES_MAX)
+        rest = tuple(t for t in takeovers if t.statement.acked_result != result)
+        if not lost or len(rest) < context.roster.majority:
+            return takeovers, result
+        takeovers = rest
+    return takeovers, None
+
+
+def acknowledged(takeovers: Sequence[Signed[Takeover]]) -> Digest | None:
+    """The result acknowledged at the highest attempt among these, or None."""
+    acked = [t.statement for t in takeovers if t.statement.acked_result != ZERO32]
+    return Digest(max(acked, key=lambda t: t.acked_attempt).acked_result) if acked else None
 
 
 def _adopt_result(state: EngineState, context: RoundContext, result: Digest, now: float, out: Out) -> None:
@@ -205,9 +232,9 @@ def _start_merge(state: EngineState, context: RoundContext, found: Gathered, now
 
 
 def merge_done(state: EngineState, context: RoundContext, event: MergeDone, now: float, out: Out) -> None:
+    if not context.merging or event.name != context.name or event.attempt != context.promised:
+        return  # of another round, or of an attempt this node has given up
     context.merging = False
-    if event.name != context.name or event.attempt != context.promised:
-        return
     program = state.program.opened
     method = program.method if program else "mean"
     weighted = iter(event.coefficients)
@@ -218,9 +245,9 @@ def merge_done(state: EngineState, context: RoundContext, event: MergeDone, now:
 
 
 def merge_failed(state: EngineState, context: RoundContext, event: MergeFailed, now: float, out: Out) -> None:
-    context.merging = False
-    if event.name != context.name or event.attempt != context.promised:
+    if not context.merging or event.name != context.name or event.attempt != context.promised:
         return
+    context.merging = False
     signed = context.latest(event.node) if event.node is not None else None
     if signed is None:
         out.warn(f"the merge failed here: {event.text}", round=context.name.round)
@@ -258,7 +285,7 @@ def propose(
     """Sign the proposal and this node's own ack, journal both, then send the proposal."""
     digest = result.hash()
     signed = state.sign(Proposal(context.name, context.promised, state.me, digest))
-    message = ProposalMessage(signed, result, items, context.entitled(context.promised))
+    message = ProposalMessage(signed, result, items, context.entitling)
     context.proposal = message
     context.results[digest] = message
     if state.me in context.roster:
@@ -298,8 +325,8 @@ def certify(state: EngineState, context: RoundContext, message: ProposalMessage,
         acks=tuple((acks[n].statement, acks[n].signature) for n in have),
     )
     context.certificate = bundle
-    context.certificate_at = context.submitted_at = now
+    context.certificate_at = now
     state.progress += 1
     out.persist(state)
-    out.append(Submit(bundle))
+    out.submit(state, context, now)
     out.send(state.participants(), pulse_for(state, None))

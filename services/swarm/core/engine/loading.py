@@ -98,6 +98,7 @@ def program_loaded(state: EngineState, event: ProgramLoaded, now: float, out: Ou
     program.loaded = event.round
     program.loss, program.metric = event.loss, event.metric
     program.epochs_done, program.epochs_total = event.epochs_done, event.epochs_total
+    state.program_moved_at = now
     state.merged_rounds += 1
     state.progress += 1
     _answer(state, out)
@@ -177,4 +178,7 @@ def keep(state: EngineState, recent: list[BlobId], out: Out) -> None:
     for blob in list(state.held):
         if blob not in needed:
             del state.held[blob]
+    for blob in list(state.transfers):
+        if blob not in needed:
+            del state.transfers[blob]
     out.append(Keep(frozenset(needed)))

@@ -8,6 +8,7 @@ repeated step is simply found unfinished and done again. docs/engine.md is the t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..chain_view import Phase
@@ -17,7 +18,7 @@ from ..statements import Signer, Verifier
 from . import events as ev
 from . import following, leading, loading, report, rescue
 from .actions import Action, FailProgram, Refresh
-from .context import CONTEXT_KEY, Held, RoundContext
+from .context import Held, RoundContext
 from .peers import Peers
 from .pulses import hurry, pulse_for, send_due
 from .state import INPUT_FAILURES_MAX, REFETCH_SECONDS, TRANSACTION_RETRY_SECONDS, Config, EngineState, Out
@@ -78,10 +79,15 @@ class Engine:
                 loading.bundle_found(state, event, now, out)
             case ev.BundleMissing():
                 state.finding_at = now
+            case ev.TransactionDone("commit") | ev.TransactionFailed("commit"):
+                if state.context is not None:
+                    state.context.submitting = False
             case ev.TransactionDone(kind, args):
                 state.transacting[kind] = now + TRANSACTION_RETRY_SECONDS  # by then the view shows it
                 if kind == "here":
                     state.answered_call = args[0]
+                elif kind == "call":
+                    state.called_at = now
                 elif kind == "close":
                     state.closed = True
             case ev.TransactionFailed(kind, text, refused):
@@ -157,6 +163,8 @@ class Engine:
         if old is not None and view.head < old.head:
             return
         state.view = view
+        if old is not None and view.state.run != old.state.run:
+            self._reset(old, now, out)
         if old is None or view.state.prev != old.state.prev:
             self._committed(now, out)
         if view.state.call_id == 0:
@@ -167,6 +175,16 @@ class Engine:
         name = view.state.round_name(state.config.job)
         if view.state.phase is Phase.OPEN and (state.context is None or state.context.name != name):
             self._open_round(now, out)
+
+    def _reset(self, old: ev.ChainView, now: float, out: Out) -> None:
+        """Another run has begun: nothing of the old one counts, and a program that was in it cannot go on."""
+        state = self.state
+        state.context, state.commit, state.complete_at, state.closed = None, None, None, False
+        state.call_wanted_since, state.called_at, state.answered_call = None, None, 0
+        state.transacting.clear()
+        if state.me in old.joiners and not state.program.over:
+            text = f"run {old.state.run} was reset before it was complete; start the program again for the new run"
+            following.fail_program(state, text, now, out)
 
     def _committed(self, now: float, out: Out) -> None:
         state = self.state
@@ -186,14 +204,17 @@ class Engine:
         view = state.view
         assert view is not None
         context = RoundContext(view.state.round_name(state.config.job), view.roster, now, now)
-        journaled = state.journal.get(CONTEXT_KEY) if state.context is None else None
-        if journaled is not None and context.restore(journaled, now):
+        journaled = state.journal.get(context.key)
+        if journaled is not None:
+            context.restore(journaled, now)
             out.report("going on where the journal ends", round=context.name.round, attempt=context.promised)
         state.context = context
         state.progress += 1
-        out.persist(state)
         loading.keep(state, self._recent, out)
         hurry(state, now)
+        ahead, state.ahead = state.ahead, {}
+        for pulse in ahead.values():
+            following.hear(state, context, pulse, now, out)
 
     def _join(self, now: float, out: Out) -> None:
         state = self.state
@@ -221,6 +242,7 @@ class Engine:
         program.ended = program.over = program.done = False
         program.failed = None
         program.loaded = -1
+        self.state.program_moved_at = now
 
     def _sync(self, event: ev.ProgramSync, now: float, out: Out) -> None:
         state = self.state
@@ -228,6 +250,7 @@ class Engine:
         program.pending, program.since = event, now
         program.done = event.final
         program.synced += 1
+        state.program_moved_at = now
         state.held[event.blob] = Held(event.size, event.manifest, event.finite)
         state.progress += 1
         committed = loading.last_round(state)
@@ -251,6 +274,9 @@ class Engine:
         ours = (view.state.run, view.state.round, view.state.epoch)
         if theirs > ours:
             out.append(Refresh())
+            if sender in state.participants():
+                # Its proposal, if any, comes again; the check-in may be all we wait for when that round opens here.
+                state.ahead[sender] = replace(pulse, statements=pulse.statements[:3], proposal=None, certificate=None)
         if context is not None and pulse.run == view.state.run:
             following.hear(state, context, pulse, now, out)
 

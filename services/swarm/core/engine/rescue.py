@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ..chain_view import Phase
 from .context import RoundContext
-from .leading import gather
 from .state import EngineState, Out
 
 SETTLE_MARGIN_SECONDS = 1.0
+STAGGER_SECONDS = 3.0
+"""Each further member of the roster waits this much longer, so that one transaction is sent and not n."""
 
 
 def stuck(state: EngineState, context: RoundContext, now: float) -> str | None:
@@ -16,10 +17,9 @@ def stuck(state: EngineState, context: RoundContext, now: float) -> str | None:
     live = [n for n in roster.addresses if n == state.me or state.peers.live(n, now, context.opened_at, None)]
     if len(live) < roster.majority:
         return f"{len(live)} of {len(roster)} members of the roster are alive, {roster.majority} are needed"
-    found = gather(state, context, now, None)
-    done = {s.statement.node for s in found.usable if s.statement.done}
     missing = [n for n in roster.addresses if n not in live]
-    if missing and live and all(n in done for n in live):
+    latest = [context.latest(n) for n in live]
+    if missing and all(s is not None and s.statement.done for s in latest):
         names = ", ".join("0x" + n.hex() for n in missing)
         return f"all live members are done; not heard from: {names}"
     return None
@@ -27,16 +27,18 @@ def stuck(state: EngineState, context: RoundContext, now: float) -> str | None:
 
 def rescue(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
     """Call when stuck for long enough, answer everybody's call, settle one that is due."""
-    view = state.view
+    view, config = state.view, state.config
     assert view is not None
     if not state.joined or view.state.phase is not Phase.OPEN:
         return
+    ring = context.roster.addresses
+    turn = STAGGER_SECONDS * (ring.index(state.me) if state.me in ring else len(ring))
     call_id = view.state.call_id
     if call_id:  # whoever holds a certificate submits it first (following.resubmit): a commit ends the call
-        if context.certificate is None and call_id != state.answered_call and state.program.failed is None:
+        if context.certificate is None and call_id != state.answered_call and _alive(state, now):
             out.transact(state, now, "here", call_id, state.program.done)
-        due = view.state.call_time + state.config.rescue_after_seconds + SETTLE_MARGIN_SECONDS
-        if view.block_time >= due:
+        due = view.state.call_time + config.rescue_after_seconds + SETTLE_MARGIN_SECONDS
+        if view.block_time >= due + turn:
             out.transact(state, now, "settle", call_id)
         return
     why = stuck(state, context, now)
@@ -45,6 +47,18 @@ def rescue(state: EngineState, context: RoundContext, now: float, out: Out) -> N
         return
     if state.call_wanted_since is None:
         state.call_wanted_since = now
-        out.warn(f"round {context.name.round} cannot go on: {why}", call_in_seconds=state.config.call_after_seconds)
-    if now - state.call_wanted_since >= state.config.call_after_seconds:
+        out.warn(f"round {context.name.round} cannot go on: {why}", call_in_seconds=config.call_after_seconds)
+    if state.called_at is not None and now - state.called_at < config.rescue_after_seconds:
+        return
+    if now - state.call_wanted_since >= config.call_after_seconds + turn:
         out.transact(state, now, "call", context.name.round, context.name.epoch)
+
+
+def _alive(state: EngineState, now: float) -> bool:
+    """This site's program has finished, waits for the swarm, or got on lately."""
+    program = state.program
+    if program.failed is not None or program.opened is None or program.ended:
+        return False
+    if program.done or program.pending is not None:
+        return True
+    return now - state.program_moved_at < state.config.leader_failure_seconds

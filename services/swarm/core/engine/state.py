@@ -20,8 +20,8 @@ from ..limits import (
     RESCUE_AFTER_SECONDS,
 )
 from ..statements import CheckIn, Signer, Statement, Verifier
-from .actions import Action, Fetch, Persist, Report, Send, Transact
-from .context import CONTEXT_KEY, Held, RoundContext, Transfer
+from .actions import Action, Fetch, Persist, Report, Send, Submit, Transact
+from .context import CONTEXT_KEY, CONTEXTS_KEPT, Held, RoundContext, Transfer
 from .events import ChainView, ProgramOpened, ProgramSync
 from .messages import Pulse, Signed
 from .peers import Peers
@@ -100,12 +100,16 @@ class EngineState:
     commit_seen_at: float = 0.0
     progress: int = 0
     call_wanted_since: float | None = None
+    called_at: float | None = None
     answered_call: int = 0
+    ahead: dict[Address, Pulse] = field(default_factory=dict)
+    """Newest pulse of each participant that is a round further than this node's chain; heard when that opens."""
     closed: bool = False
     complete_at: float | None = None
     finished: bool = False
     journal: dict[str, Any] = field(default_factory=dict)
     merged_rounds: int = 0
+    program_moved_at: float = 0.0
 
     @property
     def me(self) -> Address:
@@ -152,8 +156,16 @@ class Out(list[Action]):
     """Actions of one step, in order."""
 
     def persist(self, state: EngineState) -> None:
+        """Journal the open round's promises; those of the oldest names go."""
         assert state.context is not None
-        self.append(Persist({CONTEXT_KEY: state.context.to_json()}))
+        key = state.context.key
+        entries: dict[str, Any] = {key: state.context.to_json()}
+        state.journal[key] = entries[key]
+        for old in sorted(k for k in state.journal if k.startswith(CONTEXT_KEY))[:-CONTEXTS_KEPT]:
+            if old != key:
+                del state.journal[old]
+                entries[old] = None
+        self.append(Persist(entries))
 
     def send(self, to: list[Address], pulse: Pulse) -> None:
         if to:
@@ -171,6 +183,12 @@ class Out(list[Action]):
             return
         state.transacting[kind] = math.inf
         self.append(Transact(kind, args))
+
+    def submit(self, state: EngineState, context: RoundContext, now: float) -> None:
+        """Bring the certificate to the chain."""
+        assert context.certificate is not None
+        context.submitting, context.submitted_at = True, now
+        self.append(Submit(context.certificate))
 
     def fetch(self, state: EngineState, now: float, blob: BlobId, size: int, sources: list[Address]) -> None:
         """Pull a blob unless it is held, under way, or waiting for its next try."""
