@@ -120,14 +120,14 @@ class Script:
 
 
 class SimNode:
-    """One node. ``up``: its process runs; ``frozen``: stopped by the kernel; both keep the disk."""
+    """One node. ``up``: its process runs; ``frozen``: stopped by the kernel; ``dead``: for good."""
 
     def __init__(self, world: World, address: Address, name: str, plan: Plan, config: Config) -> None:
         self.world, self.address, self.name, self.config = world, address, name, config
         self.script = Script(self, plan)
         self.disk: set[BlobId] = set()
         self.journal: dict[str, str] = {}
-        self.up = self.frozen = False
+        self.up = self.frozen = self.dead = False
         self.exit_code: int | None = None
         self.tear: int | None = None
         self.expected_to_finish = True
@@ -146,7 +146,7 @@ class SimNode:
         return self.world.now + self._skew
 
     def start(self) -> None:
-        if self.up or self.exit_code is not None:
+        if self.up or self.dead or self.exit_code is not None:
             return
         self._life += 1
         self.up, self.frozen, self.tear = True, False, None
