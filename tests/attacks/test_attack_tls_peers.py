@@ -292,6 +292,8 @@ def test_silence_garbage_and_plain_http_are_ended_in_time(
                     got += more
             except ConnectionResetError:
                 return got
+            finally:
+                line.close()
             return got
 
     async def knock() -> None:
@@ -332,6 +334,8 @@ def test_bodies_headers_and_connections_are_bounded(run: Callable[[Any], Any], c
                     got += more
             except OSError:
                 return got
+            finally:
+                line.close()
             return got
 
     async def knock() -> None:
@@ -350,10 +354,11 @@ def test_bodies_headers_and_connections_are_bounded(run: Callable[[Any], Any], c
             lines = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(4)]
             try:
                 await asyncio.sleep(0.05)
-                fifth, _ = await asyncio.open_connection("127.0.0.1", server.port)
+                fifth, fifth_writer = await asyncio.open_connection("127.0.0.1", server.port)
                 answered = b""
                 with contextlib.suppress(ConnectionResetError):  # an end of file is as good as a reset
                     answered = await asyncio.wait_for(fifth.read(1), 5)
+                fifth_writer.transport.abort()
                 assert answered == b""
             finally:
                 for _, writer in lines:
