@@ -7,7 +7,7 @@ from swarm.core.chain_view import Member, Role, Status
 from swarm.core.errors import ChainFault
 from swarm.core.ids import ZERO32, Address
 from swarm.net.answers import ApiError
-from swarm.sn.heads import LISTENERS_MAX, QUEUE_HEADS_MAX, Head, Heads, TooManyListeners
+from swarm.sn.heads import LISTENERS_MAX, LISTENERS_PEER_MAX, QUEUE_HEADS_MAX, Head, Heads, TooManyListeners
 from swarm.sn.members import CACHE_SECONDS_MAX, Members
 from swarm.sn.rates import PEERS_MAX, Buckets
 from swarm.sn.relay import ANSWER_BYTES_MAX, Relay
@@ -126,7 +126,7 @@ def head(number: int) -> Head:
 def test_a_slow_listener_is_dropped_and_told():
     """A full queue drops its listener; the others go on."""
     heads = Heads()
-    with heads.listen() as slow, heads.listen() as quick:
+    with heads.listen(b"a") as slow, heads.listen(b"b") as quick:
         for number in range(QUEUE_HEADS_MAX + 1):
             heads.publish(head(number))
             quick.queue.get_nowait()
@@ -138,13 +138,25 @@ def test_a_slow_listener_is_dropped_and_told():
 def test_listeners_are_bounded_and_leave():
     """One above the bound is refused; a place given back is free."""
     heads = Heads()
-    held = [heads.listen() for _ in range(LISTENERS_MAX)]
+    held = [heads.listen(b"%d" % n) for n in range(LISTENERS_MAX)]
     for one in held:
         one.__enter__()
-    with pytest.raises(TooManyListeners), heads.listen():
+    with pytest.raises(TooManyListeners), heads.listen(b"x"):
         pass
     held[0].__exit__(None, None, None)
-    with heads.listen():
+    with heads.listen(b"x"):
+        pass
+
+
+def test_one_peer_cannot_take_all_places():
+    """Beyond its own bound a peer is refused, others are not."""
+    heads = Heads()
+    held = [heads.listen(b"a") for _ in range(LISTENERS_PEER_MAX)]
+    for one in held:
+        one.__enter__()
+    with pytest.raises(TooManyListeners), heads.listen(b"a"):
+        pass
+    with heads.listen(b"b"):
         pass
 
 
@@ -154,7 +166,7 @@ async def test_the_relay_bounds_rate_range_and_size():
     async def rpc(method, params):
         return {"eth_blockNumber": hex(50_000), "eth_getCode": "0x" + "00" * ANSWER_BYTES_MAX}.get(method, [])
 
-    relay = Relay(rpc, Buckets(1.0, 30.0, Clock()))
+    relay = Relay(rpc, [], Buckets(1.0, 30.0, Clock()))
     logs = b'{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[{"fromBlock":"0x0"}]}'
     assert b"-32005" in await relay.answer(b"a", logs)
     code = b'{"jsonrpc":"2.0","id":1,"method":"eth_getCode","params":["0x' + b"11" * 20 + b'"]}'
@@ -178,7 +190,7 @@ async def test_reverts_reach_the_caller_as_the_chain_gave_them():
     async def rpc(method, params):
         raise Said("x") if method == "eth_call" else ChainFault("gone")
 
-    relay = Relay(rpc)
+    relay = Relay(rpc, ["0x" + "11" * 20])
     call = b'{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"0x' + b"11" * 20 + b'"}]}'
     assert b'"code":3' in (answer := await relay.answer(b"a", call))
     assert b'"data":"0xdead"' in answer

@@ -119,7 +119,7 @@ def sn_app(face: Face) -> FastAPI:
             await socket.send_denial_response(JSONResponse(error_body(*refusal[1:]), refusal[0]))
             return
         try:
-            with face.heads.listen() as listener:
+            with face.heads.listen(asker.spki) as listener:
                 await socket.accept()
                 await _tell(socket, face, asker, listener)
         except TooManyListeners as error:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import rlp  # type: ignore[import-untyped]
+
 from swarm.core.limits import HTTP_BODY_BYTES_MAX, RPC_BATCH_MAX
 
 PARSE, INVALID, METHOD, PARAMS, INTERNAL, LIMIT, REFUSED = (
@@ -33,6 +35,11 @@ LOGS_ADDRESSES_MAX = 16
 LOGS_TOPICS_MAX = 4
 LOGS_ALTERNATIVES_MAX = 64
 ID_CHARS_MAX = 64
+OPENINGS_MAX = 10_000
+"""Brackets that open, in one body. py-evm raises this process's recursion limit to 100,000, where the JSON reader
+runs out of stack (some 60,000 deep) before Python notices: without this bound one request ends the process."""
+TX_FIELDS, TX_TO = 12, 5
+"""Of a signed transaction of type 2 (EIP-1559)."""
 
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,15})", re.I)
 _TAGS = ("latest", "earliest", "pending", "safe", "finalized")
@@ -75,9 +82,11 @@ def parse(body: bytes) -> Request | Fault:
     """The calls of a request body; a Fault when the body as a whole cannot be used."""
     if len(body) > HTTP_BODY_BYTES_MAX:
         return Fault(None, INVALID, f"a request has at most {HTTP_BODY_BYTES_MAX} bytes")
+    if body.count(b"[") + body.count(b"{") > OPENINGS_MAX:
+        return Fault(None, INVALID, f"a request has at most {OPENINGS_MAX} arrays and objects")
     try:
         data = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError):  # RecursionError: nested some thousand deep
+    except (ValueError, RecursionError):
         return Fault(None, PARSE, "the request is not JSON")
     if isinstance(data, list):
         if not 1 <= len(data) <= RPC_BATCH_MAX:
@@ -110,6 +119,30 @@ def check(one: Any) -> Call | Fault:
         return Call(number, method, rule(params))
     except _Bad as error:
         return Fault(number, PARAMS, f"{method}: {error}")
+
+
+def target(call: Call) -> str | None:
+    """Whose code a call would run: the lower-case address of the contract; None where none would run.
+
+    Raises:
+        ValueError: a transaction that is not of type 2, cannot be read, or creates a contract.
+    """
+    if call.method == "eth_call":
+        return str(call.params[0]["to"]).lower()
+    if call.method != "eth_sendRawTransaction":
+        return None
+    raw = bytes.fromhex(call.params[0][2:])
+    if raw[:1] != b"\x02":
+        raise ValueError("only transactions of type 2 are taken")
+    try:
+        fields = rlp.decode(raw[1:])
+    except rlp.DecodingError as error:
+        raise ValueError(f"the transaction cannot be read: {error}") from None
+    if not isinstance(fields, list) or len(fields) != TX_FIELDS or not isinstance(fields[TX_TO], bytes):
+        raise ValueError(f"a transaction of type 2 has {TX_FIELDS} fields")
+    if len(fields[TX_TO]) != 20:
+        raise ValueError("a transaction here calls a contract; creating one is not offered")
+    return "0x" + bytes(fields[TX_TO]).hex()
 
 
 def logs_range(params: list[Any], head: int) -> int:

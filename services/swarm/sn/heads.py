@@ -14,6 +14,8 @@ from typing import Any
 
 QUEUE_HEADS_MAX = 64
 LISTENERS_MAX = 256
+LISTENERS_PEER_MAX = 8
+"""Of one peer (a node needs one; its old ones linger for a moment after a reconnect): nobody takes all places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class TooManyListeners(Exception):
 class Listener:
     """One listener's queue. ``dropped`` is set when it was too slow: then nothing more comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: bytes) -> None:
+        self.peer = peer
         self.queue: asyncio.Queue[Head] = asyncio.Queue(QUEUE_HEADS_MAX)
         self.dropped = asyncio.Event()
 
@@ -62,11 +65,13 @@ class Heads:
                 self._listeners.discard(listener)
 
     @contextmanager
-    def listen(self) -> Iterator[Listener]:
-        """Raises TooManyListeners."""
+    def listen(self, peer: bytes) -> Iterator[Listener]:
+        """Args: peer: the listener's certificate key. Raises TooManyListeners."""
         if len(self._listeners) >= LISTENERS_MAX:
             raise TooManyListeners(f"{LISTENERS_MAX} listeners are served already")
-        listener = Listener()
+        if sum(1 for one in self._listeners if one.peer == peer) >= LISTENERS_PEER_MAX:
+            raise TooManyListeners(f"{LISTENERS_PEER_MAX} listeners of this node are served already")
+        listener = Listener(peer)
         self._listeners.add(listener)
         try:
             yield listener

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from swarm.chain.rpc import Rpc
@@ -15,7 +16,20 @@ from swarm.core.errors import ChainFault
 from swarm.core.limits import HTTP_BODY_BYTES_MAX
 from swarm.net.answers import ApiError
 
-from .gateway import INTERNAL, LIMIT, LOGS_BLOCKS_MAX, Call, Fault, Request, cost, logs_range, parse
+from .gateway import (
+    INTERNAL,
+    LIMIT,
+    LOGS_BLOCKS_MAX,
+    PARAMS,
+    REFUSED,
+    Call,
+    Fault,
+    Request,
+    cost,
+    logs_range,
+    parse,
+    target,
+)
 from .rates import Buckets
 
 log = logging.getLogger(__name__)
@@ -28,10 +42,16 @@ ANSWER_BYTES_MAX = HTTP_BODY_BYTES_MAX - 64 * 1024
 
 
 class Relay:
-    """The chain's JSON-RPC for members."""
+    """The chain's JSON-RPC for members.
 
-    def __init__(self, rpc: Rpc, buckets: Buckets | None = None) -> None:
+    Args:
+        contracts: the only code that may be run, by calls and by transactions: a member's own contract could
+            otherwise burn the chain's time (lower-case addresses).
+    """
+
+    def __init__(self, rpc: Rpc, contracts: Collection[str], buckets: Buckets | None = None) -> None:
         self._rpc = rpc
+        self._contracts = frozenset(contracts)
         self._buckets = buckets or Buckets(RATE_PER_SECOND, RATE_BURST)
 
     async def answer(self, peer: bytes, body: bytes) -> bytes:
@@ -66,6 +86,13 @@ class Relay:
         return b"[" + b",".join(parts) + b"]" if request.batch else parts[0]
 
     async def _one(self, call: Call) -> dict[str, Any]:
+        try:
+            aim = target(call)
+        except ValueError as error:
+            return Fault(call.id, PARAMS, f"{call.method}: {error}").to_json()
+        if aim is not None and aim not in self._contracts:
+            told = f"{call.method}: {aim} is none of this swarm's contracts; only those can be called"
+            return Fault(call.id, REFUSED, told).to_json()
         try:
             if call.method == "eth_getLogs" and "blockHash" not in call.params[0]:
                 head = int(await self._rpc("eth_blockNumber", []), 16)

@@ -117,7 +117,8 @@ class Node:
         self._version = importlib.metadata.version("swarm-platform")
         self._members = Members(deployed.membership)
         self._uris = Uris(host.rpc, deployed)
-        self._ops_relay = Relay(host.rpc, Buckets(OPS_RATE_PER_SECOND, OPS_RATE_BURST))
+        self._contracts = [to_hex(one) for one in deployed.addresses.values()]
+        self._ops_relay = Relay(host.rpc, self._contracts, Buckets(OPS_RATE_PER_SECOND, OPS_RATE_BURST))
         self._head_at = time.monotonic()
         heads.on_head.append(self._moved)
         policy = Policy(
@@ -133,7 +134,7 @@ class Node:
             swarm=self.swarm(),
             members=self._members,
             admission=self._admission,
-            relay=Relay(self._host.rpc),
+            relay=Relay(self._host.rpc, self._contracts),
             heads=self._heads,
             down=self.down,
             nodes=self.nodes,

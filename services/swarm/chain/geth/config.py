@@ -18,13 +18,16 @@ TCP_API = "eth,net,web3"
 
 @dataclass(frozen=True, slots=True)
 class Peering:
-    """How this geth meets others. The default meets nobody.
+    """How this geth meets others. The default meets nobody and listens on loopback alone.
+
+    ``listen`` is the local address of the P2P port, ``address`` the one that others are told.
 
     ``restrict`` is a list of CIDR networks, comma separated; strangers must never reach the P2P port
     (design/chain.md: one unpatched crash).
     """
 
     port: int = 0
+    listen: str = LOOPBACK
     address: str = LOOPBACK
     restrict: str = LOOPBACK + "/32"
     peers_max: int = 0
@@ -86,9 +89,10 @@ def init_command(config: GethConfig) -> list[str]:
 
 
 def toml_text(config: GethConfig) -> str:
-    """The static peers: the one thing geth takes from a file only."""
+    """Static peers and the address that P2P listens on: what geth takes from a file only."""
     nodes = ", ".join(f'"{node}"' for node in config.peering.static_nodes)
-    return f"[Node.P2P]\nStaticNodes = [{nodes}]\n"
+    p = config.peering
+    return f'[Node.P2P]\nListenAddr = "{p.listen}:{p.port}"\nStaticNodes = [{nodes}]\n'
 
 
 def run_command(config: GethConfig) -> list[str]:
@@ -97,7 +101,7 @@ def run_command(config: GethConfig) -> list[str]:
     command = [str(config.binary), "--datadir", str(config.folder), "--config", str(config.toml)]
     command += ["--networkid", str(config.chain_id), "--syncmode", "full"]
     command += ["--gcmode", "archive", "--state.scheme", "hash", "--cache", str(CACHE_MB)]
-    command += ["--nodekey", str(config.node_key), "--port", str(p.port), "--nodiscover"]
+    command += ["--nodekey", str(config.node_key), "--nodiscover"]
     command += ["--nat", f"extip:{p.address}", "--netrestrict", p.restrict, "--maxpeers", str(p.peers_max)]
     command += ["--ipcpath", str(config.ipc), "--authrpc.addr", LOOPBACK, "--authrpc.port", "0"]
     if config.http_port is not None:
