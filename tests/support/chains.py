@@ -12,7 +12,6 @@ from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-
 from support import tools
 from swarm.chain.client import ChainClient, MemoryOutbox
 from swarm.chain.embedded import EmbeddedChain
@@ -46,9 +45,9 @@ class LiveChain:
 
     kind = ""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, funder: LocalAccount | None = None) -> None:
         self.folder = folder
-        self.funder = new_account()
+        self.funder = funder or new_account()
         self.alloc = {address_of(self.funder): FUNDER_WEI}
 
     async def start(self) -> None:
@@ -103,8 +102,8 @@ class Embedded(LiveChain):
 class Anvil(LiveChain):
     kind = "anvil"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, funder: LocalAccount | None = None) -> None:
+        super().__init__(folder, funder)
         self._funded = False
 
     async def start(self) -> None:
@@ -118,7 +117,7 @@ class Anvil(LiveChain):
         )
         self._rpc = HttpRpc(f"http://127.0.0.1:{port}")
         async with asyncio.timeout(START_SECONDS_MAX):
-            while not await _answers(self._rpc):
+            while not await _answers(self._rpc):  # noqa: ASYNC110 - another process; nothing signals us
                 await asyncio.sleep(0.02)
         if not self._funded:
             await self._rpc("anvil_setBalance", [self.funder.address, hex(FUNDER_WEI)])
@@ -146,8 +145,8 @@ class Anvil(LiveChain):
 class Geth(LiveChain):
     kind = "geth"
 
-    def __init__(self, folder: Path, period: int = 0) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, funder: LocalAccount | None = None, *, period: int = 0) -> None:
+        super().__init__(folder, funder)
         config = GethConfig(tools.geth(), folder / "geth", CHAIN_ID)
         sealer = ensure_keys(config, sealing=True)
         assert sealer is not None
@@ -178,17 +177,17 @@ class Geth(LiveChain):
         await watch_heads(self.config.ipc, lambda _: waker.wake())
 
 
-def make(kind: str, folder: Path) -> LiveChain:
+def make(kind: str, folder: Path, funder: LocalAccount | None = None) -> LiveChain:
     """A chain of that kind, not yet started: embedded, anvil, geth (seals on demand) or geth1 (1 s blocks)."""
     if kind == "embedded":
-        return Embedded(folder)
+        return Embedded(folder, funder)
     tools.need("anvil" if kind == "anvil" else "geth")
-    return Anvil(folder) if kind == "anvil" else Geth(folder, period=1 if kind == "geth1" else 0)
+    return Anvil(folder, funder) if kind == "anvil" else Geth(folder, funder, period=1 if kind == "geth1" else 0)
 
 
 @contextlib.asynccontextmanager
-async def running(kind: str, folder: Path) -> AsyncIterator[LiveChain]:
-    chain = make(kind, folder)
+async def running(kind: str, folder: Path, funder: LocalAccount | None = None) -> AsyncIterator[LiveChain]:
+    chain = make(kind, folder, funder)
     await chain.start()
     try:
         yield chain

@@ -44,6 +44,8 @@ CONTRACT_BYTES_MAX = 128 * 1024
 
 _KNOWN = ("already known", "already imported", "known transaction")
 _NONCE_LOW = ("nonce too low",)
+_INDEXING = "indexing is in progress"
+"""What geth says of an unknown transaction for a while after its start."""
 _REFUSED = (
     "insufficient funds",
     "intrinsic gas",
@@ -258,17 +260,17 @@ class ChainClient:
                 flight.trouble = str(error)
 
     async def _tend(self, flight: _Flight, head: int) -> None:
-        raw = await self.rpc("eth_getTransactionReceipt", [to_hex(flight.entry.hash)])
+        raw = await self._receipt(flight)
         if raw is not None:
             flight.mined_block = _number(raw["blockNumber"])
             if head - flight.mined_block >= self._confirmations:
                 self._forget(flight.entry.nonce)
             return
-        flight.mined_block = None
-        if self._clock() - flight.sent_at >= RESEND_SECONDS and await self._send(flight) == "nonce too low":
+        orphaned, flight.mined_block = flight.mined_block is not None, None
+        due = orphaned or self._clock() - flight.sent_at >= RESEND_SECONDS
+        if due and await self._send(flight) == "nonce too low":
             mined = _number(await self.rpc("eth_getTransactionCount", [to_hex(self.address), "latest"]))
-            again = await self.rpc("eth_getTransactionReceipt", [to_hex(flight.entry.hash)])
-            if again is None and mined > flight.entry.nonce:
+            if await self._receipt(flight) is None and mined > flight.entry.nonce:
                 _log.warning("%s is lost: nonce %d went to another", flight.entry.label, flight.entry.nonce)
                 self._forget(flight.entry.nonce)
 
@@ -292,6 +294,7 @@ class ChainClient:
                 if any(text in error.message.lower() for text in _REFUSED):
                     # No node has taken these bytes, so the nonce is free again and leaves no gap.
                     self._forget(nonce)
+                    self._next = nonce
                     raise ChainFault(f"{call.label} was refused before it was sent on: {error.message}") from error
                 flight.trouble = str(error)
             return flight
@@ -336,6 +339,7 @@ class ChainClient:
             if any(known in text for known in _KNOWN):
                 return "sent"
             if any(low in text for low in _NONCE_LOW):
+                flight.trouble = error.message
                 return "nonce too low"
             raise
         flight.trouble = ""
@@ -349,12 +353,15 @@ class ChainClient:
         while True:
             ticket = self.waker.ticket()
             try:
-                raw = await self.rpc("eth_getTransactionReceipt", [to_hex(flight.entry.hash)])
+                raw = await self._receipt(flight)
                 if raw is not None:
+                    flight.mined_block = _number(raw["blockNumber"])
+                # geth shows a receipt a moment before "latest" moves; whoever reads next must see the change.
+                if raw is not None and await self.block_number() >= _number(raw["blockNumber"]):
                     if self._confirmations == 0:
                         self._forget(flight.entry.nonce)
-                    return dict(raw)
-                due = flight.trouble or self._clock() - flight.sent_at >= RESEND_SECONDS
+                    return raw
+                due = raw is None and (flight.trouble or self._clock() - flight.sent_at >= RESEND_SECONDS)
                 if due and await self._send(flight) == "nonce too low" and await self._lost(flight):
                     return None
             except (RpcError, RpcUnreachable) as error:
@@ -369,10 +376,22 @@ class ChainClient:
             pause = next(polls, pause)
             await ticket.wait(min(pause, left), self._sleep)
 
+    async def _receipt(self, flight: _Flight) -> dict[str, Any] | None:
+        """The receipt as the node sent it; None while there is none."""
+        try:
+            raw = await self.rpc("eth_getTransactionReceipt", [to_hex(flight.entry.hash)])
+        except RpcError as error:
+            if _INDEXING in error.message:
+                return None
+            raise
+        if raw is not None and not isinstance(raw, dict):
+            raise ChainFault(f"a receipt was expected, the node sent {raw!r:.80}")
+        return raw
+
     async def _lost(self, flight: _Flight) -> bool:
         """The nonce is used up and not by us: forget these bytes, count anew."""
         async with self._lock:
-            if await self.rpc("eth_getTransactionReceipt", [to_hex(flight.entry.hash)]) is not None:
+            if await self._receipt(flight) is not None:
                 return False
             mined = _number(await self.rpc("eth_getTransactionCount", [to_hex(self.address), "latest"]))
             if mined <= flight.entry.nonce:

@@ -32,6 +32,7 @@ class Membership(Owned):
         "member": "member",
         "holderOf": "holder_of",
         "isActive": "is_active",
+        "activeUntil": "active_until",
         "wasActiveSince": "was_active_since",
         "version": "version",
         "members": "members",
@@ -85,6 +86,10 @@ class Membership(Owned):
 
     async def is_active(self, node: Address) -> bool:
         return bool(await self._ask("isActive", node))
+
+    async def active_until(self, node: Address) -> int:
+        """Last second (block time) of the membership if it is active now, else 0."""
+        return int(await self._ask("activeUntil", node))
 
     async def was_active_since(self, node: Address, block: int, seconds: int) -> bool:
         """Active at some time since that block, opened at that block time."""

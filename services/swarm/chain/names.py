@@ -31,6 +31,9 @@ class MembershipError(StrEnum):
     EXPIRY_PAST = "MembershipExpiryPast"
     WRONG_STATUS = "MembershipWrongStatus"
     GRANT_FAILED = "MembershipGrantFailed"
+    OVERLAP_TOO_LONG = "MembershipOverlapTooLong"
+    EMPTY_KEY = "MembershipEmptyKey"
+    REENTRANT = "ReentrancyGuardReentrantCall"
 
 
 class TrainingError(StrEnum):

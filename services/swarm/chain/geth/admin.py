@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from swarm.chain.rpc import Rpc
+from swarm.chain.rpc import Rpc, RpcError
 from swarm.core.ids import Address, from_hex, to_hex
 
 
@@ -19,6 +19,29 @@ class GethAdmin:
 
     async def stop_sealing(self) -> None:
         await self._rpc("miner_stop", [])
+
+    async def sealing(self) -> bool:
+        return bool(await self._rpc("eth_mining", []))
+
+    async def unlocked(self, who: Address) -> bool:
+        """Whether geth can use that key yet: the socket opens before ``--unlock`` is done.
+
+        On a chain that seals on demand, a transaction that comes in between is never sealed.
+        """
+        try:
+            await self._rpc("eth_sign", [to_hex(who), "0x"])
+        except RpcError as error:
+            if "authentication needed" in error.message:
+                return False
+            raise
+        return True
+
+    async def height(self) -> int:
+        return int(await self._rpc("eth_blockNumber", []), 16)
+
+    async def pool_pending(self) -> int:
+        """Transactions that could be mined now."""
+        return int((await self._rpc("txpool_status", []))["pending"], 16)
 
     async def signers(self) -> list[Address]:
         """Who may seal at the head."""

@@ -25,6 +25,7 @@ from swarm.core.errors import ChainFault, LocalFault, OperatorFault
 
 from .admin import GethAdmin
 from .config import GethConfig, init_command, run_command, toml_text
+from .watchdog import Watchdog
 
 INIT_SECONDS_MAX = 60.0
 START_SECONDS_MAX = 60.0
@@ -179,14 +180,21 @@ class GethSupervisor:
         chain_id = int(await self.rpc("eth_chainId", []), 16)
         if chain_id != self.config.chain_id:
             raise OperatorFault(f"geth in {self.config.folder} serves chain {chain_id}, not {self.config.chain_id}")
+        if self.config.sealer is not None:
+            async with asyncio.timeout(START_SECONDS_MAX):
+                while not await self.admin.unlocked(self.config.sealer):
+                    await self._sleep(0.02)
         if self._on_up is not None:
             await self._on_up(self.admin)
         self._enter(State.UP)
         self._up.set()
         misses = 0
+        watchdog = Watchdog(self.admin, self._clock)
         while misses < HEALTH_MISSES_MAX:
             await self._sleep(HEALTH_SECONDS)
             misses = 0 if await self._answers() else misses + 1
+            if misses == 0 and self.config.sealer is not None:
+                await watchdog.look()
         raise ChainFault(f"no answer to {misses} health checks in a row")
 
     async def _answers(self) -> bool:
