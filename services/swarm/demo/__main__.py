@@ -22,6 +22,7 @@ from swarm.core.options import load
 
 from . import report, runner, table
 from .plan import HOST, OURS, DemoSettings, Plan, find_examples, make_plan, ports_needed
+from .processes import DemoFailed
 
 MARKER = ".swarm-demo"
 PLAN_FILE = "settings.json"
@@ -50,6 +51,9 @@ def main(argv: Sequence[str]) -> int:
                 return _several(settings, examples, console)
             else:
                 _once(settings, settings.out, examples, console)
+    except DemoFailed as fault:
+        console.print(fault.detail, markup=False, soft_wrap=True)
+        raise
     except KeyboardInterrupt:
         console.print("stopped; nothing was left running")
         return INTERRUPTED

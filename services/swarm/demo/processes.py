@@ -26,7 +26,15 @@ LOG_BYTES_READ = 16 * 1024
 
 
 class DemoFailed(SwarmFault):
-    """The demo did not succeed; the text names the process at fault and its last words."""
+    """The demo did not succeed; the text names the process at fault.
+
+    Attributes:
+        detail: lines that explain it: the end of a log, or what each site waits for.
+    """
+
+    def __init__(self, text: str, detail: str = "") -> None:
+        super().__init__(text)
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class Running:
         how = (
             f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with code {code}"
         )
-        return DemoFailed(f"{self.command.name} {how}; the end of {self.command.log}:\n{last_lines(self.command.log)}")
+        return DemoFailed(f"{self.command.name} {how}; its log is {self.command.log}", last_lines(self.command.log))
 
 
 class Processes:
@@ -98,8 +106,8 @@ class Processes:
                 await running.process.wait()
         except TimeoutError:
             raise DemoFailed(
-                f"{command.name} is not done after {seconds_max:.0f} s; the end of {command.log}:\n"
-                f"{last_lines(command.log)}"
+                f"{command.name} is not done after {seconds_max:.0f} s; its log is {command.log}",
+                last_lines(command.log),
             ) from None
         if running.exit_code != 0:
             raise running.failure()
@@ -108,12 +116,16 @@ class Processes:
         """Look whether all is well.
 
         Raises:
-            DemoFailed: a process ended with a code other than 0, or an endless one ended at all.
+            DemoFailed: a process ended with a code other than 0, or an endless one ended at all; all are named.
         """
         ended = [running for running in self._running if running.exit_code is not None]
         bad = [running for running in ended if running.exit_code != 0 or running.endless]
         if bad:
-            raise min(bad, key=lambda running: running.exit_code == 0).failure()
+            failures = [(running, running.failure()) for running in bad]
+            raise DemoFailed(
+                "; ".join(str(failure) for _, failure in failures),
+                "\n".join(f"the end of {one.command.name}'s log:\n{failure.detail}" for one, failure in failures),
+            )
 
     async def _stop_all(self) -> None:
         for running in reversed(self._running):

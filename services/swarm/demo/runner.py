@@ -30,6 +30,7 @@ from .report import Final, Outcome, Quality, build, faults
 from .table import Screen
 
 TICK_SECONDS = 0.2
+SETTLE_SECONDS = 1.0
 READY_SECONDS_MAX = 120.0
 """For the chain to come up and for an SL to be admitted."""
 HELPER_SECONDS_MAX = 120.0
@@ -167,7 +168,7 @@ async def _train(plan: Plan, processes: Processes, watch: Watch, screen: Screen)
             moved_at, last = time.monotonic(), watch.progress()
         if time.monotonic() - moved_at > STALL_SECONDS_MAX:
             told = "\n".join(f"  {row.cells[0]}: {row.line}" for row in watch.rows(plan.sites))
-            raise DemoFailed(f"nothing has moved for {STALL_SECONDS_MAX:.0f} s:\n{told}")
+            raise DemoFailed(f"nothing has moved for {STALL_SECONDS_MAX:.0f} s", told)
         return all_done(programs)
 
     def show() -> None:
@@ -194,7 +195,12 @@ async def _until(
     try:
         async with asyncio.timeout(seconds_max):
             while not await done():
-                check()
+                try:
+                    check()
+                except DemoFailed:
+                    # A program and its SL end one after the other: both are named, so that the cause is among them.
+                    await asyncio.sleep(SETTLE_SECONDS)
+                    check()
                 show()
                 await asyncio.sleep(TICK_SECONDS)
     except TimeoutError:
