@@ -116,10 +116,11 @@ async def bridge_at(folder: Path, **shell_options: Any) -> AsyncIterator[Place]:
     shell, log = Shell(work, **shell_options), Log()
     request, response, exchange = folder / "request.pipe", folder / "response.pipe", folder / "exchange"
     bridge = FifoBridge(request, response, exchange, work, shell, log=log)
-    bridge.prepare()
     task = asyncio.create_task(bridge.run())
     place = Place(request, response, exchange, work, shell, log, bridge, task)
     try:
+        while bridge.state.what == "not started" and not task.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
         yield place
     finally:
         place.task.cancel()

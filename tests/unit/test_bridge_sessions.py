@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import stat
@@ -268,6 +269,49 @@ async def test_a_dead_program_is_noticed_at_once(tmp_path: Path, moment: str) ->
         assert await asyncio.to_thread(subprocess.call, command) == 0
         await place.shell.wait_ended(2)
         assert place.shell.endings[1] is None
+
+
+async def test_programs_may_follow_each_other_without_a_pause(tmp_path: Path) -> None:
+    """40 programs in a row, each the moment the last one left, half of them dying: none sees a gap."""
+    async with bridge_at(tmp_path) as place:
+
+        def programs() -> None:
+            for number in range(40):
+                client = OriginalClient("inline", *place.args)
+                client.open_pipes()
+                client.open_session()
+                if number % 4 == 0:
+                    client.sync(MODEL, kind=4)
+                if number % 4 == 1:
+                    client.kill("enough")
+                client.close_pipes()
+
+        async with asyncio.timeout(30):
+            await asyncio.to_thread(programs)
+        await place.shell.wait_ended(40)
+        for number, reason in enumerate(place.shell.endings):
+            assert (reason is None) == (number % 4 < 2)
+            assert reason is None or "without closing its session" in reason
+
+
+async def test_a_program_that_broke_the_rules_does_not_spoil_the_next(tmp_path: Path) -> None:
+    """Garbage that a program left in the pipe is not read as the next program's words."""
+    async with bridge_at(tmp_path) as place:
+
+        def program(garbage: bytes) -> None:
+            client = OriginalClient("inline", *place.args)
+            client.open_pipes()
+            client.open_session()
+            client.request.write(garbage)
+            client.request.flush()
+            with contextlib.suppress(SlError):
+                client.sync(MODEL, kind=4)
+            client.close_pipes()
+
+        for number in range(6):
+            await asyncio.to_thread(program, b"garbage" * 1000 if number % 2 == 0 else b"")
+            await place.shell.wait_ended(number + 1)
+        assert [reason is None for reason in place.shell.endings] == [False, True] * 3
 
 
 async def test_one_process_may_train_twice(tmp_path: Path) -> None:

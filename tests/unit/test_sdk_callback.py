@@ -13,17 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.fake_shell import Place, bridge_at
+from support.fake_shell import bridge_at
+from support.sdk_channel import point_at
 from swarmlearning.base import SwarmCallbackBase, SwarmError
 from swarmlearning.plain import SwarmCallback
-
-
-def point_at(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
-    monkeypatch.setenv("SL_REQUEST_CHANNEL", str(place.request))
-    monkeypatch.setenv("SL_RESPONSE_CHANNEL", str(place.response))
-    monkeypatch.setenv("SWARM_EXCHANGE_DIR", str(place.exchange))
-    monkeypatch.setenv("SWARM_CHANNEL_WAIT_SECONDS", "10")
-    monkeypatch.delenv("SWARM_LOOPBACK", raising=False)
 
 
 class Toy:

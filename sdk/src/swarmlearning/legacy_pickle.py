@@ -22,9 +22,9 @@ import numpy.typing as npt
 __all__ = ["PICKLE_BYTES_MAX", "PickleRefused", "dump", "load"]
 
 PICKLE_BYTES_MAX = 64 * 1024**3
-INSTRUCTIONS_MAX = 8_000_000
-STACK_MAX = 1_000_000
-MEMO_MAX = 1_500_000
+INSTRUCTIONS_MAX = 4_000_000
+STACK_MAX = 300_000
+MEMO_MAX = 1_000_000
 TEXT_BYTES_MAX = 4096
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -41,6 +41,7 @@ class _Name(enum.Enum):
     DTYPE = "dtype"
     RECONSTRUCT = "_reconstruct"
     FROMBUFFER = "_frombuffer"
+    SCALAR = "scalar"
 
 
 _NAMES = {
@@ -48,6 +49,8 @@ _NAMES = {
     ("numpy", "dtype"): _Name.DTYPE,
     ("numpy.core.multiarray", "_reconstruct"): _Name.RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _Name.RECONSTRUCT,
+    ("numpy.core.multiarray", "scalar"): _Name.SCALAR,
+    ("numpy._core.multiarray", "scalar"): _Name.SCALAR,
     ("numpy.core.numeric", "_frombuffer"): _Name.FROMBUFFER,
     ("numpy._core.numeric", "_frombuffer"): _Name.FROMBUFFER,
 }
@@ -96,12 +99,17 @@ class _Reader:
         if self.take(1)[0] != 0x80 or self.take(1)[0] not in (3, 4, 5):
             raise PickleRefused("not a pickle of protocol 3, 4 or 5")
         for _ in range(INSTRUCTIONS_MAX):
-            code = self.take(1).tobytes()
-            if code == b".":
+            if self.at >= len(self.data):
+                raise PickleRefused(f"the file ends after {self.at} bytes, in the middle of the pickle")
+            code = self.data[self.at]
+            self.at += 1
+            if code == _STOP:
                 return self.result()
-            step = _STEPS.get(code)
+            step = _BY_CODE.get(code)
             if step is None:
-                raise PickleRefused(f"instruction {code!r} at byte {self.at - 1} has no place in a dict of arrays")
+                raise PickleRefused(
+                    f"instruction {bytes([code])!r} at byte {self.at - 1} has no place in a dict of arrays"
+                )
             step(self)
             if len(self.stack) > STACK_MAX:
                 raise PickleRefused(f"more than {STACK_MAX} values are stacked")
@@ -219,6 +227,10 @@ class _Reader:
             built = _Array()
             built.value = _view(raw, dtype, shape, order)
             self.stack.append(built)
+        elif function is _Name.SCALAR and len(arguments) == 2:
+            built = _Array()
+            built.value = _view(arguments[1], arguments[0], (), "C")
+            self.stack.append(built)
         else:
             raise PickleRefused(f"a call of {function if isinstance(function, _Name) else type(function).__name__}")
 
@@ -296,6 +308,9 @@ _STEPS: dict[bytes, Callable[[_Reader], object]] = {
     b"P": _refuse_persistent,
     b"Q": _refuse_persistent,
 }
+
+_BY_CODE = {code[0]: step for code, step in _STEPS.items()}
+_STOP = ord(".")
 
 
 # ---- writing

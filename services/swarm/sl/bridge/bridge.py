@@ -92,15 +92,20 @@ class FifoBridge:
         """
         await asyncio.to_thread(self.prepare)
         self._log.info("Opening pipes to communicate with user container ...", request=str(self._request))
+        link: Link | None = None
         while True:
-            self._now("waiting for an ML program to open the pipes")
-            link = await Link.open(self._request, self._response)
-            self._log.info("ml_program_connected")
+            if link is None:
+                self._now("waiting for an ML program to open the pipes")
+                link = await Link.open(self._request, self._response)
+            following: Link | None = None
             try:
+                self._log.info("ml_program_connected")
                 await _Conversation(self, link).serve()
+                self._log.info("ml_program_disconnected")
+                following = Link.try_open(self._request, self._response)
             finally:
                 link.close()
-            self._log.info("ml_program_disconnected")
+            link = following
 
 
 class _Conversation:
@@ -127,7 +132,7 @@ class _Conversation:
             await self._failed(str(fault))
             with contextlib.suppress(TimeoutError):  # a program that keeps breaking the rules may not spin us
                 async with asyncio.timeout(FAILURE_PAUSE_SECONDS):
-                    await self._link.gone.wait()
+                    await self._link.discard()
         except BaseException as fault:
             text = "this SL is stopping"
             if isinstance(fault, Exception):
@@ -157,6 +162,8 @@ class _Conversation:
                 await self._sync(kind, body)
 
     async def _open(self, request: Any) -> None:
+        if self._order.phase is Phase.OPEN:
+            await self._failed("the ML program was replaced by a new one without closing its session")
         session = await self._while_alive(self._handler.opened(session_open(request)))
         if not 1 <= len(session) <= 200:
             raise LocalFault(f"a session id has 1 to 200 characters, got {len(session)}")

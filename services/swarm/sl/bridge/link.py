@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
+import select
 import stat
+import sys
+import termios
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,7 +49,10 @@ def make_pipe(path: Path) -> None:
 
 
 class Link:
-    """An open pair of pipes. ``gone`` is set as soon as the program has closed its writing end."""
+    """An open pair of pipes. ``gone`` is set as soon as the program has closed one of its ends.
+
+    What it sent before can still be read.
+    """
 
     def __init__(self, read_end: int, write_end: int) -> None:
         self._loop = asyncio.get_running_loop()
@@ -55,18 +62,28 @@ class Link:
         self.gone = asyncio.Event()
         self._reading = False
         self._resume()
+        # A pipe's writing end becomes "readable" when its last reader closes.
+        self._loop.add_reader(write_end, self._on_unread)
 
     @classmethod
     async def open(cls, request: Path, response: Path) -> Link:
         """Wait for a program that opened the response pipe, however long, and open both."""
-        while True:
-            try:
-                write_end = os.open(response, os.O_WRONLY | os.O_NONBLOCK)
-                break
-            except OSError as fault:
-                if fault.errno != errno.ENXIO:
-                    raise OperatorFault(f"{response} cannot be opened: {fault.strerror or fault}") from fault
+        while (link := cls.try_open(request, response)) is None:  # noqa: ASYNC110 - a pipe cannot wake us
             await asyncio.sleep(OPEN_POLL_SECONDS)
+        return link
+
+    @classmethod
+    def try_open(cls, request: Path, response: Path) -> Link | None:
+        """Open both if a program has the response pipe open, else None.
+
+        Done before an old link is closed, it keeps a program that came meanwhile from seeing the end of a pipe.
+        """
+        try:
+            write_end = os.open(response, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as fault:
+            if fault.errno == errno.ENXIO:
+                return None
+            raise OperatorFault(f"{response} cannot be opened: {fault.strerror or fault}") from fault
         try:
             return cls(os.open(request, os.O_RDONLY | os.O_NONBLOCK), write_end)
         except OSError as fault:
@@ -96,6 +113,22 @@ class Link:
             self._pause()
         self._arrived.set()
 
+    def _on_unread(self) -> None:
+        # What stands in the request pipe while nobody reads the response pipe is the old program's; a new one
+        # opens the response pipe before it writes, so its words are left to the next link.
+        left = int.from_bytes(fcntl.ioctl(self._read_end, termios.FIONREAD, bytes(4)), sys.byteorder)
+        watch = select.poll()
+        watch.register(self._write_end, 0)
+        if not watch.poll(0):
+            return
+        self._loop.remove_reader(self._write_end)
+        self._pause()
+        while left > 0 and (piece := os.read(self._read_end, left)):
+            self._buffer += piece
+            left -= len(piece)
+        self.gone.set()
+        self._arrived.set()
+
     async def read_some(self, count: int) -> bytes:
         """One to ``count`` bytes. Raises ProgramGone at the end of the pipe. Cancelling loses nothing."""
         while not self._buffer:
@@ -114,6 +147,12 @@ class Link:
         while len(data) < count:
             data += await self.read_some(count - len(data))
         return bytes(data)
+
+    async def discard(self) -> None:
+        """Throw away what comes until the program goes."""
+        with contextlib.suppress(ProgramGone):
+            while True:
+                await self.read_some(BUFFER_BYTES_MAX)
 
     async def write(self, parts: Iterable[bytes | memoryview]) -> None:
         """Write all parts in order. Raises ProgramGone if the program closed its reading end."""
@@ -142,6 +181,7 @@ class Link:
 
     def close(self) -> None:
         self._pause()
+        self._loop.remove_reader(self._write_end)
         self.gone.set()
         self._arrived.set()
         os.close(self._write_end)

@@ -34,7 +34,12 @@ class Phase(enum.Enum):
 
 _DUE: dict[Phase, Set[MessageType]] = {
     Phase.IDLE: {MessageType.OPEN_REQUEST},
-    Phase.OPEN: {MessageType.SYNC_REQUEST, MessageType.CLOSE_REQUEST, MessageType.KILL},
+    Phase.OPEN: {
+        MessageType.SYNC_REQUEST,
+        MessageType.CLOSE_REQUEST,
+        MessageType.KILL,
+        MessageType.OPEN_REQUEST,  # a new program came so fast that the old one's end went unseen
+    },
     Phase.SYNCING: frozenset(),
     Phase.EVALUATING: {MessageType.LOSS_RESPONSE},
 }
