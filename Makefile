@@ -9,13 +9,14 @@ ROUNDS ?=
 SEED ?= 0
 CHAIN ?= embedded
 MODEL ?= torch
+SEEDS ?= 100
 PATHS ?= tests
 ARGS ?=
 CODE := services sdk tests contracts examples tools
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fix compat bench slither clean distclean images certs setup setup-dev
+.PHONY: help demo test check sim fix compat bench slither clean distclean images certs setup setup-dev
 .NOTPARALLEL:
 
 help:  ## list the commands
@@ -49,8 +50,8 @@ setup: setup-dev $(STAMPS)/torch $(STAMPS)/tensorflow
 demo: $(STAMPS)/base $(if $(filter torch,$(MODEL)),$(STAMPS)/torch) $(if $(filter keras,$(MODEL)),$(STAMPS)/tensorflow)  ## four sites train one model on this machine (CHAIN=embedded|geth NODES= ROUNDS= SEED= MODEL=torch|keras|plain)
 	@$(if $(filter geth,$(CHAIN)),SN_GETH_BIN=$$(tools/geth.sh) && export SN_GETH_BIN && )$(BIN)/swarm demo --chain $(CHAIN) --nodes $(NODES) $(if $(ROUNDS),--rounds $(ROUNDS)) --seed $(SEED) --model $(MODEL) $(ARGS)
 
-certs: $(STAMPS)/base  ## a throw-away CA and certificates for docker-compose.yml, in certs/generated
-	@deploy/docker/certs.sh $(BIN)/swarm
+certs:  ## a throw-away CA and certificates for docker-compose.yml, in certs/generated
+	@deploy/docker/certs.sh
 
 images:  ## build the Docker images of docker-compose.yml
 	@tools/docker-base-images.sh
@@ -59,7 +60,7 @@ images:  ## build the Docker images of docker-compose.yml
 # ---- what a developer runs ---------------------------------------------------------------------
 
 test: setup  ## everything; SWARM_REQUIRE=geth,docker turns a missing tool into a failure (PATHS= ARGS=)
-	@$(BIN)/python -m pytest $(PATHS) $(ARGS)
+	@SWARM_SIM_SEEDS=$(or $(SWARM_SIM_SEEDS),200) $(BIN)/python -m pytest $(PATHS) $(ARGS)
 
 check: setup-dev  ## format, lint, types, imports, spelling, unit and simulation tests: under two minutes
 	@$(BIN)/ruff format --check --quiet $(wildcard $(CODE)) || { echo "run 'make fix'"; exit 1; }
@@ -67,7 +68,10 @@ check: setup-dev  ## format, lint, types, imports, spelling, unit and simulation
 	@$(BIN)/mypy services/swarm sdk/src/swarmlearning
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
-	@$(BIN)/python -m pytest $(wildcard tests/unit tests/sim) -q $(ARGS)
+	@$(BIN)/python -m pytest $(wildcard tests/unit tests/sim) -q -m "not torch and not keras" $(ARGS)
+
+sim: setup-dev  ## simulate whole swarms on bad days, from seed 0 on (SEEDS=100 ARGS="--seed 7 --trace")
+	@$(BIN)/python tests/sim --seeds $(SEEDS) $(ARGS)
 
 fix: setup-dev  ## format, and apply the lint fixes that are safe
 	@$(BIN)/ruff format $(wildcard $(CODE))

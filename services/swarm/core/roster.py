@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from eth_hash.auto import keccak
 
 from .ids import Address, Digest
 
 _ELIGIBLE_BIT = 1 << 160
+RINGS_CACHED = 256
+"""(job, run) pairs whose ring is remembered: it is asked for at every step of an engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Roster:
         return len(self.members) // 2 + 1
 
 
+@lru_cache(maxsize=RINGS_CACHED)
 def ring_seed(job: Digest, run: int) -> int:
     """Upper 128 bits of keccak256(abi.encode(job, run)): where the ring of leaders starts."""
     return int.from_bytes(keccak(job + run.to_bytes(32, "big"))[:16], "big")

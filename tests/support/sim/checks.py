@@ -82,11 +82,25 @@ class Checks:
                 own.add(statement)
         if pulse.proposal is not None and pulse.proposal.signed.statement.leader == node.address:
             own.add(pulse.proposal.signed.statement)
+            self._entitled(node, pulse.proposal)
         for statement in own.difference(*self._journaled[node.address].values()):
             self.broken("journal", f"{node.name} says a {statement.KIND} that is not on its disk")
         self._all_signed(node, own)
         if pulse.certificate is not None:
             self.certificate(node, pulse.certificate)
+
+    def _entitled(self, node: SimNode, message: ProposalMessage) -> None:
+        """A later attempt's proposal shows a majority's takeovers, and the result they bind it to."""
+        said = message.signed.statement
+        roster = self._rosters.get(said.name.roster)
+        if said.attempt == 0 or roster is None:
+            return
+        shown = {t.statement.node: t.statement for t in message.takeovers if t.statement.attempt == said.attempt}
+        if len(set(shown) & set(roster.addresses)) < roster.majority:
+            self.broken("takeover", f"{node.name} leads attempt {said.attempt} without a majority's takeovers")
+        acked = [t for t in shown.values() if t.acked_result != ZERO32]
+        if acked and max(acked, key=lambda t: t.acked_attempt).acked_result != said.result:
+            self.broken("takeover", f"{node.name} does not propose the result that was acknowledged last")
 
     def _all_signed(self, node: SimNode, own: set[Own]) -> None:
         for statement in sorted(own, key=lambda s: (getattr(s, "attempt", -1), s.KIND != "takeover")):

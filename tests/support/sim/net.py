@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 10.0
+CALM_DELAY_SECONDS = 0.01
 REFUSED_UNREACHABLE = 6
 
 
@@ -27,11 +28,17 @@ class SimNet:
     def __init__(self, world: World) -> None:
         self._world = world
         self.drop = self.copy = self.pull_failure = 0.0
-        self.delay_max_seconds = 0.01
+        self.calm_drop = 0.0
+        self.delay_max_seconds = self.calm_delay_seconds = CALM_DELAY_SECONDS
         self.cuts: set[tuple[Address, Address]] = set()
         self._waiting: dict[tuple[Address, Address], Pulse] = {}
         self._busy: dict[tuple[Address, Address], int] = {}
         self._calls = 0
+
+    def calm(self) -> None:
+        """No message is lost or late from now on."""
+        self.drop = self.calm_drop = 0.0
+        self.delay_max_seconds = self.calm_delay_seconds = CALM_DELAY_SECONDS
 
     def cut(self, group: set[Address], *, cut: bool) -> None:
         """Cut this group off from all others in both directions, or mend that."""

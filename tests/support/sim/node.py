@@ -114,6 +114,11 @@ class Script:
         self.loaded = blob
         self.node.step(ev.ProgramLoaded(round_, 0.5, 0.9, self.answered, self.plan.syncs))
 
+    def fail(self, reason: str) -> None:
+        """The program's process dies."""
+        self.stop()
+        self._end(reason)
+
     def _end(self, reason: str | None) -> None:
         self.ended = True
         self.node.step(ev.ProgramEnded(reason))

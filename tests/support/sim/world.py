@@ -21,6 +21,11 @@ STEPS_MAX = 2_000_000
 """Events in one simulation: above this something spins."""
 
 
+def base_config() -> Config:
+    """Every node's settings: the defaults, but a program counts as stuck after a minute."""
+    return Config(me=Address(bytes(20)), job=JOB, domain=sha256(b"domain"), leader_failure_seconds=60.0)
+
+
 class World:
     """Everything of one simulation.
 
@@ -47,15 +52,15 @@ class World:
         self.blobs: dict[BlobId, Held] = {}
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
-        self.domain = sha256(b"domain")
+        self.domain = base_config().domain
         self.keys = Keys()
         addresses = sorted(Address(sha256(b"%d %d" % (seed, i))[:20]) for i in range(len(plans)))
-        base = config or Config(me=addresses[0], job=JOB, domain=self.domain, leader_failure_seconds=60.0)
+        base = config or base_config()
         self.checks = Checks(self)
         self.chain = SimChain(self, addresses, block_seconds)
         self.net = SimNet(self)
         self.nodes = [
-            SimNode(self, address, f"n{i}", plan, replace(base, me=address, domain=self.domain))
+            SimNode(self, address, f"n{i}", plan, replace(base, me=address))
             for i, (address, plan) in enumerate(zip(addresses, plans, strict=True))
         ]
         self._by_address = {n.address: n for n in self.nodes}

@@ -6,11 +6,14 @@ from ..bundle import Bundle
 from ..chain_view import Phase
 from ..errors import PeerFault
 from ..ids import ZERO32, Address, BlobId
-from .actions import AnswerProgram, FindBundle, Finish, Keep, LoadProgram
+from ..statements import from_fixed, to_fixed
+from .actions import AnswerProgram, FindBundle, Finish, Keep, LoadProgram, Persist
 from .events import BundleFound, ProgramLoaded
 from .pulses import pulse_for
 from .state import EngineState, Out
 
+OVER_KEY = "engine/over"
+"""Journal key: the run whose final model this node's program has loaded, with its last loss and metric."""
 FIND_AGAIN_SECONDS = 1.0
 LINGER_SECONDS = 60.0
 """How long a finished node serves the final model to slower ones before it ends."""
@@ -120,8 +123,24 @@ def _answer(state: EngineState, out: Out) -> None:
     program.over = over
     out.append(AnswerProgram(pending.seq, over))
     if over:
+        state.journal[OVER_KEY] = {
+            "run": view.state.run,
+            "loss": to_fixed(program.loss),
+            "metric": to_fixed(program.metric),
+        }
+        out.append(Persist({OVER_KEY: state.journal[OVER_KEY]}))
         out.send(state.participants(), pulse_for(state, None))  # nobody lingers for this node any more
         out.report("All peers and Swarm training finished!", rounds=view.state.round)
+
+
+def recall_end(state: EngineState) -> None:
+    """After a restart: a program that had its final model before does not come back, and need not."""
+    view, kept, program = state.view, state.journal.get(OVER_KEY), state.program
+    if view is None or kept is None or program.opened is not None or kept["run"] != view.state.run:
+        return
+    program.over = program.ended = program.done = True
+    program.loaded = last_round(state)
+    program.loss, program.metric = from_fixed(kept["loss"]), from_fixed(kept["metric"])
 
 
 def finish(state: EngineState, now: float, out: Out) -> None:

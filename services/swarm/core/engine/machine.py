@@ -165,6 +165,8 @@ class Engine:
         state.view = view
         if old is not None and view.state.run != old.state.run:
             self._reset(old, now, out)
+        if old is None:
+            loading.recall_end(state)
         if old is None or view.state.prev != old.state.prev:
             self._committed(now, out)
         if view.state.call_id == 0:
