@@ -50,11 +50,14 @@ contract Training is TrainingCommit, TrainingCalls {
     /// @inheritdoc ITraining
     function leave(bytes32 job) external {
         Run storage run = _known(job);
-        if (!run.seats[msg.sender].joined) revert TrainingNotJoined(msg.sender);
+        Seat storage seat = run.seats[msg.sender];
+        if (!seat.joined) revert TrainingNotJoined(msg.sender);
         bool counts = run.started
-            && (run.seats[msg.sender].joinedOpening == run.openings
+            && (seat.joinedOpening == run.openings
                 || _membership.wasActiveSince(msg.sender, run.openedBlock, run.openedTime));
-        _unseat(run, msg.sender, counts ? run.openings : 0);
+        uint256[] memory words = new uint256[](1);
+        words[0] = Words.word(msg.sender, seat.eligible);
+        _unseat(run, words, counts ? run.openings : 0);
         emit Left(job, _jobs[job].run, msg.sender);
     }
 
@@ -66,7 +69,7 @@ contract Training is TrainingCommit, TrainingCalls {
         if (run.phase == Phase.Idle) revert TrainingWrongPhase(job, run.phase);
         if (run.phase == Phase.Open) {
             (uint256[] memory live,) = _joinedAndActive(run);
-            if (live.length != 0 && !force) revert TrainingMembersLive(_nodes(live));
+            if (live.length != 0 && !force) revert TrainingMembersLive(Words.nodesOf(live));
             run.phase = Phase.Failed;
             _endCall(run);
             emit RunFailed(job, number, msg.sender, "reset before completion");
@@ -137,13 +140,6 @@ contract Training is TrainingCommit, TrainingCalls {
             words[i] = words[i + 1];
         }
         return words.head(words.length - 1);
-    }
-
-    function _nodes(uint256[] memory words) private pure returns (address[] memory nodes) {
-        nodes = new address[](words.length);
-        for (uint256 i = 0; i < words.length; ++i) {
-            nodes[i] = Words.nodeOf(words[i]);
-        }
     }
 
     function _requireOperator() private view {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.twin import Twin, encode_bundle
+from swarm.chain.training import GAS_JOIN, GAS_PER_MEMBER
 
 FILE = Path(__file__).resolve().parent / "gas.json"
 COUNTS = (2, 4, 8, 16, 32, 64)
@@ -52,6 +53,27 @@ def test_the_largest_commit_fits_a_transaction_and_a_block() -> None:
     recorded = json.loads(FILE.read_text("utf-8"))["largest"]
     assert abs(twin.gas - recorded["gas"]) <= TOLERANCE * recorded["gas"]
     assert len(data) == recorded["bytes"]
+
+
+@pytest.mark.slow
+def test_no_step_of_the_largest_job_outgrows_the_gas_that_nodes_give_it() -> None:
+    """Joining, growing the roster, leaving, and dropping half of 250 members by a reform."""
+    most = GAS_JOIN + GAS_PER_MEMBER * LARGEST
+    twin = Twin(LARGEST)
+    for node in twin.nodes:
+        twin.join(node, 100)
+        assert twin.gas < most / 2
+    twin.round(items=twin.nodes)
+    assert twin.gas < most
+    twin.leave(twin.nodes[0])
+    assert twin.gas < most / 2
+    twin.join(twin.nodes[0])
+    assert twin.gas < most / 2
+    call_id = twin.call(twin.nodes[1])
+    for node in twin.nodes[125:]:
+        twin.here(node, call_id)
+    assert twin.settle(call_id)[0].name == "Reformed"
+    assert twin.gas < most / 2
 
 
 def main() -> None:

@@ -14,6 +14,13 @@ library Words {
         return address(uint160(word_));
     }
 
+    function nodesOf(uint256[] memory words) internal pure returns (address[] memory nodes) {
+        nodes = new address[](words.length);
+        for (uint256 i = 0; i < words.length; ++i) {
+            nodes[i] = nodeOf(words[i]);
+        }
+    }
+
     function hash(uint256[] memory words) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(words));
     }
@@ -47,6 +54,31 @@ library Words {
         first = new uint256[](count);
         for (uint256 i = 0; i < count; ++i) {
             first[i] = words[i];
+        }
+    }
+
+    /// @notice `words` less those of `fewer`; both ascend.
+    function without(uint256[] memory words, uint256[] memory fewer) internal pure returns (uint256[] memory rest) {
+        rest = new uint256[](words.length);
+        uint256 count = 0;
+        uint256 place = 0;
+        for (uint256 i = 0; i < words.length; ++i) {
+            while (place < fewer.length && nodeOf(fewer[place]) < nodeOf(words[i])) ++place;
+            if (place == fewer.length || nodeOf(fewer[place]) != nodeOf(words[i])) rest[count++] = words[i];
+        }
+        return head(rest, count);
+    }
+
+    /// @notice `words` and `more`, which have no node in common; all ascend.
+    function merge(uint256[] memory words, uint256[] memory more) internal pure returns (uint256[] memory all) {
+        all = new uint256[](words.length + more.length);
+        uint256 w = 0;
+        uint256 m = 0;
+        while (w + m < all.length) {
+            bool first = m == more.length || (w < words.length && nodeOf(words[w]) < nodeOf(more[m]));
+            all[w + m] = first ? words[w] : more[m];
+            if (first) ++w;
+            else ++m;
         }
     }
 

@@ -126,20 +126,13 @@ abstract contract TrainingBase is ITraining {
     /// @inheritdoc ITraining
     function joinersOf(bytes32 job) external view returns (Joiner[] memory joiners) {
         Run storage run = _current(job);
-        uint256 joined = run.joined.length;
-        uint256 gone = run.gone.length;
-        joiners = new Joiner[](joined + gone);
-        uint256 j = 0;
-        uint256 g = 0;
-        while (j + g < joiners.length) {
-            address node;
-            if (g == gone || (j < joined && Words.nodeOf(run.joined[j]) < Words.nodeOf(run.gone[g]))) {
-                node = Words.nodeOf(run.joined[j++]);
-            } else {
-                node = Words.nodeOf(run.gone[g++]);
-            }
+        uint256[] memory joined = run.joined;
+        uint256[] memory words = joined.merge(run.gone);
+        joiners = new Joiner[](words.length);
+        for (uint256 i = 0; i < words.length; ++i) {
+            address node = Words.nodeOf(words[i]);
             Seat storage seat = run.seats[node];
-            joiners[j + g - 1] = Joiner(node, seat.eligible, seat.joined, seat.joinedBlock, seat.leftBlock);
+            joiners[i] = Joiner(node, seat.eligible, seat.joined, seat.joinedBlock, seat.leftBlock);
         }
     }
 
@@ -216,14 +209,19 @@ abstract contract TrainingBase is ITraining {
         words = Words.head(words, count);
     }
 
-    /// @dev Takes a joined node's seat away; it stays in the run's record.
-    function _unseat(Run storage run, address node, uint32 leftOpening) internal {
-        Seat storage seat = run.seats[node];
-        seat.joined = false;
-        seat.leftBlock = uint64(block.number);
-        seat.leftOpening = leftOpening;
-        run.joined.remove(node);
-        run.gone.insert(Words.word(node, seat.eligible));
+    /// @dev Takes the seats of joined nodes (ascending) away, all at once: one by one, dropping half of 250 members
+    ///      would not fit a block. They stay in the run's record.
+    function _unseat(Run storage run, uint256[] memory words, uint32 leftOpening) internal {
+        for (uint256 i = 0; i < words.length; ++i) {
+            Seat storage seat = run.seats[Words.nodeOf(words[i])];
+            seat.joined = false;
+            seat.leftBlock = uint64(block.number);
+            seat.leftOpening = leftOpening;
+        }
+        uint256[] memory joined = run.joined;
+        run.joined.assign(joined.without(words));
+        uint256[] memory gone = run.gone;
+        run.gone.assign(gone.merge(words));
         run.rosterStale = true;
     }
 

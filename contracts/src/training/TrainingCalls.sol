@@ -108,21 +108,14 @@ abstract contract TrainingCalls is TrainingBase {
         private
         returns (address[] memory dropped)
     {
-        address[] memory silent = new address[](roster.length);
+        uint256[] memory silent = roster.without(count.present);
         uint256 found = 0;
-        uint256 place = 0;
-        for (uint256 i = 0; i < roster.length; ++i) {
-            address node = Words.nodeOf(roster[i]);
-            while (place < count.present.length && Words.nodeOf(count.present[place]) < node) ++place;
-            if (place < count.present.length && Words.nodeOf(count.present[place]) == node) continue;
-            if (!run.seats[node].joined) continue;
-            silent[found++] = node;
-            _unseat(run, node, 0);
+        for (uint256 i = 0; i < silent.length; ++i) {
+            if (run.seats[Words.nodeOf(silent[i])].joined) silent[found++] = silent[i];
         }
-        dropped = new address[](found);
-        for (uint256 i = 0; i < found; ++i) {
-            dropped[i] = silent[i];
-        }
+        silent = silent.head(found);
+        dropped = Words.nodesOf(silent);
+        _unseat(run, silent, 0);
     }
 
     function _requireOpenCall(Run storage run, uint64 callId) private view {

@@ -63,7 +63,7 @@ class Training(Facade):
         return await self._send("join", job, uri, min_peers, eligible, gas=_whole_roster(GAS_JOIN))
 
     async def leave(self, job: Digest) -> Receipt:
-        return await self._send("leave", job)
+        return await self._send("leave", job, gas=_whole_roster(GAS_JOIN))
 
     async def commit(self, bundles: Sequence[Bundle]) -> Receipt:
         """Record certified rounds, in order. Anyone may."""
