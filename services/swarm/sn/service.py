@@ -64,13 +64,29 @@ async def run(settings: SnSettings) -> None:
         OperatorFault: settings, files, folders or ports that do not work; says which.
         ChainFault: the chain failed at the start.
     """
+    stop, serving = asyncio.Event(), asyncio.Event()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def end() -> None:
+        stop.set()
+        if not serving.is_set():
+            task.cancel()  # a start can take minutes (geth); nobody should have to wait for it to be told to stop
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    try:
+        await _run(settings, stop, serving)
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    log.info("stopped")
+
+
+async def _run(settings: SnSettings, stop: asyncio.Event, serving: asyncio.Event) -> None:
     started = time.time()
     for notice in settings.notices:
         log.info(notice)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     tls = server_context(_tls_files(settings))
     state = private_folder(_needed(settings.state_dir))
     account = await asyncio.to_thread(load_or_create, state / "key", _password(settings.key_password_file))
@@ -84,8 +100,7 @@ async def run(settings: SnSettings) -> None:
             deployed = await ensure(client, journal, waits)
             log.info("Setting up blockchain layer for the swarm node: FINISHED")
             node = Node(settings, state, journal, host, client, deployed, heads, waits, me, started, tls)
-            await node.serve(stop)
-    log.info("stopped")
+            await node.serve(stop, serving)
 
 
 class Node:
@@ -128,7 +143,7 @@ class Node:
         self._policy = policy
         self._admission = Admission(deployed.membership, journal, Approvals(state), CoincurveVerifier(), policy, waits)
 
-    async def serve(self, stop: asyncio.Event) -> None:
+    async def serve(self, stop: asyncio.Event, serving: asyncio.Event) -> None:
         settings = self._settings
         face = Face(
             swarm=self.swarm(),
@@ -159,6 +174,7 @@ class Node:
             log.info("Started I-am-Alive thread")
             log.info("operations port", address=f"{inner.host}:{inner.port}", admission=self._policy.admission)
             log.info(f"Starting SWARM-API-SERVER on port: {api.port}")
+            serving.set()
             await stop.wait()
             log.info("stopping")
             for task in tasks:
