@@ -14,6 +14,9 @@ PATHS ?= tests
 ARGS ?=
 CODE := services sdk tests contracts examples tools
 
+# Compiled modules are kept: without them every process of a swarm compiles the same 2,000 files at its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check sim fix compat bench slither clean distclean images certs setup setup-dev
