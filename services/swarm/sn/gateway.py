@@ -156,7 +156,7 @@ def logs_range(params: list[Any], head: int) -> int:
 
 def cost(call: Call) -> int:
     """Tokens a call takes from its peer's bucket: roughly, milliseconds of the chain's time."""
-    return {"eth_getLogs": 10, "eth_sendRawTransaction": 10, "eth_call": 2}.get(call.method, 1)
+    return {"eth_getLogs": 4, "eth_sendRawTransaction": 10, "eth_call": 2}.get(call.method, 1)
 
 
 def _number(tag: Any, head: int) -> int:
