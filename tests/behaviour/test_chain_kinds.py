@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 import pytest
 from support.chains import CHAIN_ID, LiveChain, address_of, new_account, running
 from support.rounds import certified
+from support.swarms import EVENTS_SECONDS_MAX, Notebook, admit, background, feed_of
 from swarm.chain.client import Call, ChainClient, MemoryOutbox
-from swarm.chain.deploy import Deployed, attach, deploy
+from swarm.chain.deploy import attach, deploy
 from swarm.chain.events import (
     AdmitterSet,
     Contributed,
@@ -24,7 +24,7 @@ from swarm.chain.events import (
     RoundMerged,
     RoundOpened,
 )
-from swarm.chain.feed import Cursor, EventFeed, ForeignChain, Happened, Removed
+from swarm.chain.feed import Cursor, ForeignChain, Happened
 from swarm.chain.keys import CoincurveVerifier, LocalSigner
 from swarm.chain.membership import Membership
 from swarm.chain.names import DirectoryError, MembershipError, OwnedError, TrainingError
@@ -32,78 +32,17 @@ from swarm.chain.rpc import RpcUnreachable
 from swarm.chain.wake import Waker
 from swarm.core.chain_view import Phase, Role, Status
 from swarm.core.errors import ChainFault, Reverted
-from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, job_id, sha256
+from swarm.core.ids import DEFAULT_JOB, Address, job_id, sha256
 
 KINDS = ["embedded", pytest.param("anvil", marks=pytest.mark.anvil), pytest.param("geth", marks=pytest.mark.geth)]
-FAR = 2**40
 JOB = job_id(DEFAULT_JOB)
 STRANGER = Address(b"\x77" * 20)
-EVENTS_SECONDS_MAX = 30.0
 
 
 @pytest.fixture(params=KINDS)
 async def chain(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LiveChain]:
     async with running(request.param, tmp_path) as live:
         yield live
-
-
-async def admit(swarm: Deployed, node: Address, role: Role = Role.SL, expires: int = FAR) -> Any:
-    return await swarm.membership.admit(
-        node, spki=sha256(node), spiffe=ZERO32, site=sha256(b"site"), role=role, expires=expires
-    )
-
-
-class Notebook:
-    """A cursor store, and a handler that writes down what it gets."""
-
-    def __init__(self) -> None:
-        self.cursor: Cursor | None = None
-        self.got: list[Happened | Removed] = []
-        self.news = asyncio.Event()
-
-    def load(self) -> Cursor | None:
-        return self.cursor
-
-    def save(self, cursor: Cursor) -> None:
-        self.cursor = cursor
-
-    async def __call__(self, notice: Happened | Removed) -> None:
-        self.got.append(notice)
-        self.news.set()
-
-    async def until(self, count: int) -> None:
-        async with asyncio.timeout(EVENTS_SECONDS_MAX):
-            while len(self.got) < count:
-                self.news.clear()
-                await self.news.wait()
-
-    @property
-    def events(self) -> list[Any]:
-        return [notice.event for notice in self.got]
-
-
-def feed_of(chain: LiveChain, swarm: Deployed, book: Notebook, waker: Waker, *, final: int = 0) -> EventFeed:
-    return EventFeed(
-        chain.rpc,
-        list(swarm.addresses.values()),
-        EventDecoder(swarm.addresses),
-        book,
-        confirmations_final=final,
-        waker=waker,
-    )
-
-
-@contextlib.asynccontextmanager
-async def background(*work: Any) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(w) for w in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if not isinstance(outcome, asyncio.CancelledError):
-                raise AssertionError(f"a background task ended: {outcome!r}")
 
 
 async def test_deployed_contracts_are_found_by_the_directory_alone(chain: LiveChain) -> None:
@@ -384,81 +323,6 @@ async def play_a_round(chain: LiveChain) -> None:
     with pytest.raises(Reverted) as refused:
         await swarm.training.commit([bundle])
     assert (refused.value.name, refused.value.values["openRound"]) == (TrainingError.WRONG_ROUND, 1)
-
-
-@pytest.mark.anvil
-async def test_a_reorg_takes_events_back_and_brings_them_again(tmp_path: Path) -> None:
-    """Events of a replaced block are reported as removed, newest first; mined again they are told again."""
-    async with running("anvil", tmp_path) as chain:
-        client = chain.client()
-        swarm = await deploy(client)
-        book, waker = Notebook(), Waker()
-        feed = feed_of(chain, swarm, book, waker, final=6)
-        async with background(feed.run(book), chain.wake(waker)):
-            before = [Address(bytes([n]) * 20) for n in (1, 2)]
-            for node in before:
-                await admit(swarm, node)
-            await book.until(8)
-            told = len(book.got)
-            entries = [notice.log for notice in book.got[-2:]]
-            await chain.send("anvil_reorg", [2, []])
-            await book.until(told + 2)
-            gone = book.got[told : told + 2]
-            assert [type(notice) for notice in gone] == [Removed, Removed]
-            assert [notice.log for notice in gone] == entries[::-1]
-            assert (await swarm.membership.member(before[0])).status is Status.NONE
-            fresh = await attach(chain.client(), swarm.directory.address)
-            await admit(fresh, before[0])
-            await book.until(told + 3)
-            again = book.got[-1]
-            assert isinstance(again, Happened)
-            assert (again.event.node, again.final) == (before[0], False)
-            assert again.log.block_hash != entries[0].block_hash
-
-
-@pytest.mark.anvil
-async def test_an_orphaned_transaction_is_sent_again_as_the_same_bytes(tmp_path: Path) -> None:
-    """With confirmations the outbox keeps the bytes until they are final, so a reorg loses nothing."""
-    async with running("anvil", tmp_path) as chain:
-        swarm = await deploy(chain.client())
-        poor, outbox = new_account(), MemoryOutbox()
-        await admit(swarm, address_of(poor), Role.SN)
-        for _ in range(3):
-            await chain.send("evm_mine", [])
-        client = chain.client(poor, outbox, confirmations=2)
-        theirs = await attach(client, swarm.directory.address)
-        receipt = await theirs.training.create_job("orphan")
-        [row] = client.pending()
-        assert row.hash == receipt.hash
-        await chain.send("anvil_reorg", [1, []])
-        assert job_id("orphan") not in await swarm.training.jobs()
-        async with background(client.keep()), asyncio.timeout(EVENTS_SECONDS_MAX):
-            while client.pending():
-                client.waker.wake()
-                await chain.send("evm_mine", [])
-                await asyncio.sleep(0.05)
-        assert job_id("orphan") in await swarm.training.jobs()
-        mined = await chain.send("eth_getTransactionReceipt", ["0x" + receipt.hash.hex()])
-        assert int(mined["blockNumber"], 16) > 0
-        assert list(outbox.entries()) == []
-
-
-@pytest.mark.anvil
-async def test_membership_ends_with_block_time(tmp_path: Path) -> None:
-    """A member is active until its expiry in block time and not a second longer."""
-    async with running("anvil", tmp_path) as chain:
-        swarm = await deploy(chain.client())
-        now = int((await chain.send("eth_getBlockByNumber", ["latest", False]))["timestamp"], 16)
-        await admit(swarm, STRANGER, expires=now + 3600)
-        assert await swarm.membership.active_until(STRANGER) == now + 3600
-        assert await swarm.membership.holder_of(sha256(STRANGER)) == STRANGER
-        await chain.send("evm_increaseTime", [3601])
-        await chain.send("evm_mine", [])
-        assert not await swarm.membership.is_active(STRANGER)
-        member = await swarm.membership.member(STRANGER)
-        assert member.status is Status.ACTIVE
-        assert member.active_at(now + 3600)
-        assert not member.active_at(now + 3601)
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])

@@ -12,17 +12,20 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
 from swarm.core.errors import ChainFault, Reverted
 from swarm.core.ids import Address, Digest, from_hex, to_hex
 
-from .contract import Signature, decode_revert
-from .logs import Log, parse_log
+from .contract import Signature
+from .outbox import MemoryOutbox, Outbox, OutboxEntry
+from .receipt import Receipt, data_of, number, parse_receipt, revert_of
 from .rpc import Rpc, RpcError, RpcUnreachable
 from .wake import Sleep, Waker
+
+__all__ = ["Call", "ChainClient", "MemoryOutbox", "Outbox", "OutboxEntry", "PendingRow", "Receipt"]
 
 _log = logging.getLogger(__name__)
 
@@ -63,42 +66,6 @@ _OUT_OF_GAS = ("out of gas", "outofgas")
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxEntry:
-    """Signed bytes that may have been sent."""
-
-    nonce: int
-    raw: bytes
-    hash: Digest
-    label: str
-
-
-class Outbox(Protocol):
-    """Where signed bytes wait for their receipt. ``put`` returns when they are durable."""
-
-    def put(self, entry: OutboxEntry) -> None: ...
-
-    def remove(self, nonce: int) -> None: ...
-
-    def entries(self) -> Sequence[OutboxEntry]: ...
-
-
-class MemoryOutbox:
-    """An outbox for short-lived tools: it forgets everything with its process."""
-
-    def __init__(self) -> None:
-        self._entries: dict[int, OutboxEntry] = {}
-
-    def put(self, entry: OutboxEntry) -> None:
-        self._entries[entry.nonce] = entry
-
-    def remove(self, nonce: int) -> None:
-        self._entries.pop(nonce, None)
-
-    def entries(self) -> Sequence[OutboxEntry]:
-        return sorted(self._entries.values(), key=lambda e: e.nonce)
-
-
-@dataclass(frozen=True, slots=True)
 class Call:
     """One transaction to make. ``to`` None creates a contract; ``label`` names it in messages and tables."""
 
@@ -107,18 +74,6 @@ class Call:
     gas: int
     label: str
     value: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A mined transaction of ours; it has succeeded."""
-
-    hash: Digest
-    block: int
-    block_hash: Digest
-    gas_used: int
-    contract: Address | None
-    logs: tuple[Log, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +155,7 @@ class ChainClient:
             answer = await self.rpc("eth_call", [request, at])
         except RpcError as error:
             raise revert_of(error, function.name) or error from error
-        return function.decode_output(_bytes(answer))
+        return function.decode_output(data_of(answer))
 
     async def submit(self, call: Call, *, seconds_max: float = RECEIPT_SECONDS_MAX) -> Receipt:
         """Send a transaction and wait for its receipt.
@@ -227,10 +182,10 @@ class ChainClient:
 
     async def balance(self) -> int:
         """Wei of this account."""
-        return _number(await self.rpc("eth_getBalance", [to_hex(self.address), "latest"]))
+        return number(await self.rpc("eth_getBalance", [to_hex(self.address), "latest"]))
 
     async def block_number(self) -> int:
-        return _number(await self.rpc("eth_blockNumber", []))
+        return number(await self.rpc("eth_blockNumber", []))
 
     def pending(self) -> list[PendingRow]:
         """What has no final receipt yet, by nonce."""
@@ -262,14 +217,14 @@ class ChainClient:
     async def _tend(self, flight: _Flight, head: int) -> None:
         raw = await self._receipt(flight)
         if raw is not None:
-            flight.mined_block = _number(raw["blockNumber"])
+            flight.mined_block = number(raw["blockNumber"])
             if head - flight.mined_block >= self._confirmations:
                 self._forget(flight.entry.nonce)
             return
         orphaned, flight.mined_block = flight.mined_block is not None, None
         due = orphaned or self._clock() - flight.sent_at >= RESEND_SECONDS
         if due and await self._send(flight) == "nonce too low":
-            mined = _number(await self.rpc("eth_getTransactionCount", [to_hex(self.address), "latest"]))
+            mined = number(await self.rpc("eth_getTransactionCount", [to_hex(self.address), "latest"]))
             if await self._receipt(flight) is None and mined > flight.entry.nonce:
                 _log.warning("%s is lost: nonce %d went to another", flight.entry.label, flight.entry.nonce)
                 self._forget(flight.entry.nonce)
@@ -301,7 +256,7 @@ class ChainClient:
 
     async def _next_nonce(self) -> int:
         if self._next is None:
-            counted = _number(await self.rpc("eth_getTransactionCount", [to_hex(self.address), "pending"]))
+            counted = number(await self.rpc("eth_getTransactionCount", [to_hex(self.address), "pending"]))
             self._next = max([counted, *(nonce + 1 for nonce in self._flights)])
         return self._next
 
@@ -355,9 +310,9 @@ class ChainClient:
             try:
                 raw = await self._receipt(flight)
                 if raw is not None:
-                    flight.mined_block = _number(raw["blockNumber"])
+                    flight.mined_block = number(raw["blockNumber"])
                 # geth shows a receipt a moment before "latest" moves; whoever reads next must see the change.
-                if raw is not None and await self.block_number() >= _number(raw["blockNumber"]):
+                if raw is not None and await self.block_number() >= number(raw["blockNumber"]):
                     if self._confirmations == 0:
                         self._forget(flight.entry.nonce)
                     return raw
@@ -393,7 +348,7 @@ class ChainClient:
         async with self._lock:
             if await self._receipt(flight) is not None:
                 return False
-            mined = _number(await self.rpc("eth_getTransactionCount", [to_hex(self.address), "latest"]))
+            mined = number(await self.rpc("eth_getTransactionCount", [to_hex(self.address), "latest"]))
             if mined <= flight.entry.nonce:
                 return False
             self._forget(flight.entry.nonce)
@@ -401,7 +356,7 @@ class ChainClient:
             return True
 
     async def _judge(self, call: Call, raw: dict[str, Any]) -> Receipt:
-        if _number(raw["status"]) == 1:
+        if number(raw["status"]) == 1:
             return parse_receipt(raw)
         raise await self._reason(call, raw)
 
@@ -412,8 +367,8 @@ class ChainClient:
             request["to"] = to_hex(call.to)
         if call.value:
             request["value"] = hex(call.value)
-        number = _number(raw["blockNumber"])
-        for at in (hex(number - 1), hex(number), "latest"):
+        block = number(raw["blockNumber"])
+        for at in (hex(block - 1), hex(block), "latest"):
             try:
                 await self.rpc("eth_call", [request, at])
             except RpcError as error:
@@ -424,47 +379,10 @@ class ChainClient:
                     return Reverted("OutOfGas", {"gas": call.gas}, call=call.label)
             except RpcUnreachable:
                 continue  # the receipt is certain; its reason is a courtesy
-        if _number(raw["gasUsed"]) >= call.gas:
+        if number(raw["gasUsed"]) >= call.gas:
             return Reverted("OutOfGas", {"gas": call.gas}, call=call.label)
         return Reverted("Unknown", {"transaction": from_hex(raw["transactionHash"], 32)}, call=call.label)
 
     def _forget(self, nonce: int) -> None:
         self._outbox.remove(nonce)
         self._flights.pop(nonce, None)
-
-
-def revert_of(error: RpcError, label: str) -> Reverted | None:
-    """The contract's refusal inside a node's error; None if it is something else."""
-    data = error.data.get("data") if isinstance(error.data, dict) else error.data
-    if isinstance(data, str) and data.startswith("0x"):
-        raw = bytes.fromhex(data[2:])
-        if raw:
-            return decode_revert(raw, call=label)
-    if error.code == 3 or "execution reverted" in error.message.lower():
-        return Reverted("Unknown", {"message": error.message}, call=label)
-    return None
-
-
-def parse_receipt(raw: dict[str, Any]) -> Receipt:
-    """A receipt as nodes send it."""
-    created = raw.get("contractAddress")
-    return Receipt(
-        hash=Digest(from_hex(raw["transactionHash"], 32)),
-        block=_number(raw["blockNumber"]),
-        block_hash=Digest(from_hex(raw["blockHash"], 32)),
-        gas_used=_number(raw["gasUsed"]),
-        contract=Address(from_hex(created, 20)) if created else None,
-        logs=tuple(parse_log(log) for log in raw["logs"]),
-    )
-
-
-def _number(value: Any) -> int:
-    if not isinstance(value, str) or not value.startswith("0x"):
-        raise ChainFault(f"a hex quantity was expected, the node sent {value!r:.80}")
-    return int(value, 16)
-
-
-def _bytes(value: Any) -> bytes:
-    if not isinstance(value, str) or not value.startswith("0x"):
-        raise ChainFault(f"hex data was expected, the node sent {value!r:.80}")
-    return bytes.fromhex(value[2:])
