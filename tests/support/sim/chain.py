@@ -106,6 +106,11 @@ class SimChain:
         return ChainView(state, roster, joiners, active, self.number, self.time)
 
     @property
+    def waiting(self) -> list[Address]:
+        """Senders of the transactions that are not mined yet."""
+        return [sender for sender, _, _ in self._pending]
+
+    @property
     def over(self) -> bool:
         return self.view.state.phase is Phase.COMPLETE
 

@@ -32,6 +32,7 @@ class Checks:
         self._world = world
         self.violations: list[str] = []
         self.rounds = 0
+        self.committed_at: dict[int, float] = {}
         self.takeovers = 0
         self._journaled: dict[Address, dict[str, set[Own]]] = defaultdict(dict)
         self._signed: dict[tuple[Any, ...], Own] = {}
@@ -144,6 +145,14 @@ class Checks:
         if len(by) >= roster.majority and self._chosen.setdefault(ack.name, ack.result) != ack.result:
             self.broken("V1", f"two results of round {ack.name.round} (epoch {ack.name.epoch}) have a majority")
 
+    def acks(self, name: RoundName) -> int:
+        """The most acks that one result of one attempt has, said or not."""
+        return max((len(by) for by in self._acked.get(name, {}).values()), default=0)
+
+    def check_ins(self, node: SimNode) -> list[CheckIn]:
+        """Every check-in the node ever signed."""
+        return [s for s in self._signed.values() if isinstance(s, CheckIn) and s.node == node.address]
+
     def certificate(self, node: SimNode, bundle: Bundle) -> None:
         """A certificate exists at this node."""
         if self._chosen.setdefault(bundle.name, bundle.result.hash()) != bundle.result.hash():
@@ -157,6 +166,7 @@ class Checks:
     def committed(self, bundle: Bundle, before: JobState, after: JobState) -> None:
         """The chain took a commit."""
         self.rounds += 1
+        self.committed_at[bundle.name.round] = self._world.now
         key = (bundle.name.run, bundle.name.round)
         if key in self._merged or (before.run, before.round) != key or after.round != before.round + 1:
             self.broken("V1", f"round {bundle.name.round} is committed out of turn")

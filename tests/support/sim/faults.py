@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from swarm.core.ids import ZERO32
+
 from .node import Plan, SimNode
 from .world import World, base_config
 
@@ -121,10 +123,21 @@ class BadDay:
         node.tear = None
         node.start()
 
+    def _spared(self, node: SimNode) -> bool:
+        """Somebody else keeps every model that is or may become the merged one: no protocol brings back lost bytes."""
+        needed = {self._world.chain.view.state.prev} - {ZERO32}
+        context = node.engine.state.context
+        if context is not None:
+            needed |= {m.result.merged for m in context.results.values()}
+        others = [n for n in self._world.nodes if n is not node and n.expected_to_finish]
+        return len(self._world.chain.view.roster) > 1 and all(any(b in n.disk for n in others) for b in needed)
+
     def _die(self, node: SimNode, fault: Fault) -> bool:
         if fault is Fault.PROGRAM and (not node.up or node.frozen or node.script.ended):
             return False
         if not self._deaths_left or not self._world.chain.view.state.started or not node.expected_to_finish:
+            return False
+        if not self._spared(node):
             return False
         self._deaths_left -= 1
         if fault is Fault.DEATH:

@@ -190,6 +190,7 @@ def _merge_when_closed(state: EngineState, context: RoundContext, now: float, ou
             return
     nodes = {s.statement.node for s in found.usable}
     if not training and not nodes.issuperset(context.roster.addresses):
+        state.progress += 1
         return  # the run must not end behind the back of a member that still trains: see rescue
     if context.name.round == 0 and not any(s.statement.weight for s in found.usable):
         return

@@ -21,7 +21,15 @@ from .actions import Action, FailProgram, Refresh
 from .context import Held, RoundContext
 from .peers import Peers
 from .pulses import hurry, pulse_for, send_due
-from .state import INPUT_FAILURES_MAX, REFETCH_SECONDS, TRANSACTION_RETRY_SECONDS, Config, EngineState, Out
+from .state import (
+    INPUT_FAILURES_MAX,
+    REFETCH_SECONDS,
+    REFETCH_SECONDS_MAX,
+    TRANSACTION_RETRY_SECONDS,
+    Config,
+    EngineState,
+    Out,
+)
 
 
 class Engine:
@@ -92,7 +100,8 @@ class Engine:
                     state.closed = True
             case ev.TransactionFailed(kind, text, refused):
                 state.transacting[kind] = now + TRANSACTION_RETRY_SECONDS
-                out.warn(f"transaction {kind} failed: {text}")
+                raced = refused and kind in ("call", "settle")  # another node was faster
+                (out.report if raced else out.warn)(f"transaction {kind} failed: {text}")
                 if kind == "join" and refused:
                     following.fail_program(state, f"this node could not join the run: {text}", now, out)
                 elif kind == "close" and refused:
@@ -288,7 +297,7 @@ class Engine:
         if transfer is None:
             return
         transfer.failures += 1
-        transfer.retry_at = now + REFETCH_SECONDS
+        transfer.retry_at = now + min(REFETCH_SECONDS * 2.0 ** min(transfer.failures - 1, 10), REFETCH_SECONDS_MAX)
         out.warn(f"could not get blob 0x{blob.hex()[:16]}: {text}", failures=transfer.failures)
         context = state.context
         fatal = reason != leading.REFUSED_UNREACHABLE or transfer.failures >= INPUT_FAILURES_MAX

@@ -22,6 +22,7 @@ class Peer:
     round: int = 0
     attempt: int = 0
     silent_since: float | None = None
+    silent_at: float = 0.0
     silent_times: int = 0
     silent_text: str = ""
     next_pulse_at: float = 0.0
@@ -51,6 +52,7 @@ class Peers:
         peer = self[node]
         if peer.silent_since is None:
             peer.silent_since = now
+        peer.silent_at = now
         peer.silent_times += 1
         peer.silent_text = text
 
@@ -76,10 +78,18 @@ class Peers:
             return False
         return now - peer.silent_since >= REFUSED_SECONDS
 
+    def _known_dead(self, peer: Peer, base: float, now: float) -> bool:
+        """Taken as dead before it was needed, and still unreachable when last tried: no need to find out again."""
+        if peer.silent_since is None or peer.silent_times < REFUSALS_MIN:
+            return False
+        return base - peer.silent_since >= REFUSED_SECONDS and now - peer.silent_at < self._live_seconds
+
     def suspect(self, node: Address, now: float, since: float) -> str | None:
         """Why the leader ``node`` should be replaced, or None; ``since``: when we began to need it."""
         peer = self[node]
         base = max(since, self._started_at)
+        if self._known_dead(peer, base, now):
+            return f"it could not be reached before ({peer.silent_text})"
         if self.refused(node, now) and now - base >= REFUSED_SECONDS:
             return f"it cannot be reached ({peer.silent_text})"
         latest = max(base, peer.pulse_at if peer.pulse_at is not None else 0.0)

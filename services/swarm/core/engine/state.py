@@ -28,8 +28,8 @@ from .peers import Peers
 
 S = TypeVar("S", bound=Statement)
 
-REFETCH_SECONDS = 1.0
-"""Pause before a failed pull of a merged blob is tried again."""
+REFETCH_SECONDS, REFETCH_SECONDS_MAX = 1.0, 10.0
+"""Pause before a failed pull is tried again; it doubles with each failure, up to the second."""
 INPUT_FAILURES_MAX = 3
 """Failed pulls of a contribution before the leader refuses it."""
 TRANSACTION_RETRY_SECONDS = 5.0
