@@ -111,6 +111,7 @@ async def show_audit(plan: Plan, screen: Screen) -> None:
         await processes.start(plans.sn_command(plan), endless=True)
         await _ready(sn, processes, screen, f"the SN opens the chain in {plan.sn_folder / 'state'}")
         await processes.finish(plans.audit_command(plan, as_json=False, log=log), seconds_max=HELPER_SECONDS_MAX)
+    screen.close()
     screen.console.print(log.read_text(), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -257,6 +258,7 @@ async def _transactions(sn: JsonClient) -> int:
 
 
 def _print_end(plan: Plan, outcome: Outcome, report: dict[str, Any], screen: Screen) -> None:
+    screen.close()
     say = screen.console.print
     say()
     say(f"Accuracy and AUC on the common hold-out (seed {plan.settings.seed}):", highlight=False)

@@ -98,6 +98,10 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the live table away; what is printed from now on stays."""
         if self._live is not None:
             self._live.stop()
 
