@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
         SwarmFault: what the caller prints as one line.
     """
     settings = load_settings(argv)
-    obs_log.setup(level=settings.log_level, form=os.environ.get("SWARM_LOG_FORMAT") or "auto")
+    obs_log.setup(level=settings.log_level, form=os.environ.get("SWARM_LOG_FORMAT") or "human")
     from .service import run  # heavy: only once the settings are right
 
     try:
