@@ -1,0 +1,87 @@
+"""Who counts as alive, and when a leader is suspected."""
+
+from __future__ import annotations
+
+from swarm.core.engine.peers import Peers
+from swarm.core.ids import Address
+
+NODE = Address(b"\1" * 20)
+LIVE, STALLED = 15.0, 600.0
+
+
+def peers() -> Peers:
+    return Peers(started_at=100.0, live_seconds=LIVE, stalled_seconds=STALLED)
+
+
+def pulse(table: Peers, now: float, progress: int = 1) -> None:
+    table.heard(NODE, now, progress, "training", 0, 0)
+
+
+def test_everybody_counts_as_live_for_15_seconds_after_the_opening() -> None:
+    """A member never heard of is waited for, but once."""
+    table = peers()
+    assert table.live(NODE, 114.9, since=100.0, quorum_at=None)
+    assert not table.live(NODE, 115.0, since=100.0, quorum_at=None)
+
+
+def test_a_pulse_keeps_a_member_live() -> None:
+    """Fifteen seconds from the last pulse, however old the round is."""
+    table = peers()
+    pulse(table, 500.0)
+    assert table.live(NODE, 514.0, since=100.0, quorum_at=None)
+    assert not table.live(NODE, 516.0, since=100.0, quorum_at=None)
+
+
+def test_a_member_that_pulses_without_progress_is_not_waited_for_for_ever() -> None:
+    """Once minPeers are ready the stall time runs, from the later of quorum and last progress."""
+    table = peers()
+    pulse(table, 200.0, progress=7)
+    pulse(table, 899.0, progress=7)
+    assert table.live(NODE, 900.0, since=100.0, quorum_at=None)
+    assert table.live(NODE, 900.0, since=100.0, quorum_at=301.0)
+    assert not table.live(NODE, 900.0, since=100.0, quorum_at=300.0)
+    pulse(table, 900.0, progress=8)
+    assert table.live(NODE, 901.0, since=100.0, quorum_at=300.0)
+
+
+def test_one_refused_connection_is_not_death() -> None:
+    """Two refusals, four seconds apart, are; an answer ends it."""
+    table = peers()
+    pulse(table, 200.0)
+    table.silent(NODE, 200.5, "connection refused")
+    assert not table.refused(NODE, 210.0)
+    table.silent(NODE, 202.5, "connection refused")
+    assert not table.refused(NODE, 204.0)
+    assert table.refused(NODE, 204.5)
+    assert not table.live(NODE, 204.5, since=200.0, quorum_at=None)
+    pulse(table, 204.6)
+    assert table.live(NODE, 204.7, since=200.0, quorum_at=None)
+
+
+def test_a_leader_is_suspected_for_refusing_for_silence_and_for_standing_still() -> None:
+    """Each reason is named, and each counts from when the leader began to be needed."""
+    table = peers()
+    pulse(table, 200.0)
+    assert table.suspect(NODE, 214.9, since=200.0) is None
+    assert "nothing heard" in (table.suspect(NODE, 215.0, since=200.0) or "")
+    assert table.suspect(NODE, 215.0, since=201.0) is None
+    for second in range(200, 801, 10):
+        pulse(table, float(second), progress=1)
+    assert table.suspect(NODE, 801.0, since=300.0) is None
+    assert "no progress" in (table.suspect(NODE, 801.0, since=200.0) or "")
+    for second in (801.0, 803.0, 805.0):
+        table.silent(NODE, second, "connection refused")
+    assert "connection refused" in (table.suspect(NODE, 805.0, since=801.0) or "")
+    assert table.suspect(NODE, 805.0, since=802.0) is None
+
+
+def test_a_leader_found_dead_before_is_replaced_at_once() -> None:
+    """It was unreachable four seconds before it was needed, and still is; a stale finding does not count."""
+    table = peers()
+    for second in (200.0, 202.0, 210.0):
+        table.silent(NODE, second, "connection refused")
+    assert "before" in (table.suspect(NODE, 211.0, since=211.0) or "")
+    assert table.suspect(NODE, 203.0, since=203.0) is None
+    assert table.suspect(NODE, 226.0, since=226.0) is None
+    pulse(table, 212.0)
+    assert table.suspect(NODE, 213.0, since=213.0) is None

@@ -1,0 +1,261 @@
+"""What an acknowledger finds wrong with a proposal, and what it does about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from support.sim.chain import Key
+from support.sim.node import Plan, SimNode
+from support.sim.world import World
+from swarm.core.bundle import Contribution
+from swarm.core.engine import actions as act
+from swarm.core.engine import events as ev
+from swarm.core.engine.following import fresh_fault
+from swarm.core.engine.messages import ProposalMessage, Pulse, Signed
+from swarm.core.ids import Address, BlobId, sha256
+from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, Takeover, inputs_hash
+
+
+class Scene:
+    """Round 2 of four nodes, the leader's proposal on its way to a follower that has not heard it."""
+
+    def __init__(self) -> None:
+        self.world = World(3, [Plan(min_peers=3)] * 4)
+        self.world.start()
+        assert self.world.run(lambda: self._proposed() is not None, 30)
+        leader = self._proposed()
+        assert leader is not None
+        self.leader: SimNode = leader
+        self.follower = next(n for n in self.world.nodes if n is not leader)
+        found = leader.engine.state.context
+        assert found is not None
+        assert found.proposal is not None
+        self.message: ProposalMessage = found.proposal
+
+    def _proposed(self) -> SimNode | None:
+        for node in self.world.nodes:
+            context = node.engine.state.context
+            if context is not None and context.name.round == 2 and context.proposal is not None:
+                return node
+        return None
+
+    def fault(self, message: ProposalMessage) -> str | None:
+        state = self.follower.engine.state
+        assert state.context is not None
+        return fresh_fault(state, state.context, message)
+
+    def signed(self, item: Contribution, **changes: object) -> Contribution:
+        """The item with other fields, signed again by its node."""
+        said = replace(item.check_in, **changes)  # type: ignore[arg-type]
+        return replace(item, check_in=said, signature=Key(said.node).sign(said.digest(self.world.domain)))
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def swapped(scene: Scene) -> ProposalMessage:
+    return replace(scene.message, items=scene.message.items[::-1])
+
+
+def short(scene: Scene) -> ProposalMessage:
+    return replace(scene.message, items=scene.message.items[:2])
+
+
+def stranger(scene: Scene) -> ProposalMessage:
+    first = scene.signed(scene.message.items[0], node=Address(bytes(20)))
+    return replace(scene.message, items=(first, *scene.message.items[1:]))
+
+
+def unsigned(scene: Scene) -> ProposalMessage:
+    first = scene.message.items[0]
+    said = replace(first.check_in, weight=first.check_in.weight + 1)
+    return replace(scene.message, items=(replace(first, check_in=said), *scene.message.items[1:]))
+
+
+def ending(scene: Scene) -> ProposalMessage:
+    return replace(scene.message, items=tuple(scene.signed(i, flags=FLAG_DONE) for i in scene.message.items[:3]))
+
+
+def sharing_observer(scene: Scene) -> ProposalMessage:
+    first = scene.signed(scene.message.items[0], flags=FLAG_OBSERVER, weight=0)
+    return replace(scene.message, items=(first, *scene.message.items[1:]))
+
+
+def other_manifest(scene: Scene) -> ProposalMessage:
+    return replace(scene.message, result=replace(scene.message.result, manifest=sha256(b"another")))
+
+
+def own_shares(scene: Scene) -> ProposalMessage:
+    first, second, *rest = scene.message.items
+    items = (replace(first, coefficient=0.3), replace(second, coefficient=0.2), *rest)
+    return replace(scene.message, items=items)
+
+
+def invented_without_weights(scene: Scene) -> ProposalMessage:
+    items = [scene.signed(i, flags=FLAG_OBSERVER, weight=0) for i in scene.message.items]
+    return replace(scene.message, items=tuple(replace(i, coefficient=0.0) for i in items))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (swapped, "do not ascend"),
+        (short, "2 check-ins, minPeers is 3"),
+        (stranger, "may not be used"),
+        (unsigned, "is not signed by it"),
+        (ending, "without a member of the roster"),
+        (sharing_observer, "an observer has a share"),
+        (other_manifest, "manifest is not the run's"),
+        (own_shares, "coefficients do not follow"),
+        (invented_without_weights, "must be the previous one"),
+    ],
+)
+def test_each_fault_of_a_proposal_is_named(scene: Scene, wrong: Callable[[Scene], ProposalMessage], says: str) -> None:
+    """Inputs, leader rule and numbers are checked before anything is fetched."""
+    assert scene.fault(scene.message) is None
+    assert says in (scene.fault(wrong(scene)) or "")
+
+
+def deliver(scene: Scene, message: ProposalMessage, *statements: Signed[Takeover]) -> list[act.Action]:
+    """A pulse of the leader with this proposal, heard by the follower, which then holds the blob."""
+    node, state = scene.follower, scene.follower.engine.state
+    assert state.context is not None
+    name = state.context.name
+    leader = message.signed.statement.leader
+    pulse = Pulse(name.job, name.run, leader, name.round, name.epoch, 0, "syncing", 1, statements, message)
+    actions = node.engine.handle(ev.PulseArrived(leader, pulse), node.now)
+    blob = scene.message.result.merged
+    held = ev.BlobVerified(blob, scene.message.result.size, scene.message.result.manifest, True)
+    return [*actions, *node.engine.handle(held, node.now)]
+
+
+def own_ack(scene: Scene) -> bool:
+    context = scene.follower.engine.state.context
+    assert context is not None
+    return context.ack is not None
+
+
+def test_a_right_proposal_is_fetched_journaled_and_acknowledged(scene: Scene) -> None:
+    """In that order: nothing leaves before it is on disk."""
+    kinds = [type(a) for a in deliver(scene, scene.message)]
+    assert own_ack(scene)
+    assert kinds.index(act.Fetch) < kinds.index(act.Persist) < len(kinds) - 1 - kinds[::-1].index(act.Send)
+
+
+def test_a_merged_file_that_is_not_what_was_proposed_is_not_acknowledged(scene: Scene) -> None:
+    """Size, manifest and finiteness are those of the bytes, not of the proposal."""
+    node, result = scene.follower, scene.message.result
+    leader = scene.leader.address
+    pulse = scene.leader.engine.pulse_for(node.address)
+    node.engine.handle(ev.PulseArrived(leader, pulse), node.now)
+    node.engine.handle(ev.BlobVerified(result.merged, result.size, sha256(b"another"), True), node.now)
+    assert not own_ack(scene)
+
+
+def test_inputs_that_do_not_hash_to_the_result_are_ignored(scene: Scene) -> None:
+    """The result's hash binds check-ins and shares."""
+    lie = replace(scene.message.result, inputs=inputs_hash([]))
+    said = replace(scene.message.signed.statement, result=lie.hash())
+    signed = Signed(said, Key(said.leader).sign(said.digest(scene.world.domain)))
+    deliver(scene, replace(scene.message, signed=signed, result=lie))
+    assert not own_ack(scene)
+
+
+def test_a_proposal_by_somebody_whose_turn_it_is_not_is_ignored(scene: Scene) -> None:
+    """The ring decides who leads attempt 0, not who speaks first."""
+    other = next(n for n in scene.world.nodes if n not in (scene.leader, scene.follower))
+    said = replace(scene.message.signed.statement, leader=other.address)
+    signed = Signed(said, Key(said.leader).sign(said.digest(scene.world.domain)))
+    deliver(scene, replace(scene.message, signed=signed))
+    assert not own_ack(scene)
+
+
+def later(scene: Scene, acked: list[tuple[int, bytes]]) -> ProposalMessage:
+    """A proposal of attempt 1 that shows takeovers by everybody but the follower, who acknowledged so much."""
+    context = scene.follower.engine.state.context
+    assert context is not None
+    leader = context.leader(1)
+    assert leader is not None
+    nodes = [n.address for n in scene.world.nodes if n is not scene.follower]
+    takeovers = []
+    for node, (attempt, result) in zip(nodes, acked, strict=False):
+        taken = Takeover(context.name, 1, attempt, result, node)
+        takeovers.append(Signed(taken, Key(node).sign(taken.digest(scene.world.domain))))
+    said = replace(scene.message.signed.statement, attempt=1, leader=leader)
+    signed = Signed(said, Key(leader).sign(said.digest(scene.world.domain)))
+    return replace(scene.message, signed=signed, takeovers=tuple(takeovers))
+
+
+NOTHING = (0, bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("acked", "follows"),
+    [
+        ([NOTHING] * 3, True),
+        ([NOTHING] * 2, False),
+        ([NOTHING, NOTHING, (0, sha256(b"another result"))], False),
+    ],
+)
+def test_a_later_attempt_must_show_a_majority_and_what_it_is_bound_to(
+    acked: list[tuple[int, bytes]], follows: bool
+) -> None:
+    """Three of four takeovers entitle; one of them that acknowledged another result binds to that."""
+    scene = Scene()
+    context = scene.follower.engine.state.context
+    assert context is not None
+    if context.leader(1) == scene.follower.address:
+        scene.follower = next(
+            n for n in scene.world.nodes if n.address not in (context.leader(1), scene.leader.address)
+        )
+    deliver(scene, later(scene, acked))
+    assert own_ack(scene) == follows
+
+
+def test_a_takeover_the_leader_has_not_seen_does_not_make_its_proposal_wrong() -> None:
+    """Another node's takeover, with an ack in it, reached the follower but not the leader: any majority entitles."""
+    scene = Scene()
+    context = scene.follower.engine.state.context
+    assert context is not None
+    if context.leader(1) == scene.follower.address:
+        scene.follower = next(
+            n for n in scene.world.nodes if n.address not in (context.leader(1), scene.leader.address)
+        )
+    message = later(scene, [NOTHING] * 3)
+    known, *shown = [t.statement for t in message.takeovers]
+    assert known is not None
+    outside = scene.follower
+    context = outside.engine.state.context
+    assert context is not None
+    own = Takeover(context.name, 1, 0, bytes(32), outside.address)
+    entitled = (*(Signed(t, Key(t.node).sign(t.digest(scene.world.domain))) for t in shown),)
+    entitled = (*entitled, Signed(own, Key(own.node).sign(own.digest(scene.world.domain))))
+    message = replace(message, takeovers=entitled)
+    unseen = replace(known, acked_result=sha256(b"another result"))
+    signed = Signed(unseen, Key(unseen.node).sign(unseen.digest(scene.world.domain)))
+    pulse = Pulse(context.name.job, 1, unseen.node, 2, 0, 1, "syncing", 1, (signed,), None)
+    outside.engine.handle(ev.PulseArrived(unseen.node, pulse), outside.now)
+    deliver(scene, message)
+    assert own_ack(scene)
+
+
+def test_two_check_ins_of_one_version_show_who_is_faulty() -> None:
+    """Both are kept apart: the first counts, the fault is reported."""
+    scene = Scene()
+    other = next(n for n in scene.world.nodes if n not in (scene.leader, scene.follower))
+    theirs = next(i for i in scene.message.items if i.check_in.node == other.address)
+    twin = scene.signed(theirs, blob=BlobId(sha256(b"another model")))
+    name = theirs.check_in.name
+    node = scene.leader
+    pulse = Pulse(name.job, 1, other.address, 2, 0, 0, "syncing", 1, (Signed(twin.check_in, twin.signature),), None)
+    actions = node.engine.handle(ev.PulseArrived(other.address, pulse), node.now)
+    assert any(isinstance(a, act.Report) and "two different check-ins" in a.text for a in actions)
+    context = node.engine.state.context
+    assert context is not None
+    latest = context.latest(other.address)
+    assert latest is not None
+    assert latest.statement == theirs.check_in
