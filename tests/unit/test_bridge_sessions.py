@@ -314,6 +314,52 @@ async def test_a_program_that_broke_the_rules_does_not_spoil_the_next(tmp_path: 
         assert [reason is None for reason in place.shell.endings] == [False, True] * 3
 
 
+async def test_a_program_that_hangs_in_a_sync_gives_way_to_a_new_one(tmp_path: Path) -> None:
+    """Named pipes do not tell writers apart: an OpenSession in the middle of a sync means a new program."""
+    async with bridge_at(tmp_path) as place:
+        place.shell.hold = asyncio.Event()
+        stuck = OriginalClient("inline", *place.args)
+        await asyncio.to_thread(stuck.open_pipes)
+        await asyncio.to_thread(stuck.open_session)
+        stuck.send(6, stuck.sync_body(6, MODEL))
+        await place.shell.holding.wait()
+        place.shell.hold = None
+        fresh = OriginalClient("inline", *place.args)
+
+        def program() -> None:
+            fresh.open_pipes()
+            fresh.open_session()
+            fresh.sync(MODEL, kind=4)
+
+        async with asyncio.timeout(10):
+            await asyncio.to_thread(program)
+        await place.shell.wait_ended(2)
+        assert place.shell.cancelled == 1
+        assert "replaced by a new one" in (place.shell.endings[0] or "")
+        assert place.shell.endings[1] is None
+        for client in (stuck, fresh):
+            client.close_pipes()
+
+
+async def test_speaking_out_of_turn_ends_the_session(tmp_path: Path) -> None:
+    """A second sync before the first is answered is refused at once, not kept for later."""
+    async with bridge_at(tmp_path) as place:
+        place.shell.hold = asyncio.Event()
+        client = OriginalClient("inline", *place.args)
+
+        def program() -> None:
+            client.open_pipes()
+            client.open_session()
+            client.send(6, client.sync_body(6, MODEL))
+            client.send(6, client.sync_body(6, MODEL))
+            client.receive()
+
+        with pytest.raises(SlError, match="sent SYNC_REQUEST while a sync is under way"):
+            await asyncio.to_thread(program)
+        client.close_pipes()
+        await place.shell.wait_ended()
+
+
 async def test_one_process_may_train_twice(tmp_path: Path) -> None:
     """A second session over newly opened pipes works while the first pair is still open, as after a second fit."""
     async with bridge_at(tmp_path) as place:

@@ -30,6 +30,8 @@ STATUS_TEXT_MAX = 1000
 FAILURE_PAUSE_SECONDS = 1.0
 TELL_SECONDS = 5.0
 """How long a program may take to read the error that ends its session."""
+_OPEN_HEADER = frames.encode_header(MessageType.OPEN_REQUEST, 1)[:-4]
+"""What every OpenSession begins with."""
 
 
 class FifoBridge:
@@ -100,12 +102,20 @@ class FifoBridge:
             following: Link | None = None
             try:
                 self._log.info("ml_program_connected")
-                await _Conversation(self, link).serve()
+                while await _Conversation(self, link).serve():
+                    pass
                 self._log.info("ml_program_disconnected")
                 following = Link.try_open(self._request, self._response)
             finally:
                 link.close()
             link = following
+
+
+class _Replaced(Exception):
+    """A new program opened a session while an old one's session was open; carries its request."""
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
 
 
 class _Conversation:
@@ -118,8 +128,11 @@ class _Conversation:
         self._form = Form.TENSORS
         self._spool: Path | None = None
 
-    async def serve(self) -> None:
-        """Until the program has gone or broke the rules; ``ended`` is told once for each open session."""
+    async def serve(self) -> bool:
+        """Until the program has gone (False), or broke the rules and may begin anew (True).
+
+        ``ended`` is told once for each open session.
+        """
         try:
             await self._talk()
         except ProgramGone:
@@ -130,9 +143,7 @@ class _Conversation:
         except SwarmFault as fault:
             await self._tell(fault)
             await self._failed(str(fault))
-            with contextlib.suppress(TimeoutError):  # a program that keeps breaking the rules may not spin us
-                async with asyncio.timeout(FAILURE_PAUSE_SECONDS):
-                    await self._link.discard()
+            return await self._recover()
         except BaseException as fault:
             text = "this SL is stopping"
             if isinstance(fault, Exception):
@@ -143,6 +154,22 @@ class _Conversation:
         finally:
             if self._spool is not None:
                 self._spool.unlink(missing_ok=True)
+        return False
+
+    async def _recover(self) -> bool:
+        """Skip what a program that failed still sends, up to a new program's first words.
+
+        One that keeps breaking the rules is read once in a while only, so that it cannot spin this process.
+        """
+        self._bridge._now("waiting for the failed ML program to end, or for a new one")
+        try:
+            async with asyncio.timeout(FAILURE_PAUSE_SECONDS):
+                await self._link.skip_to(_OPEN_HEADER)
+        except ProgramGone:
+            return False
+        except TimeoutError:
+            self._log.debug("ml_program_lingers")
+        return True
 
     async def _failed(self, reason: str) -> None:
         self._log.warning("session_failed", reason=reason, session=self._order.session)
@@ -153,17 +180,19 @@ class _Conversation:
     async def _talk(self) -> None:
         while True:
             self._bridge._now(f"waiting for the ML program: {self._order.phase.value}")
-            kind, body = await self._receive()
-            if kind is MessageType.OPEN_REQUEST:
-                await self._open(body)
-            elif kind is MessageType.KILL:
-                await self._killed(body)
-            else:
-                await self._sync(kind, body)
+            try:
+                kind, body = await self._receive()
+                if kind is MessageType.OPEN_REQUEST:
+                    await self._open(body)
+                elif kind is MessageType.KILL:
+                    await self._killed(body)
+                else:
+                    await self._sync(kind, body)
+            except _Replaced as new:
+                await self._failed("the ML program was replaced by a new one without closing its session")
+                await self._open(new.request)
 
     async def _open(self, request: Any) -> None:
-        if self._order.phase is Phase.OPEN:
-            await self._failed("the ML program was replaced by a new one without closing its session")
         session = await self._while_alive(self._handler.opened(session_open(request)))
         if not 1 <= len(session) <= 200:
             raise LocalFault(f"a session id has 1 to 200 characters, got {len(session)}")
@@ -231,18 +260,31 @@ class _Conversation:
         return report
 
     async def _while_alive(self, work: Any) -> Any:
-        """Run a handler's call; cancel it when the program goes. Raises what it raises, or ProgramGone."""
+        """Run a handler's call; cancel it when the program goes or speaks out of turn.
+
+        Raises what the call raises, or ProgramGone, ProgramFault, _Replaced.
+        """
         task = asyncio.ensure_future(work)
-        gone = asyncio.ensure_future(self._link.gone.wait())
+        watch = asyncio.ensure_future(self._interrupted())
         try:
-            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise ProgramGone
-            return task.result()
+            await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
         finally:
-            for one in (task, gone):
+            for one in (task, watch):
                 one.cancel()
-            await asyncio.gather(task, gone, return_exceptions=True)
+            await asyncio.gather(task, watch, return_exceptions=True)
+        if self._link.gone.is_set():
+            raise ProgramGone
+        kind, _ = await self._receive()
+        raise ProgramFault(f"the program sent {kind.name} while {self._order.phase.value}")
+
+    async def _interrupted(self) -> None:
+        """Until the program goes, or speaks while it has to wait for its sync."""
+        while not self._link.gone.is_set():
+            if self._order.phase is Phase.SYNCING and self._link.unread:
+                return
+            await self._link.change()
 
     # ---- frames
 
@@ -250,6 +292,8 @@ class _Conversation:
         try:
             header = frames.decode_header(await self._link.read_exactly(frames.HEADER_BYTES), inline=True)
             self._order.admit(header.type)
+            if header.type is MessageType.OPEN_REQUEST and self._order.phase is not Phase.IDLE:
+                raise _Replaced(frames.decode_body(header.type, await self._link.read_exactly(header.size)))
             if header.type in (MessageType.SYNC_REQUEST, MessageType.CLOSE_REQUEST):
                 return header.type, await self._receive_sync(header.size)
             body = await self._link.read_exactly(header.size)

@@ -148,11 +148,26 @@ class Link:
             data += await self.read_some(count - len(data))
         return bytes(data)
 
-    async def discard(self) -> None:
-        """Throw away what comes until the program goes."""
-        with contextlib.suppress(ProgramGone):
-            while True:
-                await self.read_some(BUFFER_BYTES_MAX)
+    async def skip_to(self, mark: bytes) -> None:
+        """Throw away what comes until ``mark`` is next. Raises ProgramGone if the program goes before."""
+        while (at := self._buffer.find(mark)) < 0:
+            del self._buffer[: max(0, len(self._buffer) - len(mark) + 1)]
+            if self.gone.is_set():
+                raise ProgramGone
+            self._resume()
+            self._arrived.clear()
+            await self._arrived.wait()
+        del self._buffer[:at]
+
+    @property
+    def unread(self) -> bool:
+        """Whether the program has sent something that nobody has read yet."""
+        return bool(self._buffer)
+
+    async def change(self) -> None:
+        """Until the program sends something more, or goes."""
+        self._arrived.clear()
+        await self._arrived.wait()
 
     async def write(self, parts: Iterable[bytes | memoryview]) -> None:
         """Write all parts in order. Raises ProgramGone if the program closed its reading end."""

@@ -34,12 +34,7 @@ class Phase(enum.Enum):
 
 _DUE: dict[Phase, Set[MessageType]] = {
     Phase.IDLE: {MessageType.OPEN_REQUEST},
-    Phase.OPEN: {
-        MessageType.SYNC_REQUEST,
-        MessageType.CLOSE_REQUEST,
-        MessageType.KILL,
-        MessageType.OPEN_REQUEST,  # a new program came so fast that the old one's end went unseen
-    },
+    Phase.OPEN: {MessageType.SYNC_REQUEST, MessageType.CLOSE_REQUEST, MessageType.KILL},
     Phase.SYNCING: frozenset(),
     Phase.EVALUATING: {MessageType.LOSS_RESPONSE},
 }
@@ -56,8 +51,12 @@ class Order:
     _counted: dict[MessageType, int] = field(default_factory=dict)
 
     def admit(self, kind: MessageType) -> None:
-        """Check that a message of this type may come now. Raises ProgramFault."""
-        if kind not in _DUE[self.phase]:
+        """Check that a message of this type may come now. Raises ProgramFault.
+
+        An OpenSession may always come: a new program can be there before the old one's end is seen, because a
+        named pipe does not tell its writers apart.
+        """
+        if kind not in _DUE[self.phase] and kind is not MessageType.OPEN_REQUEST:
             due = " or ".join(sorted(one.name for one in _DUE[self.phase]))
             raise ProgramFault(f"the program sent {kind.name} while {self.phase.value}; due is {due or 'nothing'}")
 
