@@ -93,9 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=4, help="inputs (default 4)")
     parser.add_argument("--mb", type=float, default=100, help="size of one model in MB (default 100)")
-    parser.add_argument(
-        "--repeat", type=int, default=3, help="timed calls, of which the median counts (default 3)"
-    )
+    parser.add_argument("--repeat", type=int, default=3, help="timed calls, of which the median counts (default 3)")
     given = parser.parse_args()
     print(json.dumps(measure(given.nodes, given.mb, given.repeat), indent=2))
 

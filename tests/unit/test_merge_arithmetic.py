@@ -67,9 +67,7 @@ def test_mean_agrees_with_float64(case: tuple[list[Array], list[int]]) -> None:
     blocks, weights = case
     got = merged("F32", blocks, weights)
     assert got.dtype == np.float32
-    np.testing.assert_allclose(
-        got, reference(blocks, weights), rtol=0, atol=scale(blocks) * len(blocks) * 2**-21
-    )
+    np.testing.assert_allclose(got, reference(blocks, weights), rtol=0, atol=scale(blocks) * len(blocks) * 2**-21)
 
 
 @given(models("<f8", 1e300))
@@ -77,9 +75,7 @@ def test_float64_is_computed_in_float64(case: tuple[list[Array], list[int]]) -> 
     """float64 tensors lose nothing to float32."""
     blocks, weights = case
     got = merged("F64", blocks, weights)
-    np.testing.assert_allclose(
-        got, reference(blocks, weights), rtol=0, atol=scale(blocks) * len(blocks) * 2**-50
-    )
+    np.testing.assert_allclose(got, reference(blocks, weights), rtol=0, atol=scale(blocks) * len(blocks) * 2**-50)
 
 
 @given(models(limit=FLOAT32_MAX))
@@ -106,9 +102,7 @@ def test_order_matters_only_in_rounding(case: tuple[list[Array], list[int]], ran
     order = list(range(len(blocks)))
     random.shuffle(order)
     again = merged("F32", [blocks[i] for i in order], [weights[i] for i in order])
-    np.testing.assert_allclose(
-        again, merged("F32", blocks, weights), rtol=0, atol=scale(blocks) * len(blocks) * 2**-21
-    )
+    np.testing.assert_allclose(again, merged("F32", blocks, weights), rtol=0, atol=scale(blocks) * len(blocks) * 2**-21)
 
 
 @given(models(), st.integers(1, 4))
@@ -117,15 +111,11 @@ def test_a_weight_is_a_repetition(case: tuple[list[Array], list[int]], times: in
     blocks, _ = case
     weighted = merged("F32", blocks, [times] + [1] * (len(blocks) - 1))
     repeated = merged("F32", [blocks[0]] * times + blocks[1:], [1] * (times + len(blocks) - 1))
-    np.testing.assert_allclose(
-        weighted, repeated, rtol=0, atol=scale(blocks) * (len(blocks) + times) * 2**-20
-    )
+    np.testing.assert_allclose(weighted, repeated, rtol=0, atol=scale(blocks) * (len(blocks) + times) * 2**-20)
 
 
 @given(models("<f8"), st.floats(-100, 100), st.floats(-1e3, 1e3))
-def test_mean_follows_scale_and_shift(
-    case: tuple[list[Array], list[int]], factor: float, shift: float
-) -> None:
+def test_mean_follows_scale_and_shift(case: tuple[list[Array], list[int]], factor: float, shift: float) -> None:
     """mean(a*x + b) = a*mean(x) + b."""
     blocks, weights = case
     moved = merged("F64", [b * factor + shift for b in blocks], weights)
@@ -200,9 +190,7 @@ def test_bfloat16_bits_are_averaged_as_numbers() -> None:
 @pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16", "BOOL", *INTEGERS])
 def test_empty_tensors_merge_to_empty(dtype: str) -> None:
     """A tensor without elements is no special case."""
-    kind = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"}.get(dtype) or INTEGERS[
-        dtype
-    ]
+    kind = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"}.get(dtype) or INTEGERS[dtype]
     assert merged(dtype, [np.empty(0, kind)] * 2, [1, 2]).size == 0
 
 

@@ -122,13 +122,7 @@ def test_a_file_in_another_byte_order_of_tensors_is_refused(tmp_path: Path) -> N
     safetensors_numpy.save_file(tensors, tmp_path / "theirs", {"platform": "numpy"})
     names = [spec.name for spec in tensorfile.read_header(tmp_path / "theirs").tensors]
     tensorfile.write(tmp_path / "ours", {n: tensors[n] for n in names}, {"platform": "numpy"})
-    raw = (
-        (tmp_path / "theirs")
-        .read_bytes()
-        .replace(b'"a"', b'"x"')
-        .replace(b'"b"', b'"a"')
-        .replace(b'"x"', b'"b"')
-    )
+    raw = (tmp_path / "theirs").read_bytes().replace(b'"a"', b'"x"').replace(b'"b"', b'"a"').replace(b'"x"', b'"b"')
     (tmp_path / "swapped").write_bytes(raw)
     with pytest.raises(UnusableInput) as caught:
         merge_files([tmp_path / "ours", tmp_path / "swapped"], (0.5, 0.5), tmp_path / "out", MEAN)

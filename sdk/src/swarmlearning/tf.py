@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 try:
-    from tensorflow.keras.callbacks import Callback  # type: ignore[import-untyped]
+    from tensorflow.keras.callbacks import Callback
 except ImportError:
-    from keras.callbacks import Callback  # type: ignore[import-untyped]
+    from keras.callbacks import Callback
 
 from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
 from .tensorfile import BFloat16Bits
@@ -32,7 +32,7 @@ class _Context:
         self.model = model
 
 
-class SwarmCallback(Callback, SwarmCallbackBase):  # type: ignore[misc]
+class SwarmCallback(Callback, SwarmCallbackBase):
     """A Keras callback.
 
     Args:
