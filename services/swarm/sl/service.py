@@ -50,7 +50,7 @@ from .runtime import Ended, JobRuntime
 from .settings import SlSettings
 from .timeline import Timeline
 from .transfers import Counters, Transfers, look_at
-from .watch import ChainWatch
+from .watch import ChainWatch, Commits
 
 log = obs_log.get("swarm.SL")
 
@@ -251,7 +251,8 @@ class Node:
             confirmations_final=0 if swarm.chain == "embedded" else JOIN_DEPTH_GETH_BLOCKS,
             waker=self._waker,
         )
-        watch = ChainWatch(self._link.rpc, training, membership, feed, members, self._waker, job, runtime.view)
+        commits = Commits(self._journal, job)
+        watch = ChainWatch(self._link.rpc, training, membership, feed, members, commits, self._waker, job, runtime.view)
         peering = Peering(members, self._client_tls, runtime.deliver)
         transfers = Transfers(self._store, members, self._client_tls, runtime.deliver, self._counters)
         runtime.attach(watch, peering, transfers)

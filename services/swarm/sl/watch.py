@@ -22,6 +22,7 @@ from swarm.core.engine.events import ChainView
 from swarm.core.errors import ChainFault, PeerFault
 from swarm.core.ids import Digest, from_hex, to_hex
 from swarm.core.roster import Roster
+from swarm.store.journal import Journal
 
 from .directory import Members
 
@@ -32,6 +33,32 @@ RETRY_SECONDS = 0.5
 TORN_READS_MAX = 5
 """Reads that straddle a new block are repeated at once, this often."""
 COMMITS_REMEMBERED = 64
+COMMIT_PREFIX = "commit/"
+
+
+class Commits:
+    """Which transaction recorded each of a job's last rounds; journaled: the feed tells nothing twice."""
+
+    def __init__(self, journal: Journal, job: Digest) -> None:
+        self._journal = journal
+        self._prefix = f"{COMMIT_PREFIX}{job.hex()}/"
+        self._known = {key: Digest(value) for key, value in journal.items(self._prefix)}
+
+    def learn(self, run: int, round_: int, transaction: Digest) -> None:
+        key = self._key(run, round_)
+        if self._known.get(key) == transaction:
+            return
+        self._known[key] = transaction
+        old = sorted(self._known)[:-COMMITS_REMEMBERED]
+        for gone in old:
+            del self._known[gone]
+        self._journal.batch({key: transaction}, old)
+
+    def of(self, run: int, round_: int) -> Digest | None:
+        return self._known.get(self._key(run, round_))
+
+    def _key(self, run: int, round_: int) -> str:
+        return f"{self._prefix}{run:016x}.{round_:016x}"
 
 
 class ChainWatch:
@@ -44,6 +71,7 @@ class ChainWatch:
         membership: Membership,
         feed: EventFeed,
         members: Members,
+        commits: Commits,
         waker: Waker,
         job: Digest,
         deliver: Callable[[ChainView], Awaitable[None]],
@@ -51,7 +79,7 @@ class ChainWatch:
         self._rpc, self._training, self._membership = rpc, training, membership
         self._feed, self._members, self._waker = feed, members, waker
         self._job, self._deliver = job, deliver
-        self._commits: dict[tuple[int, int], Digest] = {}
+        self._commits = commits
         self.block_time = 0
         self.head = 0
         self.trouble = ""
@@ -89,9 +117,7 @@ class ChainWatch:
             except PeerFault as fault:
                 log.warning("member %s joined with an address that cannot be used: %s", to_hex(event.node), fault)
         elif isinstance(event, RoundMerged) and event.job == self._job:
-            self._commits[(event.run, event.round)] = notice.log.transaction
-            while len(self._commits) > COMMITS_REMEMBERED:
-                del self._commits[min(self._commits)]
+            self._commits.learn(event.run, event.round, notice.log.transaction)
 
     async def _view(self) -> ChainView:
         for _ in range(TORN_READS_MAX):
@@ -125,7 +151,7 @@ class ChainWatch:
         Raises:
             ChainFault: it is not known here yet, or the SN's answer is not it.
         """
-        transaction = self._commits.get((run, round_))
+        transaction = self._commits.of(run, round_)
         if transaction is None:
             raise ChainFault(f"the commit of run {run} round {round_} has not been seen yet")
         raw: Any = await self._rpc("eth_getTransactionByHash", [to_hex(transaction)])
