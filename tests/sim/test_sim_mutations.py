@@ -108,6 +108,7 @@ MUTATIONS = [
             (leading, "_merge_when_closed", "if not enough:", "if False:"),
             (following, "fresh_fault", "if len(items) < view.state.min_peers:", "if False:"),
         ),
+        nervous=True,
     ),
 ]
 
