@@ -42,6 +42,8 @@ log = obs_log.get("swarm.SL")
 EVENTS_MAX = 10_000
 """Events waiting for the engine; peers are answered 'busy' long before (net.server bounds them)."""
 TICK_SECONDS = 0.25
+STRANGER_LOOK_SECONDS = 0.25
+"""At most this often does a member that is not known to be joined make this node look at the chain."""
 ENGINE_PREFIX = "engine/"
 _ALREADY_DONE = ("TrainingAlreadyJoined", "TrainingAlreadyAnswered", "TrainingAlreadyClosed")
 _KINDS = {"unreadable": REFUSED_UNREADABLE, "manifest": REFUSED_MANIFEST, "not_finite": REFUSED_NOT_FINITE}
@@ -84,6 +86,9 @@ class JobRuntime:
         self._transfers: Transfers | None = None
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._submitted: dict[int, float] = {}
+        self._proposed: dict[int, float] = {}
+        self._pulling: dict[BlobId, float] = {}
+        self._looked_at = -STRANGER_LOOK_SECONDS
 
     def attach(self, watch: ChainWatch, peering: Peering, transfers: Transfers) -> None:
         self._watch, self._peering, self._transfers = watch, peering, transfers
@@ -101,6 +106,17 @@ class JobRuntime:
 
     async def holder(self, spki: Digest) -> Address | None:
         return await self._members.holder(spki, self._watch.block_time if self._watch else 0)
+
+    def takes_part(self, node: Address) -> bool:
+        """Whether this member is joined to the job; if not yet for all we know, the chain is looked at again."""
+        view = self._engine.state.view
+        if view is not None and (view.joined(node) or node in view.roster):
+            return True
+        now = time.monotonic()
+        if self._watch is not None and now - self._looked_at >= STRANGER_LOOK_SECONDS:
+            self._looked_at = now
+            self._watch.wake()
+        return False
 
     async def pulse(self, sender: Address, pulse: Pulse) -> Pulse:
         """Take in a peer's pulse; the answer is ours, after everything it made us promise is on disk."""
@@ -164,6 +180,12 @@ class JobRuntime:
                 if last in self._submitted:
                     self.timeline.add(last, "chain", time.monotonic() - self._submitted.pop(last))
                 log.info(f"SMLBB:WAITFORSYNC:{self.job_name}:updated current Sync id : {after.round}")
+        elif isinstance(event, ev.BlobVerified | ev.BlobFailed):
+            began, context = self._pulling.pop(event.blob, None), state.context
+            if began is not None and context is not None:
+                inputs = {s.statement.blob for by in context.check_ins.values() for s in by.values()}
+                phase = "pull" if event.blob in inputs else "push"
+                self.timeline.add(context.name.round, phase, time.monotonic() - began)
 
     async def _do(self, action: act.Action) -> None:
         assert self._peering is not None
@@ -178,6 +200,7 @@ class JobRuntime:
                 for node in to:
                     self._peering.send(node, pulse)
             case act.Fetch(blob, size, sources):
+                self._pulling.setdefault(blob, time.monotonic())
                 self._transfers.start(blob, size, sources)
             case act.Merge():
                 self._spawn(self._merge(action))
@@ -204,14 +227,13 @@ class JobRuntime:
         if context is None:
             return
         own = self._engine.state.own_check_in()
-        if own is not None:
-            row_known = any(r["round"] == own.name.round and "check_in_at" in r for r in self.timeline.rows()[-3:])
-            if not row_known:
-                self.timeline.mark(own.name.round, "check_in_at")
-                log.info(f"SMLBB:CHKIN:{self.job_name}:{own.name.round}:Checkin Done")
-        leader = context.leader()
-        if leader is not None and context.proposal is not None:
-            self.timeline.mark(context.name.round, "proposed_at")
+        if own is not None and self.timeline.mark(own.name.round, "check_in_at"):
+            log.info(f"SMLBB:CHKIN:{self.job_name}:{own.name.round}:Checkin Done")
+        round_, now = context.name.round, time.monotonic()
+        if context.proposal is not None and self.timeline.mark(round_, "proposed_at"):
+            self._proposed[round_] = now
+        if context.certificate is not None and round_ in self._proposed:
+            self.timeline.add(round_, "ack", now - self._proposed.pop(round_))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(self._guard(work))

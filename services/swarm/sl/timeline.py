@@ -25,9 +25,13 @@ class Timeline:
                 self._rounds.popitem(last=False)
         return row
 
-    def mark(self, round_: int, name: str, value: Any = None) -> None:
-        """Note the first time ``name`` happened in a round, or a value."""
-        self._row(round_).setdefault(name, self._clock() if value is None else value)
+    def mark(self, round_: int, name: str, value: Any = None) -> bool:
+        """Note the first time ``name`` happened in a round, or a value; True if it was the first time."""
+        row = self._row(round_)
+        if name in row:
+            return False
+        row[name] = self._clock() if value is None else value
+        return True
 
     def add(self, round_: int, phase: str, seconds: float) -> None:
         """Add time spent in a phase."""
