@@ -179,9 +179,9 @@ def approve(
 ) -> None:
     """Let a waiting node into the swarm (SNs with --admission approve), as the user that runs the SN."""
     from swarm.sn.approvals import Approvals
-    from swarm.sn.settings import default_state_folder
+    from swarm.sn.settings import SnSettings
 
-    found = Approvals(state_dir or default_state_folder(os.environ))
+    found = Approvals(state_dir or SnSettings.default_state_folder(os.environ))
     if node is not None:
         found.approve(node)
         typer.echo(f"{node} may join; it asks again by itself")

@@ -74,14 +74,17 @@ def load(
     Raises:
         OperatorFault: unknown flag, probable typo of a variable, or a value that the model refuses; one line.
     """
-    opts = {name: _opt(name, field) for name, field in model.model_fields.items()}
+    # What a model declares itself comes first in its help, then what it shares with others.
+    names = sorted(model.model_fields, key=lambda name: name not in model.__annotations__)
+    fields = {name: model.model_fields[name] for name in names}
+    opts = {name: _opt(name, field) for name, field in fields.items()}
     parser = _Parser(
         prog=prog,
         description=(model.__doc__ or "").strip(),
         allow_abbrev=False,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    for name, field in model.model_fields.items():
+    for name, field in fields.items():
         opt = opts[name]
         if not opt.flags:
             continue
@@ -90,9 +93,7 @@ def load(
             parser.add_argument(*opt.flags, dest=name, action="store_const", const=True, help=text)
         else:
             parser.add_argument(*opt.flags, dest=name, metavar=_metavar(field, opt), help=text)
-    only_env = [
-        f"  {' or '.join(o.env)}\n      {_help(model.model_fields[n], o)}" for n, o in opts.items() if not o.flags
-    ]
+    only_env = [f"  {' or '.join(o.env)}\n      {_help(fields[n], o)}" for n, o in opts.items() if not o.flags]
     if only_env:
         parser.epilog = "variables without a flag:\n" + "\n".join(only_env)
     given = {k: v for k, v in vars(parser.parse_args(list(argv))).items() if v is not None}

@@ -10,7 +10,6 @@ import importlib.metadata
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from swarm.chain.client import ChainClient
@@ -27,8 +26,9 @@ from swarm.core.errors import LocalFault, OperatorFault, ProgramFault
 from swarm.core.ids import BlobId, job_id, to_hex
 from swarm.core.merge import get as merge_method
 from swarm.net.server import serve
-from swarm.net.tls import TlsFiles, client_context, server_context
+from swarm.net.tls import client_context, server_context
 from swarm.node.cursor import JournalCursor
+from swarm.node.identity import own_account, state_folder, tls_files
 from swarm.node.joining import Swarm, find_swarm, join_swarm
 from swarm.node.outbox import JournalOutbox
 from swarm.node.sn_link import SnLink
@@ -37,9 +37,7 @@ from swarm.obs.metrics import registry
 from swarm.obs.ops import ops_app
 from swarm.obs.waits import Waits
 from swarm.store.blobs import BlobStore
-from swarm.store.files import private_folder, refuse_readable_by_others
 from swarm.store.journal import Journal
-from swarm.store.keystore import load_or_create
 
 from .app import PeerApp
 from .bridge import FifoBridge
@@ -70,10 +68,10 @@ async def run(settings: SlSettings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    files = _tls_files(settings)
+    files = tls_files(settings)
     server_tls, client_tls = server_context(files), client_context(files)
-    state = private_folder(_needed(settings.state_dir))
-    account = await asyncio.to_thread(load_or_create, state / "key", _password(settings.key_password_file))
+    state = state_folder(settings)
+    account = await own_account(settings)
     signer = LocalSigner(bytes(account.key))
     waits, waker = Waits(), Waker()
     store = BlobStore(state / "store")
@@ -150,7 +148,7 @@ class Node:
 
     async def _take_turns(self, stop: asyncio.Event) -> int:
         settings = self._settings
-        state = _needed(settings.state_dir)
+        state = state_folder(settings)
         self._bridge = FifoBridge(
             settings.request_channel,
             settings.response_channel,
@@ -346,25 +344,3 @@ async def _unless(stop: asyncio.Event, work: Any) -> bool:
         return False
     task.result()
     return True
-
-
-def _tls_files(settings: SlSettings) -> TlsFiles:
-    return TlsFiles(
-        cert=_needed(settings.cert), key=_needed(settings.key), cacert=settings.cacert, capath=settings.capath
-    )
-
-
-def _needed(path: Path | None) -> Path:
-    if path is None:  # settings refuse this before
-        raise OperatorFault("a path is missing in the settings")
-    return path
-
-
-def _password(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        refuse_readable_by_others(path)
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise OperatorFault(f"--key-password-file={path}: {error.strerror}") from error

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from swarm.core.errors import OperatorFault
 from swarm.core.limits import FULL_QUORUM_SECONDS_DEFAULT, LEADER_FAILURE_SECONDS_DEFAULT
-from swarm.core.options import Opt, load
+from swarm.core.options import Opt
+from swarm.node.settings import LogLevel, NodeSettings, Port, load_node_settings
 
 FOREIGN_VARIABLES = (
     "SN_I_AM_SENTINEL",
@@ -21,11 +20,6 @@ FOREIGN_VARIABLES = (
     "SN_GETH_BIN",
     "SWARM_CHAIN",
     "SWARM_CHANNEL_WAIT_SECONDS",
-    "SWARM_LOOPBACK",
-    "SWARM_VER",
-    "SWARMVER",
-    "SWARM_REQUIRE",
-    "SWARM_LOG_FORMAT",
     "SL_RAM_INTENSIVE",
     "SL_MODEL_PARAMS_COMPRESSION_THRESHOLD_MB",
 )
@@ -34,13 +28,13 @@ FOREIGN_VARIABLES = (
 CHANNEL_FOLDER = Path("/tmp/channel")  # noqa: S108 - the original's place (row O05)
 EXCHANGE_FOLDER = Path("/tmp/hpe-swarm")  # noqa: S108 - the original's place (row F03)
 
-Port = Annotated[int, Field(ge=1, le=65535)]
 
-
-class SlSettings(BaseModel):
+class SlSettings(NodeSettings):
     """A swarm learning node: takes part in training for one ML program at its side."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    role = "sl"
+    prefixes = ("SL_", "SN_", "SWARM_")
+    foreign = FOREIGN_VARIABLES
 
     host_ip: Annotated[str | None, Opt("--host-ip", env=("SL_HOST_IP", "THIS_NODE_IP"))] = Field(
         None, description="address or name under which other SLs reach this one", max_length=200
@@ -82,55 +76,15 @@ class SlSettings(BaseModel):
         description="how long a leader waits for slower nodes once minPeers are ready",
         ge=0,
     )
-    cacert: Annotated[Path | None, Opt("--cacert", env="SWARM_ID_CACERT", unit="PEM file")] = Field(
-        None, description="certificate authority that is trusted"
-    )
-    capath: Annotated[Path | None, Opt("--capath", env="SWARM_ID_CAPATH", unit="folder")] = Field(
-        None, description="folder of trusted certificate authorities (PEM files of any name)"
-    )
-    cert: Annotated[Path | None, Opt("--cert", env="SWARM_ID_CERT", unit="PEM file")] = Field(
-        None, description="this node's certificate"
-    )
-    key: Annotated[Path | None, Opt("--key", env="SWARM_ID_KEY", unit="PEM file")] = Field(
-        None, description="private key of the certificate (mode 0600)"
-    )
-    socket_path: Annotated[
-        str | None, Opt("--socket-path", env="SWARM_SPIFFE_WORKLOAD_API_SOCKET_PATH", unit="socket")
-    ] = Field(None, description="SPIFFE workload API; not offered yet, use --cert and --key")
-    licence_ip: Annotated[
-        str | None, Opt("--apls-ip", "--primary-apls-ip", env="SWARM_LICENSE_AUTOPASSJ_SERVER_PRIMARY_IP")
-    ] = Field(None, description="accepted, no effect: no licence server is needed")
-    licence_port: Annotated[
-        str | None, Opt("--apls-port", "--primary-apls-port", env="SWARM_LICENSE_AUTOPASSJ_SERVER_PRIMARY_PORT")
-    ] = Field(None, description="accepted, no effect")
-    licence_ip_2: Annotated[
-        str | None, Opt("--secondary-apls-ip", env="SWARM_LICENSE_AUTOPASSJ_SERVER_SECONDARY_IP")
-    ] = Field(None, description="accepted, no effect")
-    licence_port_2: Annotated[
-        str | None, Opt("--secondary-apls-port", env="SWARM_LICENSE_AUTOPASSJ_SERVER_SECONDARY_PORT")
-    ] = Field(None, description="accepted, no effect")
-    state_dir: Annotated[Path | None, Opt("--state-dir", env="SWARM_STATE_DIR", unit="folder")] = Field(
-        None, description="keys, journal and blobs of this node, mode 0700 (default: ~/.local/state/swarm/sl)"
-    )
-    listen: Annotated[str, Opt("--listen", env="SWARM_LISTEN", unit="address")] = Field(
-        "0.0.0.0",  # noqa: S104 - the peer server is for other hosts, behind mutual TLS
-        description="address on which the peer server listens",
-    )
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
         30391, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
-    )
-    ops_listen: Annotated[str, Opt("--ops-listen", env="SWARM_OPS_LISTEN", unit="address")] = Field(
-        "127.0.0.1", description="address of that port; it has no login, so keep it inside the site"
     )
     sn_wait_seconds: Annotated[float, Opt("--sn-wait", env="SWARM_SN_WAIT_SECONDS", unit="seconds")] = Field(
         600.0, description="how long to wait for the SN at start", gt=0
     )
-    key_password_file: Annotated[
-        Path | None, Opt("--key-password-file", env="SWARM_KEY_PASSWORD_FILE", unit="file")
-    ] = Field(None, description="password of this node's chain key (default: a random one kept beside the key)")
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Opt("--log-level", env=("SL_LOG_LEVEL", "SWARM_LOG_LEVEL"))
-    ] = Field("INFO", description="least important log lines shown (SWARM_LOG_FORMAT=human|json|auto)")
+    log_level: Annotated[LogLevel, Opt("--log-level", env=("SL_LOG_LEVEL", "SWARM_LOG_LEVEL"))] = Field(
+        "INFO", description="least important log lines shown (SWARM_LOG_FORMAT=human|json|auto)"
+    )
 
     @model_validator(mode="after")
     def _together(self) -> SlSettings:
@@ -140,15 +94,6 @@ class SlSettings(BaseModel):
             raise ValueError(
                 "say where other SLs reach this one: --host-ip (SL_HOST_IP) or --sl-fs-service (SL_FS_SERVICE)"
             )
-        if self.socket_path:
-            raise ValueError(
-                "--socket-path (SWARM_SPIFFE_WORKLOAD_API_SOCKET_PATH) is not offered yet: give --cert, "
-                "--key and --cacert or --capath"
-            )
-        if self.cert is None or self.key is None:
-            raise ValueError("no start without a certificate: give --cert (SWARM_ID_CERT) and --key (SWARM_ID_KEY)")
-        if self.cacert is None and self.capath is None:
-            raise ValueError("whom to trust is missing: give --cacert (SWARM_ID_CACERT) or --capath (SWARM_ID_CAPATH)")
         return self
 
     @property
@@ -166,12 +111,6 @@ class SlSettings(BaseModel):
             return f"https://{name}:{port or 443}"
         return f"https://{_bracketed(self.host_ip or '')}:{self.fs_port}"
 
-    @property
-    def notices(self) -> list[str]:
-        if any((self.licence_ip, self.licence_port, self.licence_ip_2, self.licence_port_2)):
-            return ["the licence server's settings are accepted and ignored: no licence is needed"]
-        return []
-
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
@@ -183,14 +122,4 @@ def load_settings(argv: Sequence[str], environ: Mapping[str, str] | None = None)
     Raises:
         OperatorFault: one line that names the setting and the fix.
     """
-    env = dict(os.environ if environ is None else environ)
-    settings = load(
-        SlSettings, argv, env, prog="swarm sl", prefixes=("SL_", "SN_", "SWARM_"), foreign=FOREIGN_VARIABLES
-    )
-    if settings.state_dir is None:
-        try:
-            base = env.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-        except RuntimeError as error:
-            raise OperatorFault(f"no home folder to keep state in ({error}): give --state-dir") from None
-        settings = settings.model_copy(update={"state_dir": Path(base) / "swarm" / "sl"})
-    return settings
+    return load_node_settings(SlSettings, argv, environ)

@@ -1,14 +1,10 @@
-"""Entry of ``swarm sn``: settings, logs, the event loop, and faults as one line with an exit code."""
+"""Entry of ``swarm sn``: its settings, then its life."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from collections.abc import Sequence
 
-from swarm.core.errors import SwarmFault
-from swarm.obs import log as obs_log
+from swarm.node.entry import exit_with, run_node, start_logs
 
 from .settings import load_settings
 
@@ -20,30 +16,12 @@ def main(argv: Sequence[str]) -> int:
         SwarmFault: what the caller prints as one line.
     """
     settings = load_settings(argv)
-    obs_log.setup(level=settings.log_level, form=os.environ.get("SWARM_LOG_FORMAT") or "human")
+    start_logs(settings.log_level)
     from .service import run  # heavy: only once the settings are right
 
-    try:
-        asyncio.run(run(settings))
-    except BaseExceptionGroup as group:
-        fault = _first_fault(group)
-        if fault is None:
-            raise
-        raise fault from group
+    run_node(run(settings))
     return 0
 
 
-def _first_fault(group: BaseExceptionGroup[BaseException]) -> SwarmFault | None:
-    for error in group.exceptions:
-        found = _first_fault(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, SwarmFault):
-            return found
-    return None
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except SwarmFault as fault:
-        sys.stderr.write(f"swarm sn: {fault}\n")
-        sys.exit(fault.exit_code)
+    exit_with(main, "swarm sn")

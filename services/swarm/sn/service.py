@@ -19,18 +19,17 @@ from typing import Any, Literal
 from swarm.chain.client import ChainClient
 from swarm.chain.deploy import Deployed
 from swarm.chain.keys import CoincurveVerifier
-from swarm.core.errors import ChainFault, OperatorFault
+from swarm.core.errors import ChainFault
 from swarm.core.ids import Address, to_hex
 from swarm.net.server import serve
-from swarm.net.tls import TlsFiles, server_context
+from swarm.net.tls import server_context
+from swarm.node.identity import own_account, state_folder, tls_files
 from swarm.node.outbox import JournalOutbox
 from swarm.obs import log as obs_log
 from swarm.obs.metrics import registry
 from swarm.obs.ops import Answer, ops_app
 from swarm.obs.waits import Waits
-from swarm.store.files import private_folder, refuse_readable_by_others
 from swarm.store.journal import Journal
-from swarm.store.keystore import load_or_create
 
 from .admission import Admission
 from .app import Face, node_row, sn_app
@@ -87,9 +86,9 @@ async def _run(settings: SnSettings, stop: asyncio.Event, serving: asyncio.Event
     started = time.time()
     for notice in settings.notices:
         log.info(notice)
-    tls = server_context(_tls_files(settings))
-    state = private_folder(_needed(settings.state_dir))
-    account = await asyncio.to_thread(load_or_create, state / "key", _password(settings.key_password_file))
+    tls = server_context(tls_files(settings))
+    state = state_folder(settings)
+    account = await own_account(settings)
     me = Address(bytes.fromhex(account.address[2:]))
     waits, heads = Waits(), Heads()
     with Journal(state / "journal.db") as journal:
@@ -264,28 +263,6 @@ class Node:
         if any(isinstance(c, Call) and c.method == "eth_sendRawTransaction" for c in calls):
             return 403, {"error": {"code": "read_only", "message": "this port takes no transactions"}}
         return 200, json.loads(await self._ops_relay.answer(b"ops", body))
-
-
-def _tls_files(settings: SnSettings) -> TlsFiles:
-    return TlsFiles(
-        cert=_needed(settings.cert), key=_needed(settings.key), cacert=settings.cacert, capath=settings.capath
-    )
-
-
-def _needed(path: Path | None) -> Path:
-    if path is None:  # settings refuse this before
-        raise OperatorFault("a path is missing in the settings")
-    return path
-
-
-def _password(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        refuse_readable_by_others(path)
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise OperatorFault(f"--key-password-file={path}: {error.strerror}") from error
 
 
 def _admission_for(tls: ssl.SSLContext) -> Literal["open", "approve"]:

@@ -1,0 +1,142 @@
+"""Settings that every node process has: identity, state folder, operations port, logs, the licence server's names.
+
+Owns what two nodes declare alike, and how flags and variables become settings; each node adds its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from swarm.core.errors import OperatorFault
+from swarm.core.options import Opt, load
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+OF_EVERY_PROCESS = (
+    "SWARM_LOOPBACK",
+    "SWARM_VER",
+    "SWARMVER",
+    "SWARM_REQUIRE",
+    "SWARM_LOG_FORMAT",
+)
+"""Variables of the platform that no node has as a setting (the SDK's, the tests', or read before the settings)."""
+
+
+class NodeSettings(BaseModel):
+    """What the settings of every node share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: ClassVar[str]
+    """The sub-command, and the name of the default state folder."""
+    prefixes: ClassVar[tuple[str, ...]]
+    """Variables that begin so are ours: one that looks like a typo is refused."""
+    foreign: ClassVar[tuple[str, ...]] = ()
+    """Variables with those prefixes that other processes of the platform own."""
+
+    cacert: Annotated[Path | None, Opt("--cacert", env="SWARM_ID_CACERT", unit="PEM file")] = Field(
+        None, description="certificate authority that is trusted"
+    )
+    capath: Annotated[Path | None, Opt("--capath", env="SWARM_ID_CAPATH", unit="folder")] = Field(
+        None, description="folder of trusted certificate authorities (PEM files of any name)"
+    )
+    cert: Annotated[Path | None, Opt("--cert", env="SWARM_ID_CERT", unit="PEM file")] = Field(
+        None, description="this node's certificate"
+    )
+    key: Annotated[Path | None, Opt("--key", env="SWARM_ID_KEY", unit="PEM file")] = Field(
+        None, description="private key of the certificate (mode 0600)"
+    )
+    socket_path: Annotated[
+        str | None, Opt("--socket-path", env="SWARM_SPIFFE_WORKLOAD_API_SOCKET_PATH", unit="socket")
+    ] = Field(None, description="SPIFFE workload API; not offered yet, use --cert and --key")
+    licence_ip: Annotated[
+        str | None, Opt("--apls-ip", "--primary-apls-ip", env="SWARM_LICENSE_AUTOPASSJ_SERVER_PRIMARY_IP")
+    ] = Field(None, description="accepted, no effect: no licence server is needed")
+    licence_port: Annotated[
+        str | None,
+        Opt("--apls-port", "--primary-apls-port", env="SWARM_LICENSE_AUTOPASSJ_SERVER_PRIMARY_PORT"),
+    ] = Field(None, description="accepted, no effect")
+    licence_ip_2: Annotated[
+        str | None, Opt("--secondary-apls-ip", env="SWARM_LICENSE_AUTOPASSJ_SERVER_SECONDARY_IP")
+    ] = Field(None, description="accepted, no effect")
+    licence_port_2: Annotated[
+        str | None, Opt("--secondary-apls-port", env="SWARM_LICENSE_AUTOPASSJ_SERVER_SECONDARY_PORT")
+    ] = Field(None, description="accepted, no effect")
+    state_dir: Annotated[Path | None, Opt("--state-dir", env="SWARM_STATE_DIR", unit="folder")] = Field(
+        None, description="keys, journal and data of this node, mode 0700 (default: ~/.local/state/swarm/<role>)"
+    )
+    listen: Annotated[str, Opt("--listen", env="SWARM_LISTEN", unit="address")] = Field(
+        "0.0.0.0",  # noqa: S104 - other hosts' nodes come here, behind mutual TLS
+        description="address on which this node listens for other nodes",
+    )
+    ops_listen: Annotated[str, Opt("--ops-listen", env="SWARM_OPS_LISTEN", unit="address")] = Field(
+        "127.0.0.1", description="address of the operations port; it has no login, so keep it inside the site"
+    )
+    key_password_file: Annotated[
+        Path | None, Opt("--key-password-file", env="SWARM_KEY_PASSWORD_FILE", unit="file")
+    ] = Field(None, description="password of this node's chain key (default: a random one kept beside the key)")
+    log_level: Annotated[LogLevel, Opt("--log-level", env="SWARM_LOG_LEVEL")] = Field(
+        "INFO", description="least important log lines shown (SWARM_LOG_FORMAT=human|json|auto)"
+    )
+
+    @model_validator(mode="after")
+    def _identity_is_given(self) -> NodeSettings:
+        if self.socket_path:
+            raise ValueError(
+                "--socket-path (SWARM_SPIFFE_WORKLOAD_API_SOCKET_PATH) is not offered yet: give --cert, "
+                "--key and --cacert or --capath"
+            )
+        if self.cert is None or self.key is None:
+            raise ValueError("no start without a certificate: give --cert (SWARM_ID_CERT) and --key (SWARM_ID_KEY)")
+        if self.cacert is None and self.capath is None:
+            raise ValueError("whom to trust is missing: give --cacert (SWARM_ID_CACERT) or --capath (SWARM_ID_CAPATH)")
+        return self
+
+    @property
+    def notices(self) -> list[str]:
+        """One sentence for each group of settings that are accepted for compatibility and do nothing."""
+        if any((self.licence_ip, self.licence_port, self.licence_ip_2, self.licence_port_2)):
+            return ["the licence server's settings are accepted and ignored: no licence is needed"]
+        return []
+
+    @classmethod
+    def default_state_folder(cls, environ: Mapping[str, str]) -> Path:
+        """Where this kind of node keeps its state if nobody says.
+
+        Raises:
+            OperatorFault: the user has no home folder.
+        """
+        try:
+            base = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        except RuntimeError as error:
+            raise OperatorFault(f"no home folder to keep state in ({error}): give --state-dir") from None
+        return Path(base) / "swarm" / cls.role
+
+
+S = TypeVar("S", bound=NodeSettings)
+
+
+def load_node_settings(model: type[S], argv: Sequence[str], environ: Mapping[str, str] | None) -> S:
+    """Flags, then environment (None: the process's), then defaults; ``state_dir`` is always set in the result.
+
+    Raises:
+        OperatorFault: one line that names the setting and the fix.
+    """
+    env = dict(os.environ if environ is None else environ)
+    settings = load(
+        model,
+        argv,
+        env,
+        prog=f"swarm {model.role}",
+        prefixes=model.prefixes,
+        foreign=(*OF_EVERY_PROCESS, *model.foreign),
+    )
+    if settings.state_dir is None:
+        settings = settings.model_copy(update={"state_dir": model.default_state_folder(env)})
+    return settings
