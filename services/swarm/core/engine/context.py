@@ -18,6 +18,8 @@ from .messages import ProposalMessage, Signed, signed_of
 CONTEXT_KEY = "engine/context/"
 CONTEXTS_KEPT = 8
 """Round names whose promises stay journaled: a restart behind a late SN, or a reorg, may open an earlier one again."""
+RESULTS_KEPT = 16
+"""Proposals remembered that nothing refers to; an old leader may sign any number of them."""
 TAKEOVER_ATTEMPTS_KEPT = 8
 """Attempts whose takeovers are remembered; lower ones can no longer lead."""
 
@@ -44,6 +46,8 @@ class RoundContext:
     takeovers: dict[int, dict[Address, Signed[Takeover]]] = field(default_factory=dict)
     results: dict[Digest, ProposalMessage] = field(default_factory=dict)
     acks: dict[tuple[int, Digest], dict[Address, Signed[Ack]]] = field(default_factory=dict)
+    moves: dict[Address, tuple[float, float]] = field(default_factory=dict)
+    """How often each member may still take this node to a higher attempt: level, and when it was read."""
     pending: ProposalMessage | None = None
     certificate: Bundle | None = None
     certificate_at: float = 0.0
@@ -87,6 +91,16 @@ class RoundContext:
         by_node[signed.statement.node] = signed
         while len(self.takeovers) > TAKEOVER_ATTEMPTS_KEPT:
             del self.takeovers[min(self.takeovers)]
+
+    def file_result(self, message: ProposalMessage) -> None:
+        """Remember a proposal; those that no takeover, ack or duty of this node refers to go, oldest first."""
+        self.results[message.signed.statement.result] = message
+        own = (message, self.acked, self.proposal, self.pending)
+        wanted = {bytes(m.signed.statement.result) for m in own if m is not None}
+        wanted.update(t.statement.acked_result for by in self.takeovers.values() for t in by.values())
+        spare = [result for result in self.results if bytes(result) not in wanted]
+        for result in spare[: max(0, len(spare) - RESULTS_KEPT)]:
+            del self.results[result]
 
     def entitled(self, attempt: int) -> tuple[Signed[Takeover], ...]:
         """A majority's takeovers for ``attempt``, ascending by node, or nothing."""

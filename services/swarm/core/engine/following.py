@@ -7,7 +7,6 @@ import itertools
 from ..bundle import Bundle
 from ..errors import PeerFault
 from ..ids import ZERO32, Address, BlobId
-from ..limits import ATTEMPT_AHEAD_MAX
 from ..statements import (
     FLAG_DONE,
     FLAG_OBSERVER,
@@ -22,13 +21,16 @@ from ..statements import (
 )
 from .actions import FailProgram
 from .context import RoundContext
-from .leading import REASONS, REFUSED_MANIFEST, acknowledged
+from .credit import may_move, said
+from .leading import REASONS, REFUSED_MANIFEST, acknowledged, size_max
 from .messages import ProposalMessage, Pulse, Signed
 from .pulses import hurry, pulse_for
 from .state import EngineState, Out
 
 RESUBMIT_SECONDS = 3.0
 """A certificate that is not on chain after this time (times one's place in the ring) is submitted by others."""
+ATTEMPT_MAX = 2**32 - 1
+"""What the statements can carry."""
 
 
 def check_in(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
@@ -97,7 +99,7 @@ def _sign_check_in(
 
 def hear(state: EngineState, context: RoundContext, pulse: Pulse, now: float, out: Out) -> None:
     """File whatever is new in a peer's pulse about the open round."""
-    for signed in pulse.statements:
+    for signed in said(pulse, state.me):
         statement = signed.statement
         if statement.name != context.name:
             continue
@@ -149,10 +151,10 @@ def _hear_takeover(state: EngineState, context: RoundContext, signed: Signed[Tak
         return
     if context.takeovers.get(statement.attempt, {}).get(statement.node) == signed:
         return
-    if not 1 <= statement.attempt <= context.promised + ATTEMPT_AHEAD_MAX:
+    if statement.attempt < 1 or not signed.valid(state.config.domain, state.verifier):
         return
-    if not signed.valid(state.config.domain, state.verifier):
-        return
+    if statement.attempt > context.promised and not may_move(context, statement.node, statement.attempt, now):
+        return  # it says so again; filed, it would push out those that count
     context.file_takeover(signed)
     state.progress += 1
     if statement.attempt > context.promised:
@@ -181,10 +183,15 @@ def _hear_refusal(state: EngineState, context: RoundContext, signed: Signed[Refu
     if refusal.version != own.version or own.observer or not signed.valid(state.config.domain, state.verifier):
         return
     why = REASONS.get(refusal.reason, f"reason {refusal.reason}")
+    pending, manifest = state.program.pending, state.view.state.manifest if state.view is not None else ZERO32
+    if refusal.reason == REFUSED_MANIFEST and pending is not None and pending.manifest == manifest:
+        out.warn(f"the leader 0x{refusal.leader.hex()} says that {why}, but the chain says they do not: ignored")
+        return
     out.warn(f"the leader 0x{refusal.leader.hex()} cannot use this node's model: {why}")
     flags = FLAG_OBSERVER | (own.flags & FLAG_DONE)
     _sign_check_in(state, context, own.blob, own.size, 0, flags, now, out)
-    if refusal.reason == REFUSED_MANIFEST and state.program.failed is None:
+    # In round 0 one leader's word is no proof: the manifest that its commit fixes is (loading.load).
+    if refusal.reason == REFUSED_MANIFEST and manifest != ZERO32 and state.program.failed is None:
         text = f"the swarm refused this program's model: {why}. All programs of a job must build the same model"
         fail_program(state, text, now, out)
 
@@ -209,22 +216,24 @@ def _hear_proposal(state: EngineState, context: RoundContext, message: ProposalM
         return
     if statement.leader != context.leader(statement.attempt) or message.result.hash() != statement.result:
         return
-    if statement.attempt > context.promised + ATTEMPT_AHEAD_MAX:
-        return
     if not message.signed.valid(state.config.domain, state.verifier):
         return
     if known is None:
         digests = [(i.check_in.digest(state.config.domain), i.coefficient) for i in message.items]
         if inputs_hash(digests) != message.result.inputs:
             return
-        context.results[statement.result] = message
+    if statement.attempt > context.promised:
+        if not may_move(context, statement.leader, statement.attempt, now):
+            return
+        adopt(state, context, statement.attempt, "its leader proposes", now, out)
+    if known is None:
+        context.file_result(message)
         state.progress += 1
     for takeover in message.takeovers:
-        _hear_takeover(state, context, takeover, now, out)
+        if takeover.statement.attempt == statement.attempt:
+            _hear_takeover(state, context, takeover, now, out)
     if statement.attempt < context.promised:
         return  # an old leader's: nobody here acknowledges it any more
-    if statement.attempt > context.promised:
-        adopt(state, context, statement.attempt, "its leader proposes", now, out)
     context.pending = message
 
 
@@ -256,6 +265,9 @@ def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out)
             _distrust(context, statement.leader, fault, out)
             return
     result = message.result
+    if result.size > size_max(state):
+        _distrust(context, statement.leader, f"its model has {result.size} bytes, allowed are {size_max(state)}", out)
+        return
     if result.merged not in state.held:
         others = [i.check_in.node for i in message.items if i.check_in.node not in (state.me, statement.leader)]
         out.fetch(state, now, result.merged, result.size, [statement.leader, *others])
@@ -318,6 +330,9 @@ def fresh_fault(state: EngineState, context: RoundContext, message: ProposalMess
     if not weighted:
         same = message.result.merged == view.state.prev
         return None if same else "without weights the merged model must be the previous one"
+    before = {i.check_in.blob for i in state.commit.items} if state.commit is not None else set()
+    if message.result.merged in before - {i.blob for i in items} - {view.state.prev}:
+        return "its merged model is a member's own update of the round before"  # acknowledging it would publish that
     if view.state.manifest not in (ZERO32, message.result.manifest):
         return "its manifest is not the run's"
     expected = state.coefficients(method_name(message.result.method), [i.check_in.weight for i in weighted])
@@ -328,7 +343,7 @@ def fresh_fault(state: EngineState, context: RoundContext, message: ProposalMess
 
 def adopt(state: EngineState, context: RoundContext, attempt: int, why: str, now: float, out: Out) -> None:
     """Go to a higher attempt: promise it, sign the takeover, tell its leader and the others."""
-    if attempt <= context.promised or context.certificate is not None:
+    if not context.promised < attempt <= ATTEMPT_MAX or context.certificate is not None:
         return
     old = context.leader()
     context.promised, context.attempt_at = attempt, now

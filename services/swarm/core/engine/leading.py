@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..blobid import BLOB_BYTES_MAX
 from ..bundle import Bundle, Contribution
 from ..ids import ZERO32, Address, BlobId, Digest
 from ..statements import Ack, CheckIn, Proposal, Refusal, Result, Takeover, inputs_hash, method_word
@@ -31,6 +32,11 @@ SECOND_VERSION_SECONDS = 5.0
 """How long a close waits for the second version of a live node whose first check-in was refused."""
 PULL_QUIET_SECONDS = 10.0
 """A pull that moved no byte for this long does not extend the grace any more."""
+
+
+SIZE_FACTOR, SIZE_SLACK_BYTES = 2, 1024 * 1024
+"""From round 1 on a model file is at most so many times the last merged one, and some bytes of header more:
+all have the same tensors, so an announced size far above it can only be meant to fill disks."""
 
 
 @dataclass(slots=True)
@@ -127,9 +133,19 @@ def gather(state: EngineState, context: RoundContext, now: float, out: Out | Non
     return found
 
 
+def size_max(state: EngineState) -> int:
+    """Bytes of the largest model file that is pulled for the open round."""
+    known = state.view.state.prev_size if state.view is not None else 0
+    return min(BLOB_BYTES_MAX, SIZE_FACTOR * known + SIZE_SLACK_BYTES) if known else BLOB_BYTES_MAX
+
+
 def _usable(state: EngineState, context: RoundContext, signed: Signed[CheckIn], now: float, out: Out | None) -> bool:
     check_in = signed.statement
     held = state.held.get(check_in.blob)
+    if held is None and check_in.size > size_max(state):
+        if out is not None:
+            refuse(state, context, check_in, REFUSED_TOO_LARGE, "", now, out)
+        return False
     if held is None:
         transfer = state.transfers.get(check_in.blob)
         if transfer is not None and transfer.failures >= INPUT_FAILURES_MAX and out is not None:
@@ -288,7 +304,7 @@ def propose(
     signed = state.sign(Proposal(context.name, context.promised, state.me, digest))
     message = ProposalMessage(signed, result, items, context.entitling)
     context.proposal = message
-    context.results[digest] = message
+    context.file_result(message)
     if state.me in context.roster:
         context.ack = state.sign(Ack(context.name, context.promised, digest, state.me))
         context.acked = message

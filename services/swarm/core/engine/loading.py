@@ -9,6 +9,7 @@ from ..ids import ZERO32, Address, BlobId
 from ..statements import from_fixed, to_fixed
 from .actions import AnswerProgram, FindBundle, Finish, Keep, LoadProgram, Persist
 from .events import BundleFound, ProgramLoaded
+from .following import fail_program
 from .pulses import pulse_for
 from .state import EngineState, Out
 
@@ -87,6 +88,13 @@ def load(state: EngineState, now: float, out: Out) -> None:
         _answer(state, out)
         return
     if _verified(state) is None or view.state.prev not in state.held:
+        return
+    if view.state.manifest not in (ZERO32, pending.manifest):
+        text = (
+            "this program's model is not the swarm's: its tensors (names, shapes, dtypes or framework) differ. "
+            "All programs of a job must build the same model"
+        )
+        fail_program(state, text, now, out)
         return
     program.loading = last
     state.progress += 1

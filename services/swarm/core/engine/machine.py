@@ -25,6 +25,7 @@ from .state import (
     INPUT_FAILURES_MAX,
     REFETCH_SECONDS,
     REFETCH_SECONDS_MAX,
+    REFRESH_SECONDS,
     TRANSACTION_RETRY_SECONDS,
     Config,
     EngineState,
@@ -284,7 +285,9 @@ class Engine:
         theirs = (pulse.run, pulse.round, pulse.epoch)
         ours = (view.state.run, view.state.round, view.state.epoch)
         if theirs > ours:
-            out.append(Refresh())
+            if now - state.refreshed_at >= REFRESH_SECONDS:
+                state.refreshed_at = now
+                out.append(Refresh())
             if sender in state.participants():
                 # Its proposal, if any, comes again; the check-in may be all we wait for when that round opens here.
                 state.ahead[sender] = replace(pulse, statements=pulse.statements[:3], proposal=None, certificate=None)

@@ -16,14 +16,18 @@ def may_read(state: EngineState, node: Address, blob: BlobId, recent: list[BlobI
     view, context = state.view, state.context
     if view is None:
         return False
-    known = node in view.joiners or node in view.roster
+    known = view.joined(node) or node in view.roster
     if not known or node not in view.active:
         return False
     if blob in recent:
         return True
     if context is None:
         return False
-    if any(m.result.merged == blob for m in context.results.values()):
+    # Only what this node has checked and stands for: a proposal that merely arrived may name any blob held here.
+    vouched = [m.result.merged for m in (context.acked, context.proposal) if m is not None]
+    if context.certificate is not None:
+        vouched.append(context.certificate.result.merged)
+    if blob in vouched:
         return True
     mine = context.check_ins.get(state.me, {})
     return node == context.leader() and any(s.statement.blob == blob for s in mine.values())

@@ -32,6 +32,8 @@ REFETCH_SECONDS, REFETCH_SECONDS_MAX = 1.0, 10.0
 """Pause before a failed pull is tried again; it doubles with each failure, up to the second."""
 INPUT_FAILURES_MAX = 3
 """Failed pulls of a contribution before the leader refuses it."""
+REFRESH_SECONDS = 0.25
+"""Pulses from further rounds make this node look at the chain at most this often."""
 TRANSACTION_RETRY_SECONDS = 5.0
 """Pause before a transaction that did not succeed is asked for again."""
 
@@ -104,6 +106,7 @@ class EngineState:
     answered_call: int = 0
     ahead: dict[Address, Pulse] = field(default_factory=dict)
     """Newest pulse of each participant that is a round further than this node's chain; heard when that opens."""
+    refreshed_at: float = -math.inf
     closed: bool = False
     complete_at: float | None = None
     finished: bool = False

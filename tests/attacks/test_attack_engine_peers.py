@@ -1,0 +1,190 @@
+"""A member of the roster with a valid key turns on the others: what its signed words can make a node do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.sim.chain import Key
+from support.sim.node import MANIFEST, Plan, SimNode
+from support.sim.world import World
+from swarm.core.engine import actions as act
+from swarm.core.engine import events as ev
+from swarm.core.engine.context import RESULTS_KEPT, RoundContext
+from swarm.core.engine.credit import MOVES_BURST
+from swarm.core.engine.following import ATTEMPT_MAX
+from swarm.core.engine.leading import REFUSED_MANIFEST, REFUSED_TOO_LARGE
+from swarm.core.engine.messages import STATEMENTS_MAX, ProposalMessage, Pulse, Signed
+from swarm.core.ids import ZERO32, Address, BlobId, sha256
+from swarm.core.limits import ATTEMPT_AHEAD_MAX
+from swarm.core.statements import CheckIn, Proposal, Refusal, Result, Statement, Takeover, inputs_hash
+
+HUGE = 2**62
+
+
+class Scene:
+    """Round 2 of four nodes: two of them matter here, the victim and the intruder."""
+
+    def __init__(self) -> None:
+        self.world = World(3, [Plan(min_peers=3)] * 4)
+        self.world.start()
+        assert self.world.run(self._in_round_two, 30)
+        leader = self.context(self.world.nodes[0]).leader()
+        others = [n for n in self.world.nodes if n.address != leader]
+        self.leader = next(n for n in self.world.nodes if n.address == leader)
+        self.victim: SimNode = others[0]
+        self.intruder: Address = others[1].address
+
+    def _in_round_two(self) -> bool:
+        found = [n.engine.state.context for n in self.world.nodes]
+        return all(c is not None and c.name.round == 2 and c.check_in is not None for c in found)
+
+    def context(self, node: SimNode | None = None) -> RoundContext:
+        found = (node or self.victim).engine.state.context
+        assert found is not None
+        return found
+
+    def signed(self, statement: Statement, by: Address) -> Signed[Statement]:
+        return Signed(statement, Key(by).sign(statement.digest(self.world.domain)))
+
+    def hear(
+        self, *statements: Signed[Statement], by: Address, proposal: ProposalMessage | None = None, round_: int = 2
+    ) -> list[act.Action]:
+        name = self.context().name
+        pulse = Pulse(name.job, name.run, by, round_, name.epoch, 0, "syncing", 1, statements, proposal)
+        return self.victim.engine.handle(ev.PulseArrived(by, pulse), self.victim.now)
+
+    def takeover(self, attempt: int, by: Address) -> Signed[Statement]:
+        return self.signed(Takeover(self.context().name, attempt, 0, ZERO32, by), by)
+
+    def empty_proposal(self, attempt: int, by: Address, merged: BlobId, interval: int = 1) -> ProposalMessage:
+        """A signed proposal that nothing entitles, made of nothing."""
+        result = Result(merged, 1000, bytes(32), inputs_hash([]), interval, MANIFEST)
+        said = Proposal(self.context().name, attempt, by, result.hash())
+        return ProposalMessage(Signed(said, Key(by).sign(said.digest(self.world.domain))), result, ())
+
+    def attempt_led_by(self, node: Address) -> int:
+        """The first attempt from here on whose turn is this node's."""
+        context = self.context()
+        return next(a for a in range(context.promised, 64) if context.leader(a) == node)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_attack_one_pulse_of_many_takeovers_is_one_step(scene: Scene) -> None:
+    """258 signed takeovers in one pulse cost one signature check and at most one durable write, not 258."""
+    many = [scene.takeover(a, scene.intruder) for a in range(1, STATEMENTS_MAX + 1)]
+    actions = scene.hear(*many, by=scene.intruder)
+    assert sum(isinstance(a, act.Persist) for a in actions) <= 1
+
+
+def test_attack_takeovers_without_end_do_not_stop_the_round(scene: Scene) -> None:
+    """Takeovers as fast and as far ahead as allowed move a node a few times; the numbers do not run out."""
+    high = ATTEMPT_AHEAD_MAX
+    for _ in range(200):
+        scene.hear(scene.takeover(high, scene.intruder), by=scene.intruder)
+        high += ATTEMPT_AHEAD_MAX
+    assert scene.context().promised <= MOVES_BURST * ATTEMPT_AHEAD_MAX
+    assert len(scene.context().takeovers) <= MOVES_BURST
+
+
+def test_attack_a_swarm_with_a_takeover_spammer_still_ends(scene: Scene) -> None:
+    """The other members complete the run although one of the roster calls a takeover every quarter second."""
+    world, spammer = scene.world, scene.intruder
+
+    def spam() -> None:
+        for node in world.nodes:
+            context = node.engine.state.context
+            if node.address != spammer and context is not None:
+                taken = Takeover(context.name, context.promised + 1, 0, ZERO32, spammer)
+                name = context.name
+                signed = (scene.signed(taken, spammer),)
+                pulse = Pulse(name.job, name.run, spammer, name.round, name.epoch, 0, "syncing", 1, signed)
+                node.step(ev.PulseArrived(spammer, pulse))
+        world.at(0.25, spam)
+
+    spam()
+    assert world.run(world.finished, 3600), world.tail()
+
+
+def test_attack_the_last_attempt_number_ends_nothing(scene: Scene) -> None:
+    """At the end of the attempt's range a suspected leader stays: no overflow, no crash."""
+    scene.context().promised = ATTEMPT_MAX
+    actions = scene.victim.engine.handle(ev.Tick(), scene.victim.now + 10_000)
+    assert scene.context().promised == ATTEMPT_MAX
+    assert actions is not None
+
+
+def test_attack_a_forged_proposal_does_not_publish_an_update(scene: Scene) -> None:
+    """A proposal that names another site's update as merged makes nobody serve that update to its sender."""
+    check_in = scene.context().check_in
+    assert check_in is not None
+    blob = check_in.statement.blob
+    assert not scene.victim.engine.may_read(scene.intruder, blob)
+    old = scene.context().leader(0)
+    assert old is not None
+    # The leader of an old attempt needs no takeover to be heard; it is not the leader any more.
+    scene.hear(scene.takeover(1, scene.intruder), by=scene.intruder)
+    while scene.context().leader() == old:
+        scene.hear(scene.takeover(scene.context().promised + 1, scene.intruder), by=scene.intruder)
+    scene.hear(by=old, proposal=scene.empty_proposal(0, old, blob))
+    assert any(m.result.merged == blob for m in scene.context().results.values())
+    for reader in (old, scene.intruder):
+        if reader != scene.context().leader():
+            assert not scene.victim.engine.may_read(reader, blob)
+
+
+def test_attack_proposals_without_end_are_forgotten(scene: Scene) -> None:
+    """An old leader may sign any number of proposals; a bounded number is kept."""
+    old = scene.context().leader(0)
+    assert old is not None
+    scene.hear(scene.takeover(1, scene.intruder), by=scene.intruder)
+    for interval in range(1, 200):
+        scene.hear(by=old, proposal=scene.empty_proposal(0, old, BlobId(sha256(b"x")), interval))
+    assert len(scene.context().results) <= RESULTS_KEPT + 2
+
+
+def test_attack_a_leader_cannot_end_anothers_program_by_its_word(scene: Scene) -> None:
+    """ "Your tensors differ" is not believed where the chain's manifest is this program's own."""
+    own = scene.context().check_in
+    leader = scene.context().leader()
+    assert own is not None
+    assert leader is not None
+    said = own.statement
+    refusal = Refusal(said.name, said.node, said.version, said.blob, REFUSED_MANIFEST, leader)
+    actions = scene.hear(scene.signed(refusal, leader), by=leader)
+    assert scene.victim.engine.state.program.failed is None
+    assert not any(isinstance(a, act.FailProgram) for a in actions)
+    assert scene.context().check_in == own
+
+
+def test_attack_an_announced_giant_is_refused_before_it_is_pulled(scene: Scene) -> None:
+    """A check-in that claims exabytes is refused by the leader as too large; nothing is fetched."""
+    scene.victim = scene.leader
+    context = scene.context()
+    context.check_ins.pop(scene.intruder, None)
+    giant = CheckIn(context.name, scene.intruder, 1, BlobId(sha256(b"giant")), HUGE, 1, 0, 0, 0, 1, 0)
+    actions = scene.hear(scene.signed(giant, scene.intruder), by=scene.intruder)
+    assert not any(isinstance(a, act.Fetch) and a.size == HUGE for a in actions)
+    refused = context.refused.get((scene.intruder, 1))
+    assert refused is not None
+    assert refused[0].statement.reason == REFUSED_TOO_LARGE
+
+
+def test_attack_pulses_from_the_future_do_not_hammer_the_chain(scene: Scene) -> None:
+    """A peer that claims rounds ahead, again and again, makes this node look at the chain once, not each time."""
+    found = [a for _ in range(100) for a in scene.hear(by=scene.intruder, round_=2**40)]
+    assert sum(isinstance(a, act.Refresh) for a in found) <= 1
+
+
+def test_attack_words_of_others_in_a_pulse_are_not_heard(scene: Scene) -> None:
+    """A pulse carries its sender's words: forged ones in others' names cost no signature check."""
+    third = next(n.address for n in scene.world.nodes if n.address not in (scene.intruder, scene.victim.address))
+    context = scene.context()
+    before = context.promised
+    said = Takeover(context.name, before + 1, 0, ZERO32, third)
+    scene.hear(replace(scene.signed(said, third)), by=scene.intruder)
+    assert scene.context().promised == before
