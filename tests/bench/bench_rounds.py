@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.certs import Authority
 from support.lab import lab
+from support.tools import geth
 from swarm.core.merge import get
 from swarm.net.tls import client_context, server_context
 
@@ -116,11 +117,12 @@ def one(nodes: int, size: str, rounds: int, chain: str, rates: dict[str, float])
     values = values_of(size)
     with tempfile.TemporaryDirectory(dir=os.environ.get("SWARM_BENCH_DIR")) as name:
         folder = Path(name)
-        with lab(folder, "--chain", chain, sites=nodes) as swarm:
+        flags = ["--chain", chain] + (["--geth-bin", str(geth())] if chain == "geth" else [])
+        with lab(folder, *flags, sites=nodes) as swarm:
             swarm.wait(lambda: all(s.healthy() for s in swarm.sites), seconds=120, say="SLs are ready")
             idle = [rss_mb(s.sl.pid) for s in swarm.sites if s.sl is not None]
-            for site in swarm.sites:
-                site.start_ml(MIN_PEERS=nodes, BATCHES=rounds, VALUES=values)
+            for number, site in enumerate(swarm.sites, 1):  # different models: equal ones would not travel
+                site.start_ml(MIN_PEERS=nodes, BATCHES=rounds, VALUES=values, STEP=number, START=number)
             last: list[dict[str, Any]] = [{} for _ in swarm.sites]
             peak = list(idle)
             while any(s.sl is not None and s.sl.poll() is None for s in swarm.sites):

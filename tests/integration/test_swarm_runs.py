@@ -142,9 +142,13 @@ def test_a_killed_sn_comes_back_and_the_run_goes_on(tmp_path: Path) -> None:
         assert len(record(swarm)["rounds"]) == 9 >= before
 
 
+@pytest.mark.timeout(420)
 def test_a_killed_leader_is_replaced_and_the_others_finish(tmp_path: Path) -> None:
-    """kill -9 of the leading SL in mid-round: the next merge comes from another, then the run completes."""
-    with lab(tmp_path, "--rescue-after", "5", sites=3) as swarm:
+    """kill -9 of the leading SL in mid-round: the next merge comes from another, then the run completes.
+
+    The end takes a call: 30 s without the dead node, then 120 s of block time for it to answer.
+    """
+    with lab(tmp_path, sites=3) as swarm:
         for site in swarm.sites:
             site.start_ml(MIN_PEERS=2, BATCHES=12, BATCH_SECONDS=0.4)
         swarm.wait(lambda: rounds_of(swarm.sites[0]) >= 3, seconds=60, say="round 3")
@@ -155,7 +159,7 @@ def test_a_killed_leader_is_replaced_and_the_others_finish(tmp_path: Path) -> No
         os.kill(victim.sl.pid, signal.SIGKILL)
         at = rounds_of(others[0])
         swarm.wait(lambda: rounds_of(others[0]) >= at + 2, seconds=40, say="two more rounds without the dead node")
-        assert swarm.run(seconds=RUN_SECONDS, sites=others) == [(0, 0)] * 2
+        assert swarm.run(seconds=300, sites=others) == [(0, 0)] * 2
         assert others[0].result()["sha256"] == others[1].result()["sha256"]
         assert victim.ml is not None
         assert victim.ml.wait(timeout=30) != 0  # its program says that the SL is gone
