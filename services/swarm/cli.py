@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from swarm.inspect.source import Source
 
 OPS_PORT_DEFAULT = 30390
-WAIT_POLL_SECONDS = 1.0
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 app = typer.Typer(

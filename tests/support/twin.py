@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from support.evm import Chain, deployed, person
+from support.model.training import Event, MembershipModel, TrainingModel, Tx
 from swarm.chain.keys import CoincurveVerifier, LocalSigner
 from swarm.chain.names import snake
 from swarm.chain.training import encode_bundle
 from swarm.core.bundle import Bundle, Contribution
 from swarm.core.chain_view import JobState, Joiner, Phase, Role
-from swarm.core.contract_model import Event, MembershipModel, TrainingModel, Tx
 from swarm.core.errors import Reverted
 from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, BlobId, Digest, job_id, sha256
 from swarm.core.roster import Roster, leader

@@ -243,7 +243,3 @@ class HttpRpc:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-
-def http_rpc(url: str, *, seconds_max: float = REQUEST_SECONDS_MAX) -> HttpRpc:
-    return HttpRpc(url, seconds_max=seconds_max)

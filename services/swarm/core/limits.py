@@ -5,8 +5,7 @@ MEMBERS_JOINED_MAX = 250
 
 URI_BYTES_MAX = 256
 ATTEMPT_AHEAD_MAX = 2**20
-STATEMENT_BODY_BYTES_MAX = 2 * 1024 * 1024
-"""Largest body of POST /v1/statements: a proposal with 250 check-ins."""
+"""How far above its own a node follows an attempt that a member signed."""
 
 PULSE_SECONDS = 2.0
 PULSE_OTHERS_SECONDS = 10.0
@@ -17,13 +16,13 @@ RESCUE_AFTER_SECONDS = 120
 RESCUE_AFTER_BLOCKS = 10
 CALL_AFTER_SECONDS = 30.0
 JOIN_DEPTH_BLOCKS = 12
+"""On a chain that can reorganise, a block this deep is taken to stay."""
 KEEP_ROUNDS = 3
 
 FIXED_POINT = 1_000_000
 """loss and metric travel as int64 multiples of 1e-6."""
 NOT_REPORTED = -(2**63)
 """int64 minimum: the loss or metric is not known (or was NaN)."""
-WEIGHT_MAX = 2**32 - 1
 
 HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 RPC_BATCH_MAX = 50

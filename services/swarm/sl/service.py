@@ -24,6 +24,7 @@ from swarm.core.engine import Config, Engine
 from swarm.core.engine.context import Held
 from swarm.core.errors import LocalFault, OperatorFault, ProgramFault
 from swarm.core.ids import BlobId, job_id, to_hex
+from swarm.core.limits import JOIN_DEPTH_BLOCKS
 from swarm.core.merge import get as merge_method
 from swarm.net.server import serve
 from swarm.net.tls import client_context, server_context
@@ -53,7 +54,6 @@ from .watch import ChainWatch, Commits
 log = obs_log.get("swarm.SL")
 
 JOB_KEY = "job/name"
-JOIN_DEPTH_GETH_BLOCKS = 12
 
 
 async def run(settings: SlSettings) -> int:
@@ -215,7 +215,7 @@ class Node:
                 eligible=self._settings.make_me_admin,
                 full_quorum_seconds=self._settings.full_quorum_seconds,
                 leader_failure_seconds=self._settings.leader_failure_seconds,
-                join_depth_blocks=0 if swarm.chain == "embedded" else JOIN_DEPTH_GETH_BLOCKS,
+                join_depth_blocks=0 if swarm.chain == "embedded" else JOIN_DEPTH_BLOCKS,
             )
             return Engine(
                 config,
@@ -246,7 +246,7 @@ class Node:
             list(addresses.values()),
             EventDecoder(addresses),
             JournalCursor(self._journal),
-            confirmations_final=0 if swarm.chain == "embedded" else JOIN_DEPTH_GETH_BLOCKS,
+            confirmations_final=0 if swarm.chain == "embedded" else JOIN_DEPTH_BLOCKS,
             waker=self._waker,
         )
         commits = Commits(self._journal, job)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from support.model.training import Event, MembershipModel, TrainingModel, Tx
 from swarm.core.bundle import Bundle
 from swarm.core.chain_view import Phase, Role
-from swarm.core.contract_model import Event, MembershipModel, TrainingModel, Tx
 from swarm.core.engine.events import ChainView
 from swarm.core.errors import Reverted
 from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, Digest, job_id, sha256

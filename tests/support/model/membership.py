@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .chain_view import Member, Role, Status
-from .errors import Reverted
-from .ids import ZERO32, Address
+from swarm.core.chain_view import Member, Role, Status
+from swarm.core.errors import Reverted
+from swarm.core.ids import ZERO32, Address
 
 OVERLAP_SECONDS_MAX = 7 * 24 * 3600
 PAGE_MEMBERS_MAX = 250

@@ -1,6 +1,6 @@
 """The Training contract as plain Python: jobs, runs, rounds, calls.
 
-Owns the rules and refusals of contracts/src/Training.sol (design: the training protocol, sections 2, 5, 6),
+Owns the rules and refusals of contracts/src/Training.sol (docs/protocol.md),
 for tests that compare the two step by step and for the simulator. Signatures go through a Verifier; block
 and time come with each call. It keeps no caches: what the contract remembers, the model works out again.
 """
@@ -9,78 +9,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from .bundle import Bundle
-from .chain_view import JobState, Joiner, Merged, Phase, Role, Stats
-from .errors import Reverted
-from .ids import DEFAULT_JOB, JOB_NAME_BYTES_MAX, ZERO32, Address, BlobId, Digest, job_id
-from .limits import MEMBERS_JOINED_MAX, RESCUE_AFTER_BLOCKS, RESCUE_AFTER_SECONDS, URI_BYTES_MAX
-from .membership_model import Event, MembershipModel, Tx
-from .roster import Roster, leader
-from .statements import FLAG_OBSERVER, FLAGS_ALL, CheckIn, Verifier, inputs_hash
+from swarm.core.bundle import Bundle
+from swarm.core.chain_view import JobState, Joiner, Merged, Phase, Role, Stats
+from swarm.core.errors import Reverted
+from swarm.core.ids import DEFAULT_JOB, JOB_NAME_BYTES_MAX, ZERO32, Address, BlobId, Digest, job_id
+from swarm.core.limits import MEMBERS_JOINED_MAX, RESCUE_AFTER_BLOCKS, RESCUE_AFTER_SECONDS, URI_BYTES_MAX
+from swarm.core.roster import Roster, leader
+from swarm.core.statements import FLAG_OBSERVER, FLAGS_ALL, CheckIn, Verifier, inputs_hash
+
+from .membership import Event, MembershipModel, Tx
+from .state import Call, Job, Run, Seat
 
 __all__ = ["Event", "MembershipModel", "TrainingModel", "Tx"]
 
 _NOBODY = Address(bytes(20))
 _OPERATORS = (Role.SN, Role.SWCI, Role.SWOP)
-
-
-@dataclass(slots=True)
-class _Seat:
-    eligible: bool
-    order: int
-    joined_block: int
-    joined_opening: int
-    joined: bool = True
-    left_block: int = 0
-    left_opening: int = 0
-
-
-@dataclass(slots=True)
-class _Call:
-    id: int
-    block: int
-    time: int
-    answers: dict[Address, bool] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Run:
-    number: int
-    phase: Phase = Phase.IDLE
-    started: bool = False
-    round: int = 0
-    epoch: int = 0
-    openings: int = 0
-    min_peers: int = 0
-    interval: int = 0
-    prev: Merged = field(default_factory=lambda: Merged(BlobId(ZERO32), 0))
-    manifest: Digest = field(default_factory=lambda: Digest(ZERO32))
-    roster: Roster = field(default_factory=lambda: Roster(()))
-    opened_block: int = 0
-    opened_time: int = 0
-    seats: dict[Address, _Seat] = field(default_factory=dict)
-    merges: list[Merged] = field(default_factory=list)
-    call: _Call | None = None
-    last_calls: dict[Address, tuple[int, int]] = field(default_factory=dict)
-    closed: set[Address] = field(default_factory=set)
-    joins: int = 0
-
-    def joined(self) -> list[Address]:
-        return sorted(node for node, seat in self.seats.items() if seat.joined)
-
-
-@dataclass(slots=True)
-class _Job:
-    name: str
-    runs: list[_Run] = field(default_factory=lambda: [_Run(1)])
-    calls: int = 0
-
-    @property
-    def run(self) -> _Run:
-        return self.runs[-1]
 
 
 class TrainingModel:
@@ -97,7 +42,7 @@ class TrainingModel:
         self._members = membership
         self._verifier = verifier
         self._domain = domain
-        self._jobs: dict[Digest, _Job] = {job_id(DEFAULT_JOB): _Job(DEFAULT_JOB)}
+        self._jobs: dict[Digest, Job] = {job_id(DEFAULT_JOB): Job(DEFAULT_JOB)}
 
     # ---- jobs, joining, leaving ---------------------------------------------------------------------
 
@@ -109,7 +54,7 @@ class TrainingModel:
         job = job_id(name)
         if job in self._jobs:
             raise Reverted("TrainingJobExists", {"job": job})
-        self._jobs[job] = _Job(name)
+        self._jobs[job] = Job(name)
         return [Event("JobCreated", {"job": job, "name": name, "by": tx.sender})]
 
     def join(self, tx: Tx, job: Digest, uri: str, min_peers: int, eligible: bool) -> list[Event]:
@@ -130,7 +75,7 @@ class TrainingModel:
             raise Reverted("TrainingFull", {"joined": MEMBERS_JOINED_MAX, "max": MEMBERS_JOINED_MAX})
         run.phase = Phase.OPEN
         run.joins += 1
-        run.seats[tx.sender] = _Seat(eligible, run.joins, tx.block, run.openings)
+        run.seats[tx.sender] = Seat(eligible, run.joins, tx.block, run.openings)
         values = {"job": job, "run": run.number, "node": tx.sender, "uri": uri}
         events = [Event("Joined", {**values, "min_peers": min_peers, "eligible": eligible})]
         if not run.started:
@@ -166,7 +111,7 @@ class TrainingModel:
             why = "reset before completion"
             values = {"job": job, "run": run.number, "by": tx.sender, "reason": why}
             events.append(Event("RunFailed", values))
-        found.runs.append(_Run(run.number + 1))
+        found.runs.append(Run(run.number + 1))
         values = {"job": job, "run": run.number + 1, "by": tx.sender, "forced": force}
         return [*events, Event("RunReset", values)]
 
@@ -237,7 +182,7 @@ class TrainingModel:
             return [*events, Event("RunCompleted", values)]
         return [*events, self._open(tx, name.job, run, self._joined_active(run, tx))]
 
-    def _check_items(self, run: _Run, bundle: Bundle) -> Digest:
+    def _check_items(self, run: Run, bundle: Bundle) -> Digest:
         digests = []
         last = _NOBODY
         for index, item in enumerate(bundle.items):
@@ -257,7 +202,7 @@ class TrainingModel:
             digests.append((digest, item.coefficient))
         return inputs_hash(digests)
 
-    def _check_acks(self, run: _Run, bundle: Bundle) -> None:
+    def _check_acks(self, run: Run, bundle: Bundle) -> None:
         last = _NOBODY
         for index, (ack, signature) in enumerate(bundle.acks):
             if ack.node <= last:
@@ -287,7 +232,7 @@ class TrainingModel:
         run.last_calls[tx.sender] = (tx.block, tx.time)
         found = self._job(job)
         found.calls += 1
-        run.call = _Call(found.calls, tx.block, tx.time)
+        run.call = Call(found.calls, tx.block, tx.time)
         values = {"job": job, "run": run_, "call_id": run.call.id, "by": tx.sender}
         return [*events, Event("Called", values)]
 
@@ -332,7 +277,7 @@ class TrainingModel:
         if job not in self._jobs:
             return _UNKNOWN
         run = self._jobs[job].run
-        call = run.call or _Call(0, 0, 0)
+        call = run.call or Call(0, 0, 0)
         return JobState(
             phase=run.phase,
             started=run.started,
@@ -383,7 +328,7 @@ class TrainingModel:
 
     # ---- shared steps -------------------------------------------------------------------------------
 
-    def _open(self, tx: Tx, job: Digest, run: _Run, members: Sequence[Address]) -> Event:
+    def _open(self, tx: Tx, job: Digest, run: Run, members: Sequence[Address]) -> Event:
         run.roster = Roster.of((node, run.seats[node].eligible) for node in members)
         run.opened_block, run.opened_time = tx.block, tx.time
         run.openings += 1
@@ -391,10 +336,10 @@ class TrainingModel:
         values |= {"prev": run.prev.blob, "min_peers": run.min_peers, "roster": run.roster}
         return Event("RoundOpened", values)
 
-    def _joined_active(self, run: _Run, tx: Tx) -> list[Address]:
+    def _joined_active(self, run: Run, tx: Tx) -> list[Address]:
         return [node for node in run.joined() if self._members.is_active(node, tx.time)]
 
-    def _counts(self, run: _Run, node: Address) -> bool:
+    def _counts(self, run: Run, node: Address) -> bool:
         """Joined and active at one time since the open round's opening."""
         seat = run.seats.get(node)
         if seat is None:
@@ -405,12 +350,12 @@ class TrainingModel:
             return True
         return self._members.was_active_since(node, run.opened_block, run.opened_time)
 
-    def _job(self, job: Digest) -> _Job:
+    def _job(self, job: Digest) -> Job:
         if job not in self._jobs:
             raise Reverted("TrainingUnknownJob", {"job": job})
         return self._jobs[job]
 
-    def _named(self, job: Digest, run_: int, round_: int, epoch: int) -> _Run:
+    def _named(self, job: Digest, run_: int, round_: int, epoch: int) -> Run:
         run = self._job(job).run
         if run_ != run.number:
             raise Reverted("TrainingWrongRun", {"run": run_, "current": run.number})
@@ -421,7 +366,7 @@ class TrainingModel:
             raise Reverted("TrainingWrongPhase", {"job": job, "phase": run.phase})
         return run
 
-    def _seated(self, tx: Tx, run: _Run) -> None:
+    def _seated(self, tx: Tx, run: Run) -> None:
         if not self._members.is_active(tx.sender, tx.time):
             raise Reverted("TrainingNotActive", {"caller": tx.sender})
         if tx.sender not in run.seats or not run.seats[tx.sender].joined:
@@ -460,13 +405,13 @@ def _contributed(bundle: Bundle, index: int) -> Event:
     return Event("Contributed", values)
 
 
-def _open_call(run: _Run, call_id: int) -> _Call:
+def _open_call(run: Run, call_id: int) -> Call:
     if run.call is None or call_id != run.call.id:
         raise Reverted("TrainingNoCall", {"callId": call_id, "open": run.call.id if run.call else 0})
     return run.call
 
 
-def _lapsed(call: _Call, tx: Tx) -> bool:
+def _lapsed(call: Call, tx: Tx) -> bool:
     """Twice rescueAfter has passed, in blocks and in seconds."""
     return tx.time > call.time + 2 * RESCUE_AFTER_SECONDS and tx.block > call.block + 2 * RESCUE_AFTER_BLOCKS
 
