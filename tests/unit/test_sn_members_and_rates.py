@@ -7,9 +7,9 @@ from swarm.core.chain_view import Member, Role, Status
 from swarm.core.errors import ChainFault
 from swarm.core.ids import ZERO32, Address
 from swarm.net.answers import ApiError
+from swarm.node.rates import PEERS_MAX, Buckets
 from swarm.sn.heads import LISTENERS_MAX, LISTENERS_PEER_MAX, QUEUE_HEADS_MAX, Head, Heads, TooManyListeners
 from swarm.sn.members import CACHE_SECONDS_MAX, Members
-from swarm.sn.rates import PEERS_MAX, Buckets
 from swarm.sn.relay import ANSWER_BYTES_MAX, Relay
 
 KEY, NODE = b"\x01" * 32, Address(b"\x02" * 20)

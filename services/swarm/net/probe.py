@@ -40,6 +40,8 @@ def connect(host: str, port: int, context: ssl.SSLContext, expect: Expect) -> ss
         raise TimedOut(url, f"no connection within {CONNECT_SECONDS} s") from error
     except OSError as error:
         raise Refused(url, f"no connection: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise Refused(url, f"no host can have this name: {error}") from error
     try:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         secured = context.wrap_socket(plain, server_hostname=host)

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from swarm.core.blobid import CHUNK_BYTES, ChunkList, chunk_count
+from swarm.core.blobid import BLOB_BYTES_MAX, CHUNK_BYTES, ChunkList, chunk_count
 from swarm.core.errors import PeerFault
 from swarm.core.ids import BlobId
 
@@ -186,6 +186,8 @@ class _Call:
         self._progress = progress
 
     def chunk_list(self, blob_id: BlobId, size_max: int) -> ChunkList:
+        # The bound may be a peer's own claim: no list is longer than the largest blob's.
+        size_max = min(size_max, BLOB_BYTES_MAX)
         body_max = LIST_HEAD_BYTES + LIST_ITEM_BYTES * chunk_count(size_max)
         answer = self._ask("/chunks", {})
         if answer.length is None or answer.length > body_max:
@@ -245,7 +247,7 @@ class _Call:
             try:
                 told = json.loads(text)["error"]
                 raise BadAnswer(self._url, answer.status, str(told["code"])[:100], str(told["message"])[:500])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise BadAnswer(self._url, answer.status, "", text[:200].decode("utf-8", "replace")) from None
         return answer
 

@@ -72,13 +72,19 @@ async def find_swarm(client: JsonClient, journal: Journal, waits: Waits, *, wait
                     log.info("waiting for the SN at %s: %s", client.url, error)
                 await asyncio.sleep(RETRY_SECONDS)
     swarm = _parse(answer, client.url)
-    pin = json.dumps({"chain_id": swarm.chain_id, "genesis": to_hex(swarm.genesis_hash)}).encode()
+    pin = json.dumps(
+        {
+            "chain_id": swarm.chain_id,
+            "genesis": to_hex(swarm.genesis_hash),
+            "contracts": [to_hex(a) for a in (swarm.directory, swarm.membership, swarm.training)],
+        }
+    ).encode()
     known = journal.get(PIN_KEY)
     if known is None:
         journal.put(PIN_KEY, pin)
     elif known != pin:
         raise OperatorFault(
-            f"{client.url} serves another swarm (chain {swarm.chain_id}, genesis {to_hex(swarm.genesis_hash)}) than "
+            f"{client.url} serves another swarm ({pin.decode()}) than "
             f"the one this state folder belongs to ({known.decode()}); use the right SN, or a new state folder"
         )
     return swarm

@@ -6,9 +6,11 @@ may read it. It shows no secret and changes nothing. Further read-only POST hand
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -59,9 +61,8 @@ def ops_app(
         if scope["type"] != "http":
             raise RuntimeError(f"the operations port speaks plain HTTP, not {scope['type']}")
         method, path = scope["method"], scope["path"]
-        if any(name == b"origin" for name, _ in scope["headers"]):
-            # A web page in this host's browser must not read the port across origins (or by DNS rebinding).
-            answer = _error(403, "origin", "the operations port is not for web pages")
+        if _from_a_web_page(scope):
+            answer = _error(403, "origin", "the operations port is not for web pages; type its IP address")
         elif method in ("GET", "HEAD"):
             answer = get(path) or _error(404, "not-found", f"no {path} here")
         elif method == "POST" and path in more:
@@ -79,6 +80,26 @@ def ops_app(
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else content})
 
     return app
+
+
+def _from_a_web_page(scope: Scope) -> bool:
+    """A web page in a browser of this host must not read the port, across origins or by DNS rebinding.
+
+    After a rebinding the page's requests are of its own origin and carry no Origin; but their Host is its domain
+    name, where a person types an address or localhost. Programs that scrape by name are no browsers.
+    """
+    headers = dict(scope["headers"])
+    if b"origin" in headers:
+        return True
+    if not headers.get(b"user-agent", b"").startswith(b"Mozilla/"):
+        return False
+    host = ""
+    try:
+        host = urlsplit("//" + headers.get(b"host", b"").decode("latin-1")).hostname or ""
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host != "localhost"
+    return False
 
 
 async def _body(receive: Receive) -> bytes | None:

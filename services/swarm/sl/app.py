@@ -1,12 +1,13 @@
 """The peer server on 30305: pulses and blobs for members of the job, as a bare ASGI application.
 
-Owns who is let in: a TLS peer whose key the chain binds to an active member. What a member may read or say is
-the engine's answer. "Not found" and "not yours" are one answer.
+Owns who is let in: a TLS peer whose key the chain binds to an active member that is joined to the job. What such a
+member may read or say is the engine's answer. "Not found" and "not yours" are one answer.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -16,7 +17,14 @@ from swarm.core.ids import Address, BlobId, Digest
 from swarm.net.answers import ApiError, Receive, Scope, Send, error_body, peer_of, send_json
 from swarm.net.blobserve import BlobApp, BlobSource
 from swarm.net.identity import PeerIdentity
+from swarm.node.rates import Buckets
 
+PULSES_PER_SECOND, PULSES_BURST = 50.0, 400.0
+"""Pulses of one member that are heard. An honest node sends a few a round, and says everything again."""
+PULSE_TOKEN_BYTES = 32 * 1024
+"""A large pulse costs more: one of 2 MiB counts as 65."""
+PULSES_AT_ONCE_MAX = 4
+"""Of one member, waiting for the engine."""
 NOT_HERE = ApiError(404, "not_found", "nothing here for you")
 
 
@@ -26,6 +34,8 @@ class Taking(Protocol):
     job: Digest
 
     async def holder(self, spki: Digest) -> Address | None: ...
+
+    def takes_part(self, node: Address) -> bool: ...
 
     async def pulse(self, sender: Address, pulse: Pulse) -> Pulse: ...
 
@@ -37,6 +47,8 @@ class PeerApp:
 
     def __init__(self, store: BlobSource, taking: Callable[[], Taking | None], moved: Callable[[int], None]) -> None:
         self._taking = taking
+        self._paces = Buckets(PULSES_PER_SECOND, PULSES_BURST)
+        self._taken: Counter[Address] = Counter()
         self._blobs: Callable[[Scope, Receive, Send], Awaitable[None]] = BlobApp(store, self._may_read, moved=moved)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +74,7 @@ class PeerApp:
     async def _member(self, peer: PeerIdentity) -> tuple[Taking, Address]:
         taking = self._taking()
         node = await taking.holder(peer.spki) if taking is not None else None
-        if taking is None or node is None:
+        if taking is None or node is None or not taking.takes_part(node):
             raise NOT_HERE
         return taking, node
 
@@ -76,6 +88,18 @@ class PeerApp:
     async def _pulse(self, scope: Scope, receive: Receive) -> Pulse:
         taking, node = await self._member(peer_of(scope))
         body = await _body(receive)
+        wait = self._paces.take(node, 1 + len(body) / PULSE_TOKEN_BYTES)
+        if wait or self._taken[node] >= PULSES_AT_ONCE_MAX:
+            raise ApiError(429, "too_many_pulses", f"this node says more than is heard; wait {wait:.1f} s")
+        self._taken[node] += 1
+        try:
+            return await self._heard(taking, node, body)
+        finally:
+            self._taken[node] -= 1
+            if not self._taken[node]:
+                del self._taken[node]
+
+    async def _heard(self, taking: Taking, node: Address, body: bytes) -> Pulse:
         try:
             pulse = Pulse.from_json(json.loads(body))
         except (ValueError, RecursionError) as error:

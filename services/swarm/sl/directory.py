@@ -14,9 +14,12 @@ from swarm.core.errors import PeerFault
 from swarm.core.ids import Address, Digest, to_hex
 from swarm.core.limits import URI_BYTES_MAX
 from swarm.net.identity import PeerIdentity
+from swarm.node.rates import Buckets
 from swarm.store.journal import Journal
 
 URI_PREFIX = "uri/"
+UNKNOWN_PER_SECOND, UNKNOWN_BURST = 5.0, 50.0
+"""Keys of no known member that the chain is asked about: strangers must not use up this node's rate at its SN."""
 
 
 class Members:
@@ -26,6 +29,7 @@ class Members:
         self._membership = membership
         self._journal = journal
         self._version = -1
+        self._unknown = Buckets(UNKNOWN_PER_SECOND, UNKNOWN_BURST)
         self._members: dict[Address, Member] = {}
         self._holders: dict[bytes, Address] = {}
         self._uris: dict[Address, str] = {
@@ -48,6 +52,8 @@ class Members:
     async def holder(self, spki: Digest, block_time: int) -> Address | None:
         """The active member that holds this certificate key; asks the chain when the cache has no answer."""
         node = self._holders.get(spki)
+        if node is None and self._unknown.take(b""):
+            return None
         if node is None:
             node = await self._membership.holder_of(spki)
         return node if node is not None and self.active(node, block_time) else None
@@ -99,7 +105,9 @@ def parse_uri(uri: str) -> tuple[str, int]:
         port = parts.port
         plain = parts.path in ("", "/") and not parts.query and not parts.fragment and parts.username is None
         if len(uri.encode()) <= URI_BYTES_MAX and parts.scheme == "https" and parts.hostname and port and plain:
-            return parts.hostname, port
+            parts.hostname.encode("idna")  # or the name fails later, where nobody expects it
+            if uri.isascii() and uri.isprintable() and " " not in uri:
+                return parts.hostname, port
     except ValueError as error:
         raise PeerFault(f"a member's address {uri!r:.100} cannot be read: {error}") from error
     raise PeerFault(f"a member's address {uri!r:.100} is not https://host:port")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import shutil
 import ssl
 import threading
 import time
@@ -30,6 +31,8 @@ log = logging.getLogger("swarm.sl.transfers")
 
 PULLS_AT_ONCE_MAX = 16
 PROGRESS_SECONDS = 0.5
+DISK_RESERVE_BYTES = 256 * 1024 * 1024
+"""Disk space that no pull may use: journal and merged models need it."""
 
 
 @dataclass(slots=True)
@@ -80,7 +83,15 @@ class Transfers:
             return
         task = asyncio.get_running_loop().create_task(self._pull(blob, size, sources), name=f"pull {blob.hex()[:8]}")
         self._running[blob] = task
-        task.add_done_callback(lambda _: self._running.pop(blob, None))
+        task.add_done_callback(lambda ended: self._over(blob, ended))
+
+    def _over(self, blob: BlobId, ended: asyncio.Task[None]) -> None:
+        self._running.pop(blob, None)
+        fault = None if ended.cancelled() else ended.exception()
+        if fault is not None:
+            # A bug here, or an answer nobody thought of: the engine must hear of it, or it waits for ever.
+            log.error("pulling blob %s failed: %r", to_hex(blob), fault, exc_info=fault)
+            self._deliver(BlobFailed(blob, REFUSED_UNREACHABLE, f"internal error: {fault!r}"))
 
     async def aclose(self) -> None:
         tasks = list(self._running.values())
@@ -119,6 +130,9 @@ class Transfers:
 
     async def _fetch(self, blob: BlobId, size: int, source: Address, uri: str) -> None:
         host, port = parse_uri(uri)
+        free = shutil.disk_usage(self._store.root).free
+        if size > free - DISK_RESERVE_BYTES:
+            raise LocalFault(f"a model of {size} bytes does not fit: {free} bytes are free at {self._store.root}")
         loop = asyncio.get_running_loop()
         moved, told_at, lock = 0, time.monotonic(), threading.Lock()
 

@@ -19,12 +19,12 @@ from swarm.core.ids import Digest, to_hex
 from swarm.core.statements import MEMBERSHIP_DOMAIN, Join, Signature, Verifier, domain_separator
 from swarm.net.answers import ApiError
 from swarm.net.identity import PeerIdentity
+from swarm.node.rates import Buckets
 from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
 
 from .approvals import Approvals
 from .join import Admit, AlreadyIn, Policy, Refuse, Renew, Wait, decide
-from .rates import Buckets
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from swarm.chain.rpc import Rpc
 from swarm.core.errors import ChainFault
 from swarm.core.limits import HTTP_BODY_BYTES_MAX
 from swarm.net.answers import ApiError
+from swarm.node.rates import Buckets
 
 from .gateway import (
     INTERNAL,
@@ -30,7 +31,6 @@ from .gateway import (
     parse,
     target,
 )
-from .rates import Buckets
 
 log = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from swarm.net.server import serve
 from swarm.net.tls import server_context
 from swarm.node.identity import own_account, state_folder, tls_files
 from swarm.node.outbox import JournalOutbox
+from swarm.node.rates import Buckets
 from swarm.obs import log as obs_log
 from swarm.obs.metrics import registry
 from swarm.obs.ops import Answer, ops_app
@@ -40,7 +41,6 @@ from .gateway import Call, Fault, parse
 from .heads import Heads
 from .join import Policy
 from .members import Members
-from .rates import Buckets
 from .relay import Relay
 from .settings import SnSettings
 from .uris import Uris
