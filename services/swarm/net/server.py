@@ -15,7 +15,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -53,6 +53,10 @@ class Limits:
     handshake_seconds: float = 8.0
     keep_alive_seconds: int = 75
     connections_max: int = 512
+    peer_connections_max: int = 64
+    """Of one certificate key, WebSockets included: one peer must not lock the others out."""
+    address_handshakes_max: int = 256
+    """TLS handshakes under way from one address."""
     message_bytes_max: int = 1024 * 1024
     """Largest WebSocket message from a peer."""
     ping_seconds: float = 20.0
@@ -152,7 +156,7 @@ class _Server(uvicorn.Server):
         self.opened = asyncio.Event()
         self._limits = limits
         self._tls = tls
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[asyncio.Task[None], str] = {}
         self._listening = listening
         self._logged_second = 0
         self._logged_count = 0
@@ -190,9 +194,13 @@ class _Server(uvicorn.Server):
                 line.close()
                 self._log_refusal(address, f"{self._limits.connections_max} connections are open")
                 continue
+            if list(self._handshakes.values()).count(address[0]) >= self._limits.address_handshakes_max:
+                line.close()
+                self._log_refusal(address, f"{self._limits.address_handshakes_max} handshakes from there are under way")
+                continue
             task = loop.create_task(self._open(line, address))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+            self._handshakes[task] = address[0]
+            task.add_done_callback(self._handshakes.pop)
 
     async def _open(self, line: socket.socket, address: tuple[Any, ...]) -> None:
         """Handshake, then hand the connection to its protocol."""
@@ -214,7 +222,9 @@ class _Server(uvicorn.Server):
             self._log_refusal(address, f"no TLS handshake within {seconds} s ({why})")
 
     def _protocol(self) -> NodeHttp:
-        return NodeHttp(self.config, self.server_state, self.lifespan.state, limits=self._limits)
+        return NodeHttp(
+            self.config, self.server_state, self.lifespan.state, limits=self._limits, refused=self._log_refusal
+        )
 
     def _log_refusal(self, address: tuple[Any, ...], why: str) -> None:
         """A warning, at most a few a second: a port scan must not fill the disk."""
@@ -243,8 +253,10 @@ class NodeHttp(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         limits: Limits | None = None,
+        refused: Callable[[tuple[Any, ...], str], None] | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._refused = refused
         self.limits = limits or Limits()
         self.peer: PeerIdentity | None = None
         self._header_bytes: int | None = 0  # None: not within headers
@@ -257,7 +269,20 @@ class NodeHttp(HttpToolsProtocol):
             log.warning("refused %s: %s", transport.get_extra_info("peername"), error)
             transport.abort()
         super().connection_made(transport)
+        if self._crowded():
+            text = f"{self.limits.peer_connections_max} connections of {self.peer} are open"
+            if self._refused is not None:
+                self._refused(transport.get_extra_info("peername"), text)
+            self._reject(503, "busy", text)
+            return
         self._await_headers()
+
+    def _crowded(self) -> bool:
+        if self.peer is None:
+            return False
+        others = (getattr(c, "peer", None) for c in self.server_state.connections if c is not self)
+        same = sum(1 for other in others if other is not None and other.spki == self.peer.spki)
+        return same >= self.limits.peer_connections_max
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_done()
@@ -316,7 +341,13 @@ def _json(code: str, message: str) -> bytes:
 class NodeWebSocket(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol with the peer's identity in the scope."""
 
+    peer: PeerIdentity | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.peer = _identity(transport)
+        super().connection_made(transport)
+
     async def run_asgi(self) -> None:
         extensions = cast(dict[str, Any], self.scope["extensions"])
-        extensions[PEER_EXTENSION] = _identity(self.transport)
+        extensions[PEER_EXTENSION] = self.peer
         await super().run_asgi()
