@@ -34,6 +34,7 @@ def measured(count: int) -> dict[str, int]:
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_gas_of_a_commit_is_as_recorded(count: int) -> None:
+    """A commit of so many nodes costs what gas.json says, within the tolerance."""
     recorded = json.loads(FILE.read_text("utf-8"))["commit"][str(count)]
     found = measured(count)
     for kind, gas in found.items():

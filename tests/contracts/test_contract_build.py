@@ -53,6 +53,7 @@ def test_every_custom_error_is_triggered_by_a_test() -> None:
 
 
 def test_the_build_names_what_it_was_made_with() -> None:
+    """Each committed artefact names the compiler and the EVM it was built for: London, not newer."""
     for name in NAMES:
         compiler = committed(name)["compiler"]
         assert (compiler["solc"], compiler["evmVersion"]) == ("0.8.37", "london")

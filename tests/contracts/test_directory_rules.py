@@ -37,6 +37,7 @@ def test_directory_refuses_bad_entries(chain: Chain) -> None:
 
 
 def test_directory_says_which_name_is_unknown(chain: Chain) -> None:
+    """The refusal carries the name that was asked for."""
     with refused("DirectoryUnknownName", name=NAME):
         chain.directory.ask("get", NAME)
 

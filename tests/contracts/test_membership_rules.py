@@ -75,6 +75,7 @@ def test_admission_is_recorded_with_role_site_key_and_block(twin: Twin) -> None:
 
 
 def test_the_grant_goes_to_the_new_member(twin: Twin) -> None:
+    """What is sent with an admission is the new member's; the contract keeps nothing."""
     twin.step("Membership", twin.admin, "admit", ANN, sha256(ANN), ZERO32, ZERO32, Role.SL, FAR, value=10**15)
     assert twin.evm.engine.account(twin.evm.root, ANN).balance == 10**15
     assert twin.evm.engine.account(twin.evm.root, twin.chain.membership.address).balance == 0
@@ -147,6 +148,7 @@ def test_bad_admissions_are_refused_by_name(twin: Twin) -> None:
 
 
 def test_suspend_and_resume_switch_activity(twin: Twin) -> None:
+    """A suspended member is not active until it is resumed; the wrong order and strangers are refused by name."""
     twin.admit(ANN)
     with refused("MembershipWrongStatus", node=ANN, status=Status.ACTIVE):
         twin.member("resume", ANN)

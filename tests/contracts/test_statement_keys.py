@@ -31,6 +31,7 @@ def test_signatures_are_those_of_eth_account_in_compact_form(key: bytes, digest:
 
 @given(key=KEYS, digest=DIGESTS, bit=st.integers(0, 255))
 def test_a_changed_digest_or_signature_does_not_recover_the_signer(key: bytes, digest: Digest, bit: int) -> None:
+    """One flipped bit in digest, r or vs never leads to the signer's address."""
     signer = LocalSigner(key)
     good = signer.sign(digest)
     flip = (1 << bit).to_bytes(32, "big")
@@ -50,11 +51,13 @@ def test_a_changed_digest_or_signature_does_not_recover_the_signer(key: bytes, d
     ids=["r zero", "s zero", "r is the order", "r too large", "s high", "r not on the curve", "all zero"],
 )
 def test_malformed_signatures_recover_nobody(r: int, vs: int) -> None:
+    """Numbers outside the curve's range give None, not an exception and not an address."""
     signature = Signature(r.to_bytes(32, "big"), vs.to_bytes(32, "big"))
     assert CoincurveVerifier().recover(Digest(sha256(b"x")), signature) is None
 
 
 @pytest.mark.parametrize("key", [b"", bytes(31), bytes(32), ORDER.to_bytes(32, "big"), b"\xff" * 33])
 def test_what_is_no_private_key_is_refused(key: bytes) -> None:
+    """A key of the wrong length or range raises ValueError."""
     with pytest.raises(ValueError):  # noqa: PT011 - the text comes from two libraries
         LocalSigner(key)

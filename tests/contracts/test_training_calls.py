@@ -37,6 +37,7 @@ def called(twin: Twin, here: list[int], *, done: list[int] | None = None, by: in
 
 
 def test_a_call_is_open_once_and_each_answers_once() -> None:
+    """A second call, a second answer and an answer to another call are refused by name."""
     twin = running(3)
     a, b, _ = twin.nodes
     call_id = twin.call(a)
@@ -52,6 +53,7 @@ def test_a_call_is_open_once_and_each_answers_once() -> None:
 
 
 def test_a_call_needs_the_open_round_and_complete_founders() -> None:
+    """Before the founders are complete nobody calls; another run, round or epoch is refused by name."""
     twin = Twin(2)
     a, b = twin.nodes
     twin.join(a, 2)
@@ -70,6 +72,7 @@ def test_a_call_needs_the_open_round_and_complete_founders() -> None:
 
 
 def test_only_joined_active_nodes_call_and_answer() -> None:
+    """Outsiders, suspended members and those who left neither call nor answer."""
     twin = running(3, more=1)
     a, b, c, outsider = twin.nodes
     with refused("TrainingNotJoined", node=outsider.address):
@@ -118,6 +121,7 @@ def test_a_call_is_not_settled_before_rescue_after(blocks: int, seconds: int, mi
 
 
 def test_a_call_is_settled_in_the_first_block_that_is_due() -> None:
+    """Seconds and blocks both reached, a call is settled in that very block, not one later."""
     twin = running(3)
     call_id = twin.call(twin.nodes[0])
     twin.evm.skip(BLOCKS - 1, SECONDS - 1)
@@ -164,6 +168,7 @@ def test_a_dropped_member_counts_again_only_after_its_new_join() -> None:
 
 
 def test_joiners_that_did_not_answer_stay_joined_and_those_that_did_enter_the_roster() -> None:
+    """A reform drops silent members of the roster alone; silent joiners enter at the next opening."""
     twin = running(4, more=2)
     a, _, _, _, e, f = twin.nodes
     twin.join(e)
@@ -194,6 +199,7 @@ def test_a_majority_that_is_done_goes_on_without_a_silent_member() -> None:
 
 
 def test_one_answerer_that_still_trains_keeps_the_majority_waiting() -> None:
+    """With a majority present, one answer that is not done voids the call: nobody is dropped."""
     twin = running(5)
     assert twin.settle(called(twin, [0, 1, 2, 3], done=[0, 1, 2]))[0].name == "CallVoided"
     assert len(twin.roster()) == 5
@@ -254,6 +260,7 @@ def test_a_call_lapses_after_twice_rescue_after() -> None:
 
 
 def test_a_lapsed_call_gives_way_to_a_new_one() -> None:
+    """After its time a call is closed by the next caller, which both events show."""
     twin = running(5)
     old = called(twin, [0, 1])
     wait(twin)
@@ -310,6 +317,7 @@ def test_an_empty_roster_is_re_formed_by_joiners() -> None:
 
 
 def test_anyone_may_settle() -> None:
+    """Settling needs no membership: it decides nothing."""
     twin = running(3)
     call_id = called(twin, [0, 1])
     assert twin.step("Training", person("passer-by"), "settle", JOB, call_id)[0].name == "CallVoided"

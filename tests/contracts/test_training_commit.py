@@ -85,6 +85,7 @@ def test_the_same_round_twice_is_told_apart_from_every_other_refusal() -> None:
 
 
 def test_a_bundle_of_another_run_round_epoch_previous_model_or_roster_is_refused() -> None:
+    """Each of the six parts of a round's name is compared, and the refusal names given and expected."""
     twin = started(2)
     name = twin.name()
     with refused("TrainingUnknownJob"):
@@ -105,6 +106,7 @@ def test_a_bundle_of_another_run_round_epoch_previous_model_or_roster_is_refused
 
 
 def test_no_round_commits_before_the_founders_are_complete_or_after_completion() -> None:
+    """A commit needs an open, started run: idle, joining and completed ones refuse it by phase."""
     twin = Twin(2)
     with refused("TrainingWrongPhase", phase=Phase.IDLE):
         twin.commit(twin.bundle([twin.nodes[0]]))
@@ -137,6 +139,7 @@ def test_only_the_leader_of_the_attempt_can_have_led() -> None:
 
 
 def test_an_ack_for_another_attempt_does_not_count() -> None:
+    """Acks of the same result at attempt 0 do not certify it at attempt 1."""
     twin = started(3)
     bundle = twin.bundle(attempt=1)
     other = twin.acks(twin.nodes[:2], bundle.name, 0, bundle.result)
@@ -155,6 +158,7 @@ def test_items_ascend_strictly() -> None:
 
 
 def test_flags_are_done_and_observer_only_and_an_observer_has_no_weight() -> None:
+    """Unknown flag bits, and an observer with a weight, are refused by index."""
     twin = started(2)
     a, b = twin.nodes
     name = twin.name()
@@ -210,6 +214,7 @@ def test_a_revoked_member_counts_in_the_round_that_was_open_and_in_none_after() 
 
 
 def test_a_joiner_revoked_while_the_round_is_open_counts_in_it() -> None:
+    """V5: what was active at the opening stays committable, and is gone from the next roster."""
     twin = started(2, more=1)
     twin.join(twin.nodes[2])
     twin.member("revoke", twin.nodes[2].address)
@@ -291,6 +296,7 @@ def test_a_signature_for_another_chain_or_contract_is_refused() -> None:
 
 
 def test_fewer_items_than_min_peers_are_refused() -> None:
+    """V4: two of three, and none at all, are too few."""
     twin = started(3, min_peers=3)
     with refused("TrainingTooFewItems", items=2, minPeers=3):
         twin.commit(twin.bundle(twin.nodes[:2]))
@@ -320,6 +326,7 @@ def test_round_0_needs_somebody_who_contributes() -> None:
 
 
 def test_inputs_bind_every_check_in_and_coefficient() -> None:
+    """V3: a coefficient changed in its last bit, or another inputs hash, is refused."""
     twin = started(2)
     bundle = twin.bundle()
     item = dataclasses.replace(bundle.items[1], coefficient=0.25000000000000006)
@@ -330,6 +337,7 @@ def test_inputs_bind_every_check_in_and_coefficient() -> None:
 
 
 def test_the_first_commit_fixes_the_manifest_of_the_run() -> None:
+    """A later round with another manifest is refused, with both named."""
     twin = started(2)
     twin.commit(twin.bundle(manifest=Digest(b"\4" * 32)))
     with refused("TrainingWrongManifest", manifest=b"\5" * 32, expected=b"\4" * 32):
@@ -377,6 +385,7 @@ def test_a_result_needs_a_majority_of_the_roster(count: int, majority: int) -> N
 
 
 def test_the_run_is_over_when_every_item_is_done_and_all_of_the_roster_is_in() -> None:
+    """V4: one that trains, or one of the roster that is missing, keeps the run open."""
     twin = started(3, min_peers=2, more=1)
     a, b, c, d = twin.nodes
     name = twin.name()
@@ -412,6 +421,7 @@ def test_the_run_can_be_over_while_somebody_joins() -> None:
 
 
 def test_anyone_may_submit_a_certificate() -> None:
+    """The sender of a commit does not matter: the signatures inside do."""
     twin = started(1)
     twin.step("Training", person("no member at all"), "commit", (twin.bundle(),))
     assert twin.state().round == 1

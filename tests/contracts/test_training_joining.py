@@ -58,6 +58,7 @@ def test_creating_a_job_needs_an_operator_role_and_a_sound_new_name() -> None:
 
 
 def test_an_unknown_job_is_refused_by_every_step_and_empty_in_every_view() -> None:
+    """No step creates a job by accident, and no view fails on one that is not there."""
     twin = Twin(1)
     other = Digest(sha256(b"no such job"))
     node = twin.nodes[0].address
@@ -101,12 +102,14 @@ def test_round_0_opens_when_the_founders_are_complete() -> None:
 
 
 def test_one_joiner_with_min_peers_1_starts_alone() -> None:
+    """minPeers 1 opens round 0 at the first join."""
     twin = Twin(1)
     twin.join(twin.nodes[0], 1)
     assert twin.state().started
 
 
 def test_a_later_joiner_that_asks_for_more_is_refused_and_one_that_asks_for_less_is_not() -> None:
+    """minPeers is fixed at the start of a run; the refusal names it."""
     twin = Twin(3)
     twin.join_all(2)
     with refused("TrainingMinPeersAboveRun", asked=3, fixedFor=2):
@@ -169,6 +172,7 @@ def test_leaving_before_the_start_gives_up_the_place() -> None:
 
 
 def test_the_251st_joiner_is_refused_by_name_and_gets_the_place_of_one_who_leaves() -> None:
+    """250 are joined at once, no more; who has left makes room."""
     twin = Twin(251)
     for node in twin.nodes[:250]:
         twin.join(node, 250)
@@ -205,6 +209,7 @@ def test_reset_opens_the_next_run_and_is_refused_while_members_are_live() -> Non
 
 
 def test_reset_needs_no_force_when_nobody_is_live() -> None:
+    """With all members gone or revoked a reset opens the next run."""
     twin = Twin(2)
     twin.join_all(2)
     twin.leave(twin.nodes[0])
@@ -214,6 +219,7 @@ def test_reset_needs_no_force_when_nobody_is_live() -> None:
 
 
 def test_a_completed_run_is_reset_without_force_and_keeps_its_record() -> None:
+    """Merges and phase of a completed run stay readable after the reset, and the next run starts from nothing."""
     twin = completed(2)
     merged = twin.state().prev
     with refused("TrainingWrongPhase", phase=Phase.COMPLETE):
@@ -250,6 +256,7 @@ def test_every_node_closes_once_after_the_run_is_complete() -> None:
 
 
 def test_a_member_that_is_not_active_any_more_cannot_close() -> None:
+    """A revoked member's closing report is refused."""
     twin = completed(1)
     twin.member("revoke", twin.nodes[0].address)
     with refused("TrainingNotActive", caller=twin.nodes[0].address):

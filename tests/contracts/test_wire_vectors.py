@@ -90,6 +90,7 @@ VECTORS_JOIN = Join.TYPE_STRING.removeprefix("Join(").removesuffix(")")
 
 @pytest.mark.parametrize("vector", STATEMENTS, ids=STATEMENT_IDS)
 def test_a_statement_survives_json_and_is_signed_by_its_signer(vector: dict[str, Any]) -> None:
+    """Golden digest and signer come out of the JSON form of each statement."""
     statement = KINDS[vector["statement"]["kind"]].from_json(vector["statement"])
     digest = statement.digest(Digest(raw(VECTORS["training"]["domain"])))
     assert to_hex(digest) == vector["digest"]
@@ -105,6 +106,7 @@ def test_eth_account_finds_the_same_digest(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", STATEMENTS, ids=STATEMENT_IDS)
 def test_solidity_finds_the_same_digest_and_signer(vector: dict[str, Any], solidity: Contract) -> None:
+    """The contracts' hashing agrees with the golden digest of each statement that they read."""
     s = vector["statement"]
     domain, name = raw(VECTORS["training"]["domain"]), name_words(s)
     match s["kind"]:
@@ -129,12 +131,14 @@ def test_solidity_finds_the_same_digest_and_signer(vector: dict[str, Any], solid
 
 
 def test_the_domains_are_those_of_the_contracts(solidity: Contract) -> None:
+    """Both EIP-712 domains are the same in Python and Solidity."""
     for name, key in (("SwarmTraining", "training"), ("SwarmMembership", "membership")):
         found = solidity.ask("domain", name, VECTORS[key]["contract"])
         assert to_hex(found) == VECTORS[key]["domain"]
 
 
 def test_a_join_is_the_same_on_all_sides(solidity: Contract) -> None:
+    """Our encoder, Solidity and an independent EIP-712 library agree on a Join."""
     vector = VECTORS["join"]
     join = Join.from_json(vector["fields"])
     domain = raw(VECTORS["membership"]["domain"])
@@ -150,6 +154,7 @@ def test_a_join_is_the_same_on_all_sides(solidity: Contract) -> None:
 
 
 def test_a_result_hashes_the_same_on_both_sides(solidity: Contract) -> None:
+    """The hash that acks are given for is one in Python and Solidity."""
     result = Result.from_json(VECTORS["result"]["fields"])
     assert to_hex(result.hash()) == VECTORS["result"]["hash"]
     words = (result.merged, result.size, result.method, result.inputs, result.interval, result.manifest)
@@ -167,6 +172,7 @@ def test_inputs_hash_the_same_on_both_sides(solidity: Contract) -> None:
 
 
 def test_roster_and_leader_are_the_same_on_both_sides(solidity: Contract) -> None:
+    """Roster hash and leader of every attempt agree between Python and Solidity, round by round."""
     vector, ring = VECTORS["roster"], VECTORS["leader"]
     words = [int(w, 16) for w in vector["words"]]
     roster = Roster.from_words(words)

@@ -1,0 +1,150 @@
+"""House rules that a machine can hold: what is in the tree, how long, and how it speaks."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LINES_MAX = 500
+LONGER = {
+    "docs/": "a page may be long",
+    "requirements/": "generated locks",
+    "services/swarm/chain/abi/": "generated",
+    "contracts/package-lock.json": "generated",
+    "tests/vectors/": "golden data",
+    "LICENSE": "not ours to shorten",
+}
+"""Paths (or their beginnings) that may be longer, and why."""
+# In halves, or this file would find itself.
+LATER = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+# /home/swarm is the user inside our images.
+HOME_PATH = re.compile(
+    r"/(?:ho" + r"me|Us" + r"ers)/(?!swarm\b)[a-z][\w.-]*/|/ro" + r"ot/\.|/wo" + r"rk/(?:main|shared)\b"
+)
+REGISTRY_HOSTS = (
+    "pypi" + ".org",
+    "files.python" + "hosted.org",
+    "registry.npm" + "js.org",
+    "proxy.golang" + ".org",
+    "registry-1.docker" + ".io",
+    "deb.debian" + ".org",
+    "artifact" + "ory",
+)
+KEY_BLOCK = re.compile("-----BEGIN (?:[A-Z]+ )?PRIV" + r"ATE KEY-----\s*[A-Za-z0-9+/=\s]{60,}")
+TEXT = {".py", ".sol", ".md", ".toml", ".yml", ".yaml", ".sh", ".in", ".txt", ".json", ".cfg", ".npmrc", ""}
+
+
+@cache
+def tracked() -> tuple[str, ...]:
+    """Files under version control and new ones that are not ignored, as they lie in the tree."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return tuple(name for name in sorted(listed.stdout.splitlines()) if (ROOT / name).is_file())
+
+
+@cache
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for name in tracked():
+        if Path(name).suffix in TEXT:
+            yield name, text_of(name)
+
+
+def python(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    for name in tracked():
+        if name.endswith(".py") and name.startswith(folders):
+            yield name, ast.parse(text_of(name))
+
+
+def lines_with(pattern: re.Pattern[str]) -> list[str]:
+    return [
+        f"{name}:{number}: {line.strip()[:100]}"
+        for name, text in texts()
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def test_nothing_is_left_for_later_in_comments():
+    """No marker of unfinished work: it is done, or it is an issue."""
+    assert lines_with(LATER) == []
+
+
+def test_no_path_of_one_machine():
+    """Nothing names a folder that only one machine has."""
+    assert lines_with(HOME_PATH) == []
+
+
+def test_no_package_registry_is_named():
+    """Where packages come from is the user's setting; locks hold hashes, not hosts."""
+    assert lines_with(re.compile("|".join(map(re.escape, REGISTRY_HOSTS)))) == []
+
+
+def test_no_private_key_is_kept_in_the_tree():
+    """V10: no PEM or key file, and no private key inside another file."""
+    assert [name for name in tracked() if name.endswith((".pem", ".key", ".p12", ".pfx"))] == []
+    assert [name for name, text in texts() if KEY_BLOCK.search(text)] == []
+
+
+def test_every_module_says_what_it_owns():
+    """Modules of the services and the SDK open with a docstring; empty package files need none."""
+    silent = [name for name, tree in python("services/", "sdk/") if tree.body and not ast.get_docstring(tree)]
+    assert silent == []
+
+
+def test_every_test_states_its_claim():
+    """A docstring a test: what would be untrue if it failed."""
+    silent = [
+        f"{name}:{node.lineno} {node.name}"
+        for name, tree in python("tests/")
+        if Path(name).name.startswith("test_")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def test_files_stay_short_enough_to_read():
+    """A file above the limit has two subjects; exceptions are named with their reason."""
+    long = [
+        f"{name}: {len(text.splitlines())} lines"
+        for name, text in texts()
+        if len(text.splitlines()) > LINES_MAX and not name.startswith(tuple(LONGER))
+    ]
+    assert long == []
+    assert [beginning for beginning in LONGER if not any(name.startswith(beginning) for name in tracked())] == []
+
+
+def test_no_error_is_dropped_without_a_word():
+    """No ``except`` whose body does nothing: contextlib.suppress names what may happen, a comment says why."""
+    dropped = [
+        f"{name}:{handler.lineno}"
+        for name, tree in python("services/", "sdk/", "tests/", "tools/", "contracts/", "examples/")
+        for handler in ast.walk(tree)
+        if isinstance(handler, ast.ExceptHandler)
+        and all(isinstance(part, ast.Pass) or is_ellipsis(part) for part in handler.body)
+    ]
+    assert dropped == []
+
+
+def is_ellipsis(part: ast.stmt) -> bool:
+    return isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) and part.value.value is Ellipsis
