@@ -13,6 +13,7 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from support import tools
+from support.httprpc import HttpRpc
 from swarm.chain.client import ChainClient, MemoryOutbox
 from swarm.chain.embedded import EmbeddedChain
 from swarm.chain.geth.admin import GethAdmin
@@ -21,7 +22,7 @@ from swarm.chain.geth.genesis import FUNDER_WEI, genesis
 from swarm.chain.geth.sealer import ensure_keys
 from swarm.chain.geth.supervisor import GethSupervisor
 from swarm.chain.heads import watch_heads
-from swarm.chain.rpc import HttpRpc, Rpc, embedded_rpc
+from swarm.chain.rpc import Rpc, embedded_rpc
 from swarm.chain.wake import Waker
 from swarm.core.errors import ChainFault
 from swarm.core.ids import Address

@@ -26,7 +26,7 @@ LONGER = {
 LATER = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 # /home/swarm is the user inside our images.
 HOME_PATH = re.compile(
-    r"/(?:ho" + r"me|Us" + r"ers)/(?!swarm\b)[a-z][\w.-]*/|/ro" + r"ot/\.|/wo" + r"rk/(?:main|shared)\b"
+    r"/(?:ho" + r"me|Us" + r"ers)/(?!swarm\b)[a-z][\w.-]*/|/roo" + r"t/\.|/wor" + r"k/(?:main|shared)\b"
 )
 REGISTRY_HOSTS = (
     "pypi" + ".org",

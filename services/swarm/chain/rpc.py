@@ -1,4 +1,4 @@
-"""JSON-RPC to a chain, as one small Protocol with three transports: embedded, unix socket, loopback HTTP.
+"""JSON-RPC to a chain, as one small Protocol with two transports: embedded and unix socket.
 
 Owns requests, answers and their bounds. Which methods exist and what they mean is the caller's business;
 the path from an SL to its SN is another transport of the same Protocol, and lives with the SL.
@@ -200,46 +200,3 @@ class IpcRpc:
 
 def ipc_rpc(path: str | os.PathLike[str], *, seconds_max: float = REQUEST_SECONDS_MAX) -> IpcRpc:
     return IpcRpc(path, seconds_max=seconds_max)
-
-
-class HttpRpc:
-    """JSON-RPC over HTTP to a node on this host."""
-
-    def __init__(self, url: str, *, seconds_max: float = REQUEST_SECONDS_MAX) -> None:
-        import aiohttp  # comes with web3; imported here because most processes never use it
-
-        self._aiohttp = aiohttp
-        self._url = url
-        self._timeout = aiohttp.ClientTimeout(total=seconds_max)
-        self._session: aiohttp.ClientSession | None = None
-        self._ids = itertools.count(1)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def __call__(self, method: str, params: list[Any]) -> Any:
-        if self._session is None:
-            self._session = self._aiohttp.ClientSession(timeout=self._timeout)
-        body = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
-        try:
-            async with self._session.post(self._url, json=body) as response:
-                raw = bytearray()
-                async for chunk in response.content.iter_any():
-                    raw += chunk
-                    if len(raw) > ANSWER_BYTES_MAX:
-                        raise ChainFault(f"{method}: the answer has more than {ANSWER_BYTES_MAX} bytes")
-                return unwrap(json.loads(raw), method)
-        except (self._aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise RpcUnreachable(f"{method} at {self._url}: {error or type(error).__name__}") from error
-        except ValueError as error:
-            raise RpcUnreachable(f"{method} at {self._url}: the answer is not JSON: {error}") from error
-
-    async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None

@@ -14,7 +14,6 @@ import os
 import shutil
 import struct
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 from swarm.core.blobid import BLOB_BYTES_MAX, CHUNK_BYTES, ChunkList, chunk_hash
@@ -104,12 +103,6 @@ class BlobStore:
             raise LocalFault(f"the chunk list of blob {blob_id.hex()} in {self._lists} is damaged")
         return chunks
 
-    def read_chunk(self, blob_id: BlobId, index: int) -> bytes:
-        """Chunk ``index`` as it is on disk (at most 4 MiB; not hashed again)."""
-        start, end = self.chunks(blob_id).span(index)
-        with self.path(blob_id).open("rb") as file:
-            return os.pread(file.fileno(), end - start, start)
-
     def begin(self, blob_id: BlobId, chunks: ChunkList) -> Partial:
         """Start or resume receiving a blob.
 
@@ -135,18 +128,6 @@ class BlobStore:
     def ids(self) -> list[BlobId]:
         """All complete blobs, ascending."""
         return sorted(BlobId(bytes.fromhex(p.name)) for p in self._blobs.iterdir() if len(p.name) == 64)
-
-    def bytes_used(self) -> int:
-        """Bytes on disk, parts and scratch files included."""
-        return sum(st.st_blocks * 512 for st in self._stats())
-
-    def _stats(self) -> Iterator[os.stat_result]:
-        for folder in (self._blobs, self._lists, self._parts, self._scratch):
-            for path in folder.iterdir():
-                try:
-                    yield path.stat()
-                except FileNotFoundError:  # renamed by another thread between listing and stat
-                    continue
 
     def _blob(self, blob_id: BlobId) -> Path:
         if len(blob_id) != 32:

@@ -62,11 +62,5 @@ class GethAdmin:
         """This node's address for others."""
         return str((await self._rpc("admin_nodeInfo", []))["enode"])
 
-    async def add_peer(self, enode: str) -> bool:
-        return bool(await self._rpc("admin_addPeer", [enode]))
-
-    async def remove_peer(self, enode: str) -> bool:
-        return bool(await self._rpc("admin_removePeer", [enode]))
-
     async def peers(self) -> list[dict[str, Any]]:
         return list(await self._rpc("admin_peers", []))
