@@ -38,7 +38,9 @@ KNOWN = Member(Role.SL, Status.ACTIVE, PEER.spki, JOIN.spiffe, JOIN.site, LIFE_E
 NEVER = Member(Role.NONE, Status.NONE, ZERO32, ZERO32, ZERO32, 0, 0, 0)
 
 
-def ask(join=JOIN, peer=PEER, *, recovered=NODE, known=NEVER, holder=None, seen=False, approved=False, policy=None):
+def ask(
+    join=JOIN, peer=PEER, *, recovered=NODE, known=NEVER, holder=None, seen=False, approved=False, policy=None, **more
+):
     return decide(
         join,
         recovered=recovered,
@@ -49,12 +51,20 @@ def ask(join=JOIN, peer=PEER, *, recovered=NODE, known=NEVER, holder=None, seen=
         key_holder=holder,
         nonce_seen=seen,
         approved=approved,
+        **more,
     )
 
 
 def test_a_stranger_with_both_keys_is_admitted_until_its_certificate_ends():
     """Under the open policy both proofs admit, for the certificate's life."""
     assert ask() == Admit(LIFE_ENDS)
+
+
+def test_attack_many_identities_of_one_ca_meet_an_operator():
+    """Once a thousand are in, even the open policy admits nobody by itself; members and approved nodes go on."""
+    assert ask(crowded=True) == Wait()
+    assert ask(crowded=True, approved=True) == Admit(LIFE_ENDS)
+    assert ask(crowded=True, known=KNOWN) == AlreadyIn()
 
 
 def test_the_policy_shortens_a_membership():

@@ -12,7 +12,7 @@ from .client import Receipt
 from .facade import OWNED_FUNCTIONS, Owned
 
 GRANT_WEI = 10**15
-"""The one admission grant, 0.001 ether: lasts for ever at 1 wei a gas (design/chain.md, Fees)."""
+"""The one admission grant, 0.001 ether: lasts for ever at 1 wei a gas (docs/chain.md, Fees)."""
 GAS_ADMIT = 500_000
 PAGE = 250
 
@@ -83,6 +83,11 @@ class Membership(Owned):
         """Who holds this certificate key now."""
         found: Address = await self._ask("holderOf", spki)
         return found if any(found) else None
+
+    async def has_members(self, count: int) -> bool:
+        """Whether at least ``count`` nodes were ever admitted."""
+        nodes, _ = await self._ask("members", count - 1, 1)
+        return bool(nodes)
 
     async def is_active(self, node: Address) -> bool:
         return bool(await self._ask("isActive", node))

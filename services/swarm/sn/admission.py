@@ -24,7 +24,7 @@ from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
 
 from .approvals import Approvals
-from .join import Admit, AlreadyIn, Policy, Refuse, Renew, Wait, decide
+from .join import OPEN_MEMBERS_MAX, Admit, AlreadyIn, Policy, Refuse, Renew, Wait, decide
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class Admission:
             key_holder=await self._membership.holder_of(join.spki),
             nonce_seen=await asyncio.to_thread(self._seen, join, now),
             approved=self._approvals.is_approved(join.node),
+            crowded=await self._membership.has_members(OPEN_MEMBERS_MAX),
         )
         node = to_hex(join.node)
         if isinstance(decision, Refuse):

@@ -6,7 +6,7 @@ sends the transaction is :mod:`swarm.sn.admission`.
 =================  ======================  ==============================================================
 record on chain    request                 decision
 =================  ======================  ==============================================================
-none               proofs hold             Admit (Wait for an operator under "approve")
+none               proofs hold             Admit (Wait for an operator under "approve", or if many are in)
 active             same key, same life     AlreadyIn: no transaction
 active             new certificate key     Renew: rebind, and extend if the certificate lives longer
 expired            proofs hold             Renew with extend (Wait under "approve")
@@ -29,6 +29,9 @@ from swarm.net.identity import PeerIdentity
 
 WINDOW_SECONDS_MAX = 600
 """A request lives at most this long; its nonce is kept as long."""
+OPEN_MEMBERS_MAX = 1000
+"""Nodes admitted without an operator, ever. Each costs the chain and all nodes a little for good, and who owns a
+trusted CA can be any number of nodes: above this an operator approves each."""
 EXTEND_SLACK_SECONDS = 3600
 """A membership is not extended for less gain than this."""
 
@@ -86,6 +89,7 @@ def decide(
     key_holder: Address | None,
     nonce_seen: bool,
     approved: bool,
+    crowded: bool = False,
 ) -> Decision:
     """The table above; checks proofs first, then the window, then the record.
 
@@ -96,6 +100,7 @@ def decide(
         key_holder: which member holds the certificate's key now, None if nobody.
         nonce_seen: this nonce was used within its window.
         approved: an operator confirmed this address.
+        crowded: OPEN_MEMBERS_MAX were admitted already.
     """
     refusal = _proofs(join, recovered, peer) or _certificate(join, peer) or _window(join, now, nonce_seen)
     if refusal is not None:
@@ -112,7 +117,7 @@ def decide(
     if expires <= now:
         return Refuse("expired", "the certificate has expired (not after): issue a new one")
     if known is None or known.status is Status.NONE:
-        return Admit(expires) if approved or policy.admission == "open" else Wait()
+        return Admit(expires) if approved or (policy.admission == "open" and not crowded) else Wait()
     if known.status is Status.SUSPENDED:
         return Refuse("suspended", "status: this member is suspended; an operator of the swarm must resume it")
     if known.status is Status.REVOKED:
