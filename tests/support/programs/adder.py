@@ -1,7 +1,7 @@
 """An ML program without a framework, for tests and benchmarks: "training" adds a constant to every parameter.
 
 Everything comes from the environment: VALUES (number of float32 parameters), BATCHES, EVERY (batches between
-syncs), MIN_PEERS, STEP (what a batch adds), BATCH_SECONDS, OUT (folder), and faults: FAIL_AT_BATCH raises,
+syncs), MIN_PEERS, WEIGHT, JOB, STEP (what a batch adds), BATCH_SECONDS, OUT (folder), and faults: FAIL_AT_BATCH raises,
 NAN_AT_BATCH poisons the model, SHAPE makes another model than the others'.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from swarmlearning import tensorfile
+from swarmlearning.base import DEFAULT_TRAINING_CONTRACT
 from swarmlearning.plain import SwarmCallback
 
 
@@ -34,9 +35,10 @@ def main() -> None:
         return float(merged["w"][0]), 0.5
 
     swarm = SwarmCallback(
-        syncFrequency=int(number("EVERY", 1)),
-        minPeers=int(number("MIN_PEERS", 2)),
-        nodeWeightage=int(number("WEIGHT", 1)),
+        syncFrequency=os.environ.get("EVERY", 1),  # as text: the callback judges it
+        minPeers=os.environ.get("MIN_PEERS", 2),
+        trainingContract=os.environ.get("JOB", DEFAULT_TRAINING_CONTRACT),
+        nodeWeightage=os.environ.get("WEIGHT", 1),
         totalEpochs=1,
         checkinModelOnTrainEnd=os.environ.get("MODE", "snapshot"),
         get_parameters=lambda: model,

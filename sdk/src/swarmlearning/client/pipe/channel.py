@@ -7,6 +7,7 @@ its ends in the order that lets programs with blocking opens through (F02); here
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import select
@@ -23,6 +24,8 @@ __all__ = ["Channel", "ChannelError"]
 POLL_SECONDS = 0.05
 PROGRESS_SECONDS = 10.0
 REMINDER_SECONDS = 60.0
+ALONE_SECONDS = 5.0
+"""How long a program that ends may take until the next one gets its pipes."""
 
 
 class ChannelError(RuntimeError):
@@ -66,11 +69,27 @@ class Channel:
                 if not stat.S_ISFIFO(path.stat().st_mode):
                     raise ChannelError(f"{path} ({variable}) is not a named pipe: delete it and restart the SL.")
             self._read = os.open(response, os.O_RDONLY | os.O_NONBLOCK)
+            self._be_the_only_one(response)
             while self._write < 0:
                 self._write = self._try_write(request)
         except BaseException:
             self.close()
             raise
+
+    def _be_the_only_one(self, response: Path) -> None:
+        """Two readers of one pipe would each get half of every answer; the lock ends with its process."""
+        until = self._clock() + ALONE_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._read, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if self._clock() >= until:
+                    raise ChannelError(
+                        f"another program uses {response} already, and an SL serves one at a time: stop that one,"
+                        " or give this one an SL and pipes of its own."
+                    ) from None
+            self._sleep(POLL_SECONDS)
 
     def _try_write(self, request: Path) -> int:
         try:
