@@ -2,7 +2,7 @@
 
     python tests/bench/bench_rounds.py [--nodes 2 4 8] [--sizes 31 1M 100M] [--rounds 8] [--chain embedded geth]
 
-No training: each batch adds a constant. Fn is the floor of design/performance.md with constants measured in
+No training: each batch adds a constant. Fn is the floor (:func:`floor`) with constants measured in
 this very run, so that figures of different machines can be compared as ratios.
 """
 
@@ -100,7 +100,7 @@ def calibrate(folder: Path) -> dict[str, float]:
 
 
 def floor_seconds(nodes: int, size_bytes: int, rates: dict[str, float]) -> float:
-    """Fn of design/performance.md; size in bytes, result in seconds."""
+    """Fn: what moving, hashing and averaging alone cost here, encrypted; size in bytes, result in seconds."""
     m = size_bytes / 1e9
     moved = 2 * (nodes - 1) * m * (2 / rates["tls"] + 1 / rates["hash"])
     return (moved + nodes * m / rates["hash"] + nodes * m / rates["mean"]) / (os.cpu_count() or 1)

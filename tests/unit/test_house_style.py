@@ -67,10 +67,15 @@ def texts() -> Iterator[tuple[str, str]]:
             yield name, text_of(name)
 
 
+@cache
+def tree_of(name: str) -> ast.Module:
+    return ast.parse(text_of(name))
+
+
 def python(*folders: str) -> Iterator[tuple[str, ast.Module]]:
     for name in tracked():
         if name.endswith(".py") and name.startswith(folders):
-            yield name, ast.parse(text_of(name))
+            yield name, tree_of(name)
 
 
 def lines_with(pattern: re.Pattern[str]) -> list[str]:
@@ -148,3 +153,38 @@ def test_no_error_is_dropped_without_a_word():
 
 def is_ellipsis(part: ast.stmt) -> bool:
     return isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) and part.value.value is Ellipsis
+
+
+def test_the_documents_name_files_and_tests_that_exist():
+    """A test, source file or link that a page names is there: renaming one thing renames the other."""
+    files = {Path(name).name for name in tracked()}
+    tests = {
+        node.name
+        for _, tree in python("tests/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    gone = []
+    for name in (n for n in tracked() if n.endswith(".md") and n.startswith(("docs/", "README", "contracts/"))):
+        page = text_of(name)
+        for quoted in re.findall(r"`([^`\n]+)`", page):
+            named = re.findall(r"[\w/-]+\.(?:py|sol|toml|sh)\b", quoted)
+            gone += [f"{name}: {one}" for one in named if Path(one).name not in files]
+            claims = re.findall(r"(?<!\w)test_\w+(?!\w|\.)", quoted)
+            gone += [f"{name}: {one}" for one in claims if one not in tests]
+        links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", page) if "://" not in link]
+        gone += [f"{name}: link {link}" for link in links if not (ROOT / name).parent.joinpath(link).exists()]
+    assert gone == []
+
+
+def test_the_sources_point_to_documents_that_are_here():
+    """Comments refer to pages under docs/, not to texts that readers do not have."""
+    pages = {name for name in tracked() if name.endswith(".md")}
+    asked = [
+        f"{name}: {page}"
+        for name, text in texts()
+        if name.startswith(("services/", "sdk/", "contracts/", "tests/")) and name.endswith((".py", ".sol"))
+        for page in re.findall(r"\b(?:docs|design|spec)/[\w-]+\.md\b", text)
+        if page not in pages
+    ]
+    assert asked == []

@@ -30,7 +30,7 @@ __all__ = ["Call", "ChainClient", "MemoryOutbox", "Outbox", "OutboxEntry", "Pend
 _log = logging.getLogger(__name__)
 
 TIP_WEI = 1
-"""Price 0 never leaves a follower (design/chain.md, Fees)."""
+"""Price 0 never leaves a follower (docs/chain.md, Fees)."""
 FEE_WEI_MAX = 10**9
 RESERVE_WEI = 10**15 // 16
 """What one transaction may tie up: a sixteenth of the admission grant, so that several fit at once."""

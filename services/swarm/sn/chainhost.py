@@ -38,7 +38,7 @@ layer = obs_log.get("SMLETHNode")
 
 CHAIN_KEY = "chain/settings"
 PERIOD_SECONDS_DEFAULT = 0
-"""Seal on demand: only one SN exists so far. With a second one this must be 1 (design/chain.md, Signers)."""
+"""Seal on demand: only one SN exists so far. With a second one this must be 1 (docs/chain.md, Signers)."""
 HEAD_RETRY_SECONDS = 1.0
 
 

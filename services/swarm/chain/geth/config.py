@@ -23,7 +23,7 @@ class Peering:
     ``listen`` is the local address of the P2P port, ``address`` the one that others are told.
 
     ``restrict`` is a list of CIDR networks, comma separated; strangers must never reach the P2P port
-    (design/chain.md: one unpatched crash).
+    (docs/chain.md: one unpatched crash).
     """
 
     port: int = 0
