@@ -114,6 +114,8 @@ class Statement:
     ABI: ClassVar[dict[str, str]] = {}
     KIND: ClassVar[str] = ""
     TYPE: ClassVar[str] = ""
+    SIGNER: ClassVar[str] = "node"
+    """The field that names who signs."""
 
     @classmethod
     def type_string(cls) -> str:
@@ -122,7 +124,9 @@ class Statement:
 
     @property
     def signer(self) -> Address:
-        raise NotImplementedError(f"{type(self).__name__} has no signer field")
+        """Whose word this is."""
+        found: Address = getattr(self, self.SIGNER)
+        return found
 
     def struct_hash(self) -> Digest:
         words = [_word(abi, getattr(self.name, key)) for key, abi in _NAME_ABI.items()]
@@ -185,10 +189,6 @@ class CheckIn(Statement):
     }
 
     @property
-    def signer(self) -> Address:
-        return self.node
-
-    @property
     def done(self) -> bool:
         return bool(self.flags & FLAG_DONE)
 
@@ -242,11 +242,8 @@ class Proposal(Statement):
 
     KIND: ClassVar[str] = "proposal"
     TYPE: ClassVar[str] = "Proposal"
+    SIGNER: ClassVar[str] = "leader"
     ABI: ClassVar[dict[str, str]] = {"attempt": "uint32", "leader": "address", "result": "bytes32"}
-
-    @property
-    def signer(self) -> Address:
-        return self.leader
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +257,6 @@ class Ack(Statement):
     KIND: ClassVar[str] = "ack"
     TYPE: ClassVar[str] = "Ack"
     ABI: ClassVar[dict[str, str]] = {"attempt": "uint32", "result": "bytes32", "node": "address"}
-
-    @property
-    def signer(self) -> Address:
-        return self.node
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,10 +277,6 @@ class Takeover(Statement):
         "node": "address",
     }
 
-    @property
-    def signer(self) -> Address:
-        return self.node
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal(Statement):
@@ -301,6 +290,7 @@ class Refusal(Statement):
 
     KIND: ClassVar[str] = "refusal"
     TYPE: ClassVar[str] = "Refusal"
+    SIGNER: ClassVar[str] = "leader"
     ABI: ClassVar[dict[str, str]] = {
         "node": "address",
         "version": "uint32",
@@ -308,10 +298,6 @@ class Refusal(Statement):
         "reason": "uint32",
         "leader": "address",
     }
-
-    @property
-    def signer(self) -> Address:
-        return self.leader
 
 
 KINDS: dict[str, type[Statement]] = {c.KIND: c for c in (CheckIn, Proposal, Ack, Takeover, Refusal)}
