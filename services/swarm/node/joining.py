@@ -30,6 +30,9 @@ REQUEST_SECONDS = 300
 """A join request is good for this long (the SN accepts at most 10 minutes)."""
 RETRY_SECONDS = 1.0
 APPROVAL_RETRY_SECONDS = 3.0
+BUSY = (429, 503)
+"""Statuses of an SN that is asked too much at the moment: nobody's mistake."""
+BUSY_RETRY_SECONDS = 3.0
 LOG_EVERY_SECONDS = 10.0
 
 
@@ -118,8 +121,9 @@ async def join_swarm(
     """Be a member: asks the SN, which proves both keys and submits the admission; waits for an approval if needed.
 
     Raises:
-        OperatorFault: the SN refuses, with its reason.
+        OperatorFault: the SN refuses, with its reason; one of the two certificates is not accepted any more.
         ChainFault: it failed.
+        PeerFault: it answers in another form.
     """
     spiffe = str(own.spiffe) if own.spiffe else ""
     site = own.spiffe.site if own.spiffe else own.common_name
@@ -138,14 +142,20 @@ async def join_swarm(
             body = {"join": join.to_json(), "signature": signer.sign(join.digest(domain)).to_json()}
             try:
                 answer = await client.post("/v1/join", body)
-            except BadAnswer as error:
-                if error.status >= 500:
-                    raise ChainFault(str(error)) from error
+            except TlsRefused as error:  # it ran out, or the SN's did, while this node waited
                 raise OperatorFault(str(error)) from error
+            except BadAnswer as error:
+                if error.status not in BUSY:
+                    raise (ChainFault if error.status >= 500 else OperatorFault)(str(error)) from error
+                log.info("joining: %s; trying again", error)
+                await asyncio.sleep(BUSY_RETRY_SECONDS)
+                continue
             except Unreachable as error:
                 log.info("joining: %s; trying again", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            if not isinstance(answer, dict):
+                raise PeerFault(f"{client.url} answers /v1/join with {answer!r:.80}, which is no answer to it")
             if answer.get("admitted"):
                 return
             if row.what != "approval by an operator":
