@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional, Union
 
@@ -25,7 +26,8 @@ class SwarmCallback(SwarmCallbackBase):
         trainingContract: name of the job.
         get_parameters: returns the model's arrays, by name or as a list.
         set_parameters: takes what ``get_parameters`` returns, merged; the arrays are its to keep.
-        evaluate: given the merged parameters, already set, returns (loss, metric) on validation data.
+        evaluate: given the merged parameters, already set, returns (loss, metric) on validation data; without it
+            both are reported as NaN: not known.
         kwargs: the arguments all callbacks share, see SwarmCallbackBase.
 
     Raises:
@@ -88,6 +90,6 @@ class SwarmCallback(SwarmCallbackBase):
 
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         if self._measure is None:
-            return 0.0, 0.0
+            return math.nan, math.nan
         loss, metric = self._measure(self._current)
         return float(loss), float(metric)

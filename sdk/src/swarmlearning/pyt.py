@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
@@ -42,6 +43,7 @@ class SwarmCallback(SwarmCallbackBase):
         lossFunction, lossFunctionArgs: class name in torch.nn and its arguments; the loss is the sum over the
             batches divided by the number of samples.
         metricFunction, metricFunctionArgs: class name in torchmetrics and its arguments.
+            What has no function, or no adsValData, is reported as NaN: not known.
         kwargs: the arguments all callbacks share, see SwarmCallbackBase.
 
     Raises:
@@ -160,7 +162,7 @@ class SwarmCallback(SwarmCallbackBase):
 
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         if self.valData is None:
-            return 0.0, 0.0
+            return math.nan, math.nan
         model = self.mlCtx.model
         loss_of, metric = self._loss_object(), self._metric_object()
         device = next((one.device for one in model.parameters()), torch.device("cpu"))
@@ -176,7 +178,8 @@ class SwarmCallback(SwarmCallbackBase):
                         total += float(loss_of(output, wanted))
                     if metric is not None:
                         metric.update(output, wanted)
-        return total / max(samples, 1), float(metric.compute()) if metric is not None else 0.0
+        loss = total / max(samples, 1) if loss_of is not None else math.nan
+        return loss, float(metric.compute()) if metric is not None else math.nan
 
     def _loaders(self) -> Iterator[Any]:
         given: Any = self.valData

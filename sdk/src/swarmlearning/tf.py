@@ -6,6 +6,7 @@ Row K11. The swarm stops local training when the whole run is over.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -122,7 +123,7 @@ class SwarmCallback(Callback, SwarmCallbackBase):
 
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         if self.valData is None:
-            return 0.0, 0.0
+            return math.nan, math.nan
         model, data = self.mlCtx.model, self.valData
         if isinstance(data, Iterator):
             data = self.valData = self._read_once(data)
@@ -134,7 +135,7 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         else:
             scores = model.evaluate(data, verbose=0)
         values = scores if isinstance(scores, (list, tuple)) else [scores]
-        return float(values[0]), float(values[1]) if len(values) > 1 else 0.0
+        return float(values[0]), float(values[1]) if len(values) > 1 else math.nan
 
     def _read_once(self, batches: Iterator[Any]) -> tuple[Any, ...]:
         """Keep a generator's batches, because every merged model is evaluated on them."""

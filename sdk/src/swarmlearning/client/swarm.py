@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import math
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -190,7 +191,7 @@ class SwarmCallbackBase(ABC):
 
     @abstractmethod
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
-        """Loss and metric of the model as it is now, on the validation data; zeros without such data."""
+        """Loss and metric of the model as it is now, on the validation data; NaN is what is not known."""
 
     # ---- what a framework calls
 
@@ -267,7 +268,7 @@ class SwarmCallbackBase(ABC):
         self.lastSuccessfulMergeDictInActTrng = mergedParamsDict
         loss, metric = self._calculateLocalLossAndMetrics()
         self.logger.info("Calculated local loss using merged parameters = %s", loss)
-        return float(loss), float(0.0 if metric is None else metric), self.epochsCompleted, self.totalEpochs
+        return float(loss), float(math.nan if metric is None else metric), self.epochsCompleted, self.totalEpochs
 
     def _logAndRaiseError(self, message: str) -> NoReturn:
         """Log an error, then raise it as SwarmError."""
