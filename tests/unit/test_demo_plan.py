@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import math
 import os
 import socket
@@ -14,10 +15,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from swarm.core.errors import OperatorFault
 from swarm.demo import __main__ as entry
 from swarm.demo import plan as plans
-from swarm.demo import report, table
+from swarm.demo import report, runner, table
 from swarm.demo.plan import DemoSettings, Plan, make_plan, schedule
 from swarm.demo.processes import DemoFailed, Processes, Running
 from swarm.demo.report import Final, Outcome, Quality
@@ -187,15 +189,17 @@ def test_the_summary_judges_the_three_conditions() -> None:
 
 
 def test_a_row_names_what_is_waited_for() -> None:
-    """The longest wait is shown in words, peers by their names, with both forms of time."""
-    waits = [{"what": "the merge of round 3", "whom": "0xa, 0xb", "since_seconds": 4.4}, {"what": "x"}]
+    """The longest wait is shown in words, peers by their names; what is not known yet is a dash."""
+    waits = [{"what": "the merge of round 3", "whom": "0xa, 0xb", "since": "1970-01-01T00:00:01.600Z"}, {"what": "x"}]
     said = {"state": "syncing", "round": 3, "role": "follower", "loss": 0.5, "waits": waits, "bytes_in": 1500}
-    cells = table.row("sl1", said, 0.0, {"0xa": "sl2"}).cells
+    cells = table.row("sl1", said, 6.0, {"0xa": "sl2"}).cells
     assert cells[-1] == "the merge of round 3 (sl2, 0xb) 4 s, 1 more"
     assert cells[5:8] == ("0.5000", "-", "1.5 kB / -")
     timed = [{"what": "the SN", "whom": "", "since": "1970-01-01T00:00:10.000Z"}]
     assert table.waiting(timed, 12.0, {}) == "the SN 2 s"
     assert table.row("sl1", None, 0.0, {}).cells[1] == "starting"
+    early = {"state": "registered", "role": "sl", "node_role": "sl", "epochs_done": 0, "epochs_total": 0}
+    assert table.row("sl1", early, 0.0, {}).cells == ("sl1", "registered", *["-"] * 5, "- / -", "-")
 
 
 # ---- folders, ports, processes
@@ -234,6 +238,7 @@ def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
         (["--chain", "fabric"], "--chain=fabric"),
         (["--modell", "plain"], "--modell"),
         (["--seeds", "9-0"], "give FIRST-LAST"),
+        (["--seeds", "5"], "give FIRST-LAST"),
     ],
 )
 def test_a_wrong_flag_is_one_clear_line(tmp_path: Path, argv: list[str], text: str) -> None:
@@ -241,6 +246,47 @@ def test_a_wrong_flag_is_one_clear_line(tmp_path: Path, argv: list[str], text: s
     with pytest.raises(OperatorFault, match=text) as caught:
         entry.main([*argv, "--out", str(tmp_path / "out")])
     assert caught.value.exit_code == 2
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    """A file where the parent folder should be: named before anything starts; exit code 2."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OperatorFault, match="cannot be written to") as caught:
+        entry.main(["--out", str(tmp_path / "file" / "out")])
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_live_table_fits_the_terminal(width: int) -> None:
+    """No row is broken into two, and what each site waits for is told, on a narrow terminal in lines of its own."""
+    waits = [{"what": "the chain's record of the merge", "whom": "the SN", "since": "1970-01-01T00:00:01.000Z"}]
+    said = {"state": "syncing", "round": 12, "role": "follower", "epochs_done": 9, "epochs_total": 20, "loss": 0.5}
+    said |= {"metric": 0.5, "bytes_in": 43_000, "bytes_out": 45_400, "waits": waits}
+    rows = [table.row(name, said, 3.0, {}) for name in ("sl1", "sl2")]
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(table.live("training", rows, width))
+    lines = console.export_text().splitlines()
+    assert len(lines) == (2 + 2 + 2 if width == 80 else 2 + 2)
+    assert sum("the chain's record of the merge (the SN) 2 s" in one for one in lines) == 2
+
+
+def test_the_audit_finds_the_geth_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever types the printed command has not set SN_GETH_BIN, as make had for the run."""
+    seen: list[str | None] = []
+
+    async def shown(plan: plans.Plan, screen: table.Screen) -> None:
+        seen.append(plan.base_env.get(entry.GETH_BIN))
+
+    async def ran(plan: plans.Plan, screen: table.Screen) -> dict[str, Any]:
+        return {}
+
+    monkeypatch.setattr(runner, "show_audit", shown)
+    monkeypatch.setattr(runner, "run", ran)
+    monkeypatch.setenv(entry.GETH_BIN, "/opt/geth")
+    assert entry.main(["--chain", "geth", "--out", str(tmp_path / "out")]) == 0
+    monkeypatch.delenv(entry.GETH_BIN)
+    assert entry.main(["--audit", "--out", str(tmp_path / "out")]) == 0
+    assert seen == ["/opt/geth"]
 
 
 def test_free_ports_are_different_and_free() -> None:

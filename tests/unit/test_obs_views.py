@@ -12,7 +12,7 @@ from swarm.core.errors import OperatorFault
 from swarm.obs import log as obs_log
 from swarm.obs.metrics import registry
 from swarm.obs.ops import BODY_BYTES_MAX, ops_app
-from swarm.obs.waits import Waits
+from swarm.obs.waits import Waits, timed
 
 SECRETS = [
     "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----",
@@ -155,3 +155,12 @@ def test_two_processes_in_one_interpreter_do_not_share_metrics():
     first, second = (registry(role=r, version="1", waits=Waits()) for r in ("sn", "sl"))
     assert isinstance(first, CollectorRegistry)
     assert first is not second
+
+
+def test_waits_told_in_seconds_get_the_tables_form() -> None:
+    """An engine's row, relative to now, reads like a row of the table: points in time, or null."""
+    told = {"what": "acks", "whom": "0xa", "since_seconds": 3.0, "until_seconds": 2.5, "then": "recorded"}
+    row = timed(told, 10.0)
+    assert (row["since"], row["until"]) == ("1970-01-01T00:00:07.000Z", "1970-01-01T00:00:12.500Z")
+    assert (row["what"], row["whom"], row["then"]) == ("acks", "0xa", "recorded")
+    assert timed({**told, "until_seconds": None}, 10.0)["until"] is None

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ from .processes import DemoFailed
 
 MARKER = ".swarm-demo"
 PLAN_FILE = "settings.json"
+GETH_BIN = "SN_GETH_BIN"
 INTERRUPTED = 130
 SEEDS_MAX = 100
 
@@ -62,8 +64,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _once(settings: DemoSettings, out: Path, examples: Path, console: Console) -> dict[str, Any]:
     _clean(out)
-    (out / PLAN_FILE).write_text(settings.model_dump_json(exclude={"out", "examples", "audit", "seeds"}))
-    plan = _plan(settings, out, examples)
+    kept = settings.model_dump(mode="json", include={"chain", "nodes", "rounds", "seed", "model"})
+    (out / PLAN_FILE).write_text(json.dumps({**kept, "geth": os.environ.get(GETH_BIN)}))
+    plan = _plan(settings, out, examples, os.environ)
     with table.Screen(console) as screen:
         made: dict[str, Any] = _interruptible(runner.run(plan, screen))
     return made
@@ -71,7 +74,8 @@ def _once(settings: DemoSettings, out: Path, examples: Path, console: Console) -
 
 def _several(settings: DemoSettings, examples: Path, console: Console) -> int:
     """Several seeds, one after the other; 0 only if all succeed and the swarm is worth it on average."""
-    first, last = (int(part) for part in str(settings.seeds).split("-"))
+    given = re.fullmatch(r"(\d{1,9})-(\d{1,9})", str(settings.seeds))
+    first, last = map(int, given.groups()) if given else (1, 0)
     if not first <= last < first + SEEDS_MAX:
         raise OperatorFault(f"--seeds {settings.seeds}: give FIRST-LAST, at most {SEEDS_MAX} seeds, such as 0-9")
     _clean(settings.out)
@@ -93,8 +97,10 @@ def _audit(settings: DemoSettings, examples: Path, console: Console) -> None:
     except (OSError, ValueError) as error:
         raise OperatorFault(f"no demo was run in {settings.out} ({error}): run `swarm demo` first") from None
     last = settings.model_copy(update={"chain": kept["chain"], "nodes": kept["nodes"]})
+    # make found or built the run's geth; whoever types the printed command has not set it.
+    environ = ({GETH_BIN: kept["geth"]} if kept.get("geth") else {}) | dict(os.environ)
     with table.Screen(console) as screen:
-        _interruptible(runner.show_audit(_plan(last, settings.out, examples), screen))
+        _interruptible(runner.show_audit(_plan(last, settings.out, examples, environ), screen))
 
 
 def _interruptible(work: Any) -> Any:
@@ -122,8 +128,7 @@ def _first(group: BaseExceptionGroup[SwarmFault]) -> SwarmFault:
     return _first(found) if isinstance(found, BaseExceptionGroup) else found
 
 
-def _plan(settings: DemoSettings, out: Path, examples: Path) -> Plan:
-    environ: Mapping[str, str] = os.environ
+def _plan(settings: DemoSettings, out: Path, examples: Path, environ: Mapping[str, str]) -> Plan:
     return make_plan(settings, Path(os.path.abspath(out)), examples, free_ports(ports_needed(settings.nodes)), environ)
 
 
@@ -139,8 +144,12 @@ def free_ports(count: int) -> list[int]:
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """One demo at a time in a folder."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.with_name(f".{out.name}.lock").open("w") as file:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        file = out.with_name(f".{out.name}.lock").open("w")
+    except OSError as error:
+        raise OperatorFault(f"{out.parent} cannot be written to ({error.strerror}): give another --out") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -48,7 +48,7 @@ class DemoSettings(BaseModel):
         0, description="decides the split of the data and the initial weights", ge=0, le=2**31 - 1
     )
     seeds: Annotated[str | None, Opt("--seeds", unit="FIRST-LAST")] = Field(
-        None, description="run several seeds, one after the other, and print a table", pattern=r"^\d{1,9}-\d{1,9}$"
+        None, description="run several seeds, one after the other, and print a table"
     )
     model: Annotated[Literal["torch", "pytorch", "keras", "plain"], Opt("--model")] = Field(
         "torch", description="which example trains: PyTorch, Keras, or plain numpy"

@@ -30,6 +30,7 @@ from .report import Final, Outcome, Quality, build, faults
 from .table import Screen
 
 TICK_SECONDS = 0.2
+SAY_SECONDS = 1.0
 SETTLE_SECONDS = 1.0
 READY_SECONDS_MAX = 120.0
 """For the chain to come up and for an SL to be admitted."""
@@ -123,22 +124,30 @@ async def _baselines(plan: Plan, processes: Processes, screen: Screen) -> None:
     """Train on each share alone and on all data pooled, as many at a time as there are cores."""
     commands = plans.baseline_commands(plan)
     free = asyncio.Semaphore(max(1, os.cpu_count() or 1))
-    done = 0
+    done, begun = 0, time.monotonic()
 
     def say() -> None:
-        screen.show("without a swarm first", f"{done} of {len(commands)} programs trained")
+        detail = f"{done} of {len(commands)} programs trained, {time.monotonic() - begun:.0f} s"
+        screen.show("for comparison, each site alone and all data pooled", detail)
+
+    async def keep_saying() -> None:
+        while True:
+            say()
+            await asyncio.sleep(SAY_SECONDS)
 
     async def one(command: Command) -> None:
         nonlocal done
         async with free:
             await processes.finish(command, seconds_max=BASELINE_SECONDS_MAX)
         done += 1
-        say()
 
-    say()
     async with asyncio.TaskGroup() as group:
-        for command in commands:
-            group.create_task(one(command))
+        saying = group.create_task(keep_saying())
+        async with asyncio.TaskGroup() as training:
+            for command in commands:
+                training.create_task(one(command))
+        say()
+        saying.cancel()
 
 
 async def _ready(sn: JsonClient, processes: Processes, screen: Screen, title: str) -> None:
@@ -174,6 +183,8 @@ async def _train(plan: Plan, processes: Processes, watch: Watch, screen: Screen)
 
     def show() -> None:
         detail = f"{watch.round()} of {plan.settings.rounds} rounds done"
+        if watch.round() >= plan.settings.rounds:
+            detail += "; each program tests its final model and ends"
         screen.show("training", detail, watch.rows(plan.sites))
 
     await _until(trained, processes.check, show, "training", None)

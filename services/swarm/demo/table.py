@@ -15,6 +15,8 @@ from rich.text import Text
 from .report import Final, Quality, moment
 
 COLUMNS = ("node", "state", "round", "role", "epochs", "loss", "metric", "bytes in/out", "waiting for")
+WIDE_COLUMNS_MIN = 120
+"""Characters that a row takes with what its site waits for."""
 LINES_SECONDS = 5.0
 """Between two reports where there is no terminal."""
 
@@ -39,13 +41,15 @@ def row(name: str, status: Mapping[str, Any] | None, now: float, names: Mapping[
     """
     if status is None:
         return Row((name, "starting", *["-"] * (len(COLUMNS) - 2)))
-    epochs = f"{status.get('epochs_done', 0)}/{status.get('epochs_total', 0)}"
+    total = status.get("epochs_total")
+    epochs = f"{status.get('epochs_done', 0)}/{total}" if total else "-"
+    role = status.get("role")
     return Row(
         (
             name,
             str(status.get("state", "-")),
             _text(status.get("round")),
-            _text(status.get("role")),
+            "-" if role == status.get("node_role") else _text(role),
             epochs,
             _number(status.get("loss")),
             _number(status.get("metric")),
@@ -60,24 +64,27 @@ def waiting(waits: Sequence[Mapping[str, Any]], now: float, names: Mapping[str, 
     if not waits:
         return "-"
     first = waits[0]
-    # The engine's waits count seconds, those of other parts of a node have a time.
-    seconds = float(first["since_seconds"]) if "since_seconds" in first else now - moment(first["since"])
+    seconds = now - moment(first["since"])
     named = ", ".join(names.get(one, one) for one in str(first.get("whom") or "").split(", "))
     whom = f" ({named})" if named else ""
     more = f", {len(waits) - 1} more" if len(waits) > 1 else ""
     return f"{first['what']}{whom} {max(0.0, seconds):.0f} s{more}"
 
 
-def live(title: str, rows: Sequence[Row]) -> RenderableType:
-    """The live view: what goes on, and one row a site."""
+def live(title: str, rows: Sequence[Row], width: int) -> RenderableType:
+    """The live view: what goes on, and one row a site; what each waits for goes below where ``width`` is too small."""
     if not rows:
         return Text(title)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for index, name in enumerate(COLUMNS):
-        table.add_column(name, no_wrap=index < len(COLUMNS) - 1, justify="left" if index in (0, 1, 3, 8) else "right")
+    below = width < WIDE_COLUMNS_MIN
+    for index, name in enumerate(COLUMNS[:-1] if below else COLUMNS):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", justify="left" if index in (0, 1, 3, 8) else "right")
     for one in rows:
-        table.add_row(*(Text(cell) for cell in one.cells))
-    return Group(Text(title, style="bold"), table)
+        table.add_row(*(Text(cell) for cell in (one.cells[:-1] if below else one.cells)))
+    parts: list[RenderableType] = [Text(title, style="bold"), table]
+    if below:
+        parts += [Text(f"{one.cells[0]} waits for {one.cells[-1]}", no_wrap=True, overflow="ellipsis") for one in rows]
+    return Group(*parts)
 
 
 def plain_lines(title: str, rows: Sequence[Row]) -> list[str]:
@@ -109,7 +116,7 @@ class Screen:
         """Show what is going on now, how far it is, and the sites."""
         title = f"{step}: {detail}" if detail else step
         if self._live is not None:
-            self._live.update(live(title, rows), refresh=True)
+            self._live.update(live(title, rows, self.console.width), refresh=True)
             return
         now = self._clock()
         if step == self._step and now < self._next:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,6 +66,13 @@ class Waits:
         """The rows now, longest wait first; at most 1000."""
         rows = sorted(self._rows.copy().values(), key=lambda r: r.since)
         return [row.to_json() for row in rows[:ROWS_MAX]]
+
+
+def timed(row: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """A wait told in seconds (``since_seconds`` before ``now``, ``until_seconds`` after it), in the table's form."""
+    until = row["until_seconds"]
+    ends = None if until is None else now + until
+    return Row(row["what"], row["whom"], now - row["since_seconds"], ends, row["then"]).to_json()
 
 
 def _iso(seconds: float) -> str:

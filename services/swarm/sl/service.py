@@ -36,7 +36,7 @@ from swarm.node.sn_link import SnLink
 from swarm.obs import log as obs_log
 from swarm.obs.metrics import registry
 from swarm.obs.ops import ops_app
-from swarm.obs.waits import Waits
+from swarm.obs.waits import Row, Waits, timed
 from swarm.store.blobs import BlobStore
 from swarm.store.journal import Journal
 
@@ -308,14 +308,17 @@ class Node:
             "final": None,
             "error": None,
         }
-        waits = self._waits.snapshot()
+        waits, now = self._waits.snapshot(), time.time()
         if self._runtime is not None:
             role = self._runtime.status()
-            waits = [*waits, *role.pop("waits")]
+            waits = [*waits, *(timed(row, now) for row in role.pop("waits"))]
             out = {**out, **role}
             final = self._runtime.final()
             if final is not None and self._store.has(final):
                 out["final"] = {"blob": to_hex(final), "path": str(self._store.path(final))}
+        elif bridge is not None:
+            since = now - (time.monotonic() - bridge.since)
+            waits.append(Row("an ML program", "this site's program", since, None, "this node joins its run").to_json())
         if self._client is not None:
             out["transactions_waiting"] = [
                 {"nonce": p.nonce, "what": p.label, "sends": p.sends, "trouble": p.trouble}
