@@ -68,7 +68,7 @@ def certs(ctx: typer.Context) -> None:
     pki(ctx.args, prog_name="swarm certs")
 
 
-@app.command(context_settings=PASS_ON)
+@app.command(context_settings=PASS_ON, short_help="Train one model at several sites on this machine.")
 def demo(ctx: typer.Context) -> None:
     """Train one model at several sites on this machine (its flags: swarm demo --help)."""
     from swarm.demo.__main__ import main as run
@@ -103,7 +103,7 @@ def _source(
     return source(sn=sn, ops=ops or f"http://127.0.0.1:{port}", cert=cert, key=key, cacert=cacert, capath=capath)
 
 
-@app.command()
+@app.command(short_help="Print the chain's record of a run.")
 def audit(
     job: Job,
     run: Annotated[int | None, typer.Option("--run", help="which run [default: the latest]")] = None,
@@ -157,7 +157,7 @@ def status(
     raise typer.Exit(act(_source(sn, ops, cert, key, cacert, capath), as_json=as_json))
 
 
-@app.command()
+@app.command(short_help="Tell whether this host's node does its work.")
 def ready(
     role: Annotated[str, typer.Argument(help="sn or sl: which process of this host")],
     ops: Ops = None,
@@ -169,7 +169,7 @@ def ready(
     raise typer.Exit(act(role, ops, timeout, os.environ))
 
 
-@app.command()
+@app.command(short_help="Let a waiting node into the swarm.")
 def approve(
     node: Annotated[str | None, typer.Argument(help="address of the node [default: list those that wait]")] = None,
     state_dir: Annotated[

@@ -24,6 +24,7 @@ EXIT_COMPLETE, EXIT_FAILED, EXIT_TIMEOUT = 0, 1, 3
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 SHORT_HEX_CHARS = 10
+COLUMNS_IN_A_PIPE = 160
 
 
 def audit(where: Source, job: str, run: int | None, *, as_json: bool) -> int:
@@ -37,7 +38,7 @@ def audit(where: Source, job: str, run: int | None, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(record.to_json(), indent=1))
     else:
-        _print_record(Console(soft_wrap=False), record.to_json())
+        _print_record(_console(), record.to_json())
     return 0
 
 
@@ -57,7 +58,7 @@ def status(where: Source, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(found, indent=1))
     else:
-        _print_status(Console(soft_wrap=False), found)
+        _print_status(_console(), found)
     return 0
 
 
@@ -131,6 +132,12 @@ async def _status(view: View) -> dict[str, Any]:
         for node, m in (await view.membership.members()).items()
     ]
     return {"sn": view.status, "members": members, "jobs": jobs}
+
+
+def _console() -> Console:
+    """As wide as the terminal; in a pipe or file wide enough that no row is cut or broken into two."""
+    console = Console(soft_wrap=False)
+    return console if console.is_terminal else Console(soft_wrap=False, width=COLUMNS_IN_A_PIPE)
 
 
 def _print_record(console: Console, record: dict[str, Any]) -> None:

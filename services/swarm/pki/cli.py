@@ -46,7 +46,7 @@ def build(remote_clock: RemoteClock | None = None) -> typer.Typer:
         rich_markup_mode=None,
     )
 
-    @app.command()
+    @app.command(short_help="Make a certificate authority (CA).")
     def init(
         out: Out = Path("certs/generated"),
         name: Annotated[str, typer.Option("--name", help="the CA's common name")] = "Swarm CA",
@@ -75,10 +75,10 @@ def build(remote_clock: RemoteClock | None = None) -> typer.Typer:
         """Key and certificate of a node at this site, in one go."""
         names = make_names(trust_domain, site, role, name, dns, ip)
         files = issuing.issue_node(issuing.load_authority(ca), out, names, days=days, force=force)
-        typer.echo(f"{names}")
+        typer.echo(f"certificate of {names}, valid for {days} days; the node's flags:")
         typer.echo(f"--cert {files.cert} --key {files.key} --cacert {files.cacert}")
 
-    @app.command()
+    @app.command(short_help="Sign a request that was made elsewhere.")
     def sign(
         csr: Annotated[Path, typer.Argument(help="a PEM request made elsewhere")],
         role: Role,
@@ -106,7 +106,7 @@ def build(remote_clock: RemoteClock | None = None) -> typer.Typer:
         write(out, certificate_pem(certificate), secret=False, force=force)
         typer.echo(f"signed {out}, valid until {certificate.not_valid_after_utc}")
 
-    @app.command()
+    @app.command(short_help="Say what is right and wrong with a certificate.")
     def check(
         cert: Annotated[Path, typer.Option("--cert", envvar="SWARM_ID_CERT", help="the node's certificate (PEM)")],
         key: Annotated[Path, typer.Option("--key", envvar="SWARM_ID_KEY", help="its key (PEM)")],
