@@ -17,6 +17,12 @@ CODE := services sdk tests contracts examples tools
 # Compiled modules are kept: without them every process of a swarm compiles the same 2,000 files at its start.
 unexport PYTHONDONTWRITEBYTECODE
 
+# A misspelt variable would be ignored without a word.
+KNOWN := VENV NODES ROUNDS SEED CHAIN MODEL SEEDS PATHS ARGS PYTHON SWARM_% SN_% PIP_% UV_%
+GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
+UNKNOWN := $(filter-out $(KNOWN) MAKE% SHELL,$(GIVEN))
+$(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are: $(KNOWN)))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check sim fix compat bench slither clean distclean images certs setup setup-dev
@@ -50,7 +56,7 @@ setup: setup-dev $(STAMPS)/torch $(STAMPS)/tensorflow
 
 # ---- what a user runs --------------------------------------------------------------------------
 
-demo: $(STAMPS)/base $(if $(filter torch,$(MODEL)),$(STAMPS)/torch) $(if $(filter keras,$(MODEL)),$(STAMPS)/tensorflow)  ## four sites train one model on this machine (CHAIN=embedded|geth NODES= ROUNDS= SEED= MODEL=torch|keras|plain)
+demo: $(STAMPS)/base $(if $(filter torch pytorch,$(MODEL)),$(STAMPS)/torch) $(if $(filter keras,$(MODEL)),$(STAMPS)/tensorflow)  ## four sites train one model on this machine (CHAIN=embedded|geth NODES= ROUNDS= SEED= MODEL=torch|keras|plain)
 	@$(if $(filter geth,$(CHAIN)),SN_GETH_BIN=$$(tools/geth.sh) && export SN_GETH_BIN && )$(BIN)/swarm demo --chain $(CHAIN) --nodes $(NODES) $(if $(ROUNDS),--rounds $(ROUNDS)) --seed $(SEED) --model $(MODEL) $(ARGS)
 
 certs:  ## a throw-away CA and certificates for docker-compose.yml, in certs/generated

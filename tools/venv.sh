@@ -34,7 +34,7 @@ if command -v flock >/dev/null && [ -z "${SWARM_VENV_LOCKED:-}" ]; then
 fi
 if ! [ -x "$venv/bin/pip" ]; then
     python=$(find_python)
-    echo "making $venv with $("$python" --version)"
+    echo "making $venv with $("$python" --version) (once; a minute or so in all)"
     "$python" -m venv "$venv" || {
         rm -rf "$venv"
         echo "python -m venv failed: on Debian install python3-venv" >&2
@@ -53,7 +53,11 @@ for name in "$@"; do
     else
         set -- --require-hashes --only-binary :all: -r "requirements/$name.txt"
     fi
-    echo "installing $name"
+    case $name in
+        torch | tensorflow) echo "installing $name (hundreds of megabytes)" ;;
+        editable) echo "installing this tree's own packages" ;;
+        *) echo "installing what requirements/$name.txt lists" ;;
+    esac
     if [ -x "$venv/bin/uv" ] && "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "$@"; then continue; fi
     "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
 done
