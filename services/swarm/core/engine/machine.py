@@ -240,8 +240,8 @@ class Engine:
             program.failed, program.failed_at = "the run is complete", now
             out.append(
                 FailProgram(
-                    f"run {view.state.run} of this job is complete; reset the contract to train again "
-                    "(RESET CONTRACT, or `swarm reset`)"
+                    f"run {view.state.run} of this job is complete; to train again the contract must be reset, for "
+                    "which this version has no command yet: start the SN and the SLs with new state folders"
                 )
             )
 
