@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,10 @@ async def show_audit(plan: Plan, screen: Screen) -> None:
         sn = await _client(stack, plan.sn_ops_url)
         await processes.start(plans.sn_command(plan), endless=True)
         await _ready(sn, processes, screen, f"the SN opens the chain in {plan.sn_folder / 'state'}")
-        await processes.finish(plans.audit_command(plan, as_json=False, log=log), seconds_max=HELPER_SECONDS_MAX)
+        command = plans.audit_command(plan, as_json=False, log=log)
+        if screen.console.is_terminal:
+            command = replace(command, env={**command.env, "COLUMNS": str(screen.console.width)})
+        await processes.finish(command, seconds_max=HELPER_SECONDS_MAX)
     screen.close()
     screen.console.print(log.read_text(), markup=False, highlight=False, soft_wrap=True)
 
@@ -127,8 +130,8 @@ async def _baselines(plan: Plan, processes: Processes, screen: Screen) -> None:
     done, begun = 0, time.monotonic()
 
     def say() -> None:
-        detail = f"{done} of {len(commands)} programs trained, {time.monotonic() - begun:.0f} s"
-        screen.show("for comparison, each site alone and all data pooled", detail)
+        detail = f"{done} of {len(commands)} done, {time.monotonic() - begun:.0f} s"
+        screen.show("to compare with: each site alone, all data pooled", detail)
 
     async def keep_saying() -> None:
         while True:

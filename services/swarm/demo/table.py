@@ -83,7 +83,8 @@ def live(title: str, rows: Sequence[Row], width: int) -> RenderableType:
         table.add_row(*(Text(cell) for cell in (one.cells[:-1] if below else one.cells)))
     parts: list[RenderableType] = [Text(title, style="bold"), table]
     if below:
-        parts += [Text(f"{one.cells[0]} waits for {one.cells[-1]}", no_wrap=True, overflow="ellipsis") for one in rows]
+        told = (one.cells[0] + (f" waits for {one.cells[-1]}" if one.cells[-1] != "-" else "") for one in rows)
+        parts += [Text(line, no_wrap=True, overflow="ellipsis") for line in told]
     return Group(*parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -135,9 +136,11 @@ async def _status(view: View) -> dict[str, Any]:
 
 
 def _console() -> Console:
-    """As wide as the terminal; in a pipe or file wide enough that no row is cut or broken into two."""
+    """As wide as the terminal or COLUMNS; in a pipe or file wide enough that no row is cut or broken into two."""
     console = Console(soft_wrap=False)
-    return console if console.is_terminal else Console(soft_wrap=False, width=COLUMNS_IN_A_PIPE)
+    return (
+        console if console.is_terminal or "COLUMNS" in os.environ else Console(soft_wrap=False, width=COLUMNS_IN_A_PIPE)
+    )
 
 
 def _print_record(console: Console, record: dict[str, Any]) -> None:
