@@ -51,7 +51,7 @@ def main() -> None:
     assert not over
     hand_over(CLOSE)
     client.close_pipes()
-    np.savez(Path(os.environ["OUT"]) / "result.npz", **model)  # type: ignore[arg-type]
+    np.savez(Path(os.environ["OUT"]) / "result.npz", **model)
 
 
 if __name__ == "__main__":
