@@ -21,7 +21,7 @@ REFUSED_HASH, REFUSED_MANIFEST, REFUSED_NOT_FINITE = 1, 2, 3
 REFUSED_UNREADABLE, REFUSED_TOO_LARGE, REFUSED_UNREACHABLE = 4, 5, 6
 REASONS = {
     REFUSED_HASH: "its bytes do not have the announced hash or size",
-    REFUSED_MANIFEST: "its tensors (names, shapes, dtypes or framework) differ from the swarm's",
+    REFUSED_MANIFEST: "its tensors (names, their order, shapes, dtypes or framework) differ from the swarm's",
     REFUSED_NOT_FINITE: "it holds NaN or infinite values",
     REFUSED_UNREADABLE: "it is not a readable tensor file",
     REFUSED_TOO_LARGE: "it is larger than allowed",
