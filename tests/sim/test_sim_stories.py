@@ -269,7 +269,7 @@ def test_a_model_of_another_shape_is_refused_by_name() -> None:
     ends_well(world)
     assert world.run(lambda: other.exit_code is not None, 70)
     assert other.exit_code == 1
-    assert any("tensors (names, shapes, dtypes or framework) differ" in line for line in world.lines)
+    assert any("tensors (names, their order, shapes, dtypes or framework) differ" in line for line in world.lines)
 
 
 def test_a_model_that_nobody_can_fetch_does_not_stop_the_round() -> None:
