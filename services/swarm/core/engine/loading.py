@@ -92,7 +92,8 @@ def load(state: EngineState, now: float, out: Out) -> None:
     if view.state.manifest not in (ZERO32, pending.manifest):
         text = (
             "this program's model is not the swarm's: "
-            "its tensors (names, their order, shapes, dtypes or framework) differ. All programs of a job must build the same model"
+            "its tensors (names, their order, shapes, dtypes or framework) differ. "
+            "All programs of a job must build the same model"
         )
         fail_program(state, text, now, out)
         return
