@@ -42,7 +42,7 @@ $(STAMPS)/dev $(STAMPS)/torch $(STAMPS)/tensorflow: $(STAMPS)/%: requirements/%.
 	@touch $@
 
 contracts/node_modules/.stamp: contracts/package.json contracts/package-lock.json
-	@if command -v npm >/dev/null; then cd contracts && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.stamp; \
+	@if command -v npm >/dev/null; then cd contracts && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error && touch node_modules/.stamp; \
 	 else echo "npm not found: contracts cannot be compiled and anvil is not there (install Node 18 or newer)"; fi
 
 build/slither/.stamp: requirements/slither.txt tools/venv.sh

@@ -114,6 +114,7 @@ def test_the_commands_from_ca_to_checked_node(tmp_path: Path) -> None:
     code, text = invoke("check", "--cert", expired.cert, "--key", expired.key, "--capath", tmp_path / "e")
     assert code == 1
     assert "to be mended: not_after" in text
+    assert "expired 1 days ago" in text
 
 
 def test_signing_a_request_made_elsewhere_shows_and_compares_its_names(tmp_path: Path) -> None:

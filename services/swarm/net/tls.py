@@ -182,9 +182,13 @@ def _check_own(files: TlsFiles, now: datetime) -> PeerIdentity:
         raise OperatorFault(f"{files.key} (key) is not the key of {files.cert} (certificate); pair them again")
     begins, ends = chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
     if now < begins:
-        raise OperatorFault(f"{files.cert} is not valid yet: field not_before is {begins}, the clock says {now}")
+        raise OperatorFault(
+            f"{files.cert} is not valid yet: field not_before is {begins}, the clock says {now:%Y-%m-%d %H:%M:%S}+00:00"
+        )
     if now > ends:
-        raise OperatorFault(f"{files.cert} has expired: field not_after is {ends}, the clock says {now}")
+        raise OperatorFault(
+            f"{files.cert} has expired: field not_after is {ends}, the clock says {now:%Y-%m-%d %H:%M:%S}+00:00"
+        )
     return PeerIdentity.from_certificate(chain[0])
 
 

@@ -66,13 +66,11 @@ async def find_swarm(client: JsonClient, journal: Journal, waits: Waits, *, wait
                 raise OperatorFault(str(error)) from error
             except Unreachable as error:
                 if time.monotonic() >= deadline:
-                    text = (
-                        f"no SN answers at {client.url} for {wait_seconds:.0f} s ({error}); start it, or mend --sn-ip"
-                    )
-                    raise OperatorFault(text) from error
+                    tried = f"no SN answers at {client.url} for {wait_seconds:.0f} s ({error.cause})"
+                    raise OperatorFault(f"{tried}; start it, or mend --sn-ip") from error
                 if time.monotonic() - logged >= LOG_EVERY_SECONDS:
                     logged = time.monotonic()
-                    log.info("waiting for the SN at %s: %s", client.url, error)
+                    log.info("waiting for the SN at %s: %s", client.url, error.cause)
                 await asyncio.sleep(RETRY_SECONDS)
     swarm = _parse(answer, client.url)
     pin = json.dumps(

@@ -132,7 +132,7 @@ def _validity(leaf: x509.Certificate, now: datetime) -> list[Finding]:
     )
     left = ends - now
     if left < timedelta(0):
-        return [first, Finding("not_after", Level.FAULT, f"expired {-left.days} days ago, at {ends}")]
+        return [first, Finding("not_after", Level.FAULT, f"expired {(-left).days} days ago, at {ends}")]
     level = Level.WARN if left < EXPIRES_SOON else Level.OK
     return [first, Finding("not_after", level, f"valid for {left.days} days, until {ends}")]
 
