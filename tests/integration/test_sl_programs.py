@@ -133,3 +133,14 @@ def test_a_site_killed_in_mid_run_comes_back_from_its_journal(tmp_path: Path) ->
         assert swarm.run(seconds=180) == [(0, 0)] * 3
         assert len({site.result()["sha256"] for site in swarm.sites}) == 1
         assert at >= 3
+
+
+def test_an_sl_whose_sn_is_gone_is_not_healthy_until_it_is_back(tmp_path: Path) -> None:
+    """Health means ready: it follows the SN, also before any program came."""
+    with lab(tmp_path, sites=1) as swarm:
+        site = swarm.sites[0]
+        swarm.wait(site.healthy, seconds=60, say="the SL is ready")
+        swarm.sn.kill()
+        swarm.wait(lambda: not site.healthy(), seconds=20, say="the SL says that its SN is gone")
+        swarm.sn.start()
+        swarm.wait(site.healthy, seconds=30, say="the SL is ready again")

@@ -7,6 +7,7 @@ and turning to the next when one fails, has its place in :meth:`SnLink.rpc`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import ssl
@@ -109,6 +110,9 @@ class SnLink:
             await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
             failures += 1
             self._waker.wake()
+            # Health follows the SN also while this node has nothing to ask: a call notes the trouble or its end.
+            with contextlib.suppress(ChainFault):
+                await self.rpc("eth_blockNumber", [])
 
     async def aclose(self) -> None:
         for task in list(self._sending):
