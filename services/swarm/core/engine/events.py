@@ -94,6 +94,14 @@ class ProgramSync:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgramMoved:
+    """The ML program trains: ``step`` of ``total`` of this sync interval (0: it does not know how many)."""
+
+    step: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramLoaded:
     """The ML program loaded and evaluated the merged model of ``round`` (numbers are floats, NaN: unknown)."""
 
@@ -188,6 +196,7 @@ Event = (
     | TransactionFailed
     | ProgramOpened
     | ProgramSync
+    | ProgramMoved
     | ProgramLoaded
     | ProgramEnded
     | PulseArrived

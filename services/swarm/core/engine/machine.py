@@ -111,6 +111,8 @@ class Engine:
                 self._opened(event, now, out)
             case ev.ProgramSync():
                 self._sync(event, now, out)
+            case ev.ProgramMoved(step, total):
+                self._moved(step, total, now)
             case ev.ProgramLoaded():
                 loading.program_loaded(state, event, now, out)
             case ev.ProgramEnded(reason):
@@ -254,6 +256,7 @@ class Engine:
         program.ended = program.over = program.done = False
         program.failed = None
         program.loaded = -1
+        program.step = program.steps = 0
         self.state.program_moved_at = now
 
     def _sync(self, event: ev.ProgramSync, now: float, out: Out) -> None:
@@ -261,6 +264,7 @@ class Engine:
         program, view = state.program, state.view
         program.pending, program.since = event, now
         program.done = event.final
+        program.step = program.steps = 0
         program.synced += 1
         state.program_moved_at = now
         state.held[event.blob] = Held(event.size, event.manifest, event.finite)
@@ -270,6 +274,14 @@ class Engine:
         over = view is not None and view.state.phase is Phase.COMPLETE
         # A program that starts in the middle of a run, or comes late to its end, gets the newest model as it is.
         program.waits_for = committed if (first or over) and committed >= 0 else committed + 1
+
+    def _moved(self, step: int, total: int, now: float) -> None:
+        """A training program that gets on is alive, however long its sync interval."""
+        program = self.state.program
+        if (step, total) != (program.step, program.steps):
+            program.step, program.steps = step, total
+            self.state.program_moved_at = now
+            self.state.progress += 1
 
     # -- the peers -------------------------------------------------------------------------------------
 

@@ -72,6 +72,9 @@ class Program:
     metric: float = math.nan
     epochs_done: int = 0
     epochs_total: int = 0
+    step: int = 0
+    steps: int = 0
+    """How far the running sync interval is, and its length; 0: not told."""
     done: bool = False
     over: bool = False
     ended: bool = False
