@@ -19,7 +19,7 @@ from swarm.net.tls import TlsFiles
 
 from .certs import Authority
 from .chains import free_port
-from .snprocess import SnProcess, clean_environ
+from .snprocess import LOOPBACK, Place, SnProcess, clean_environ
 
 PROGRAMS = Path(__file__).parent / "programs"
 ADDER = PROGRAMS / "adder.py"
@@ -40,10 +40,15 @@ class Site:
     ops_port: int = field(default_factory=free_port)
     sl: subprocess.Popen[bytes] | None = None
     ml: subprocess.Popen[bytes] | None = None
+    place: Place = LOOPBACK
 
     @property
     def out(self) -> Path:
         return self.folder / "out"
+
+    @property
+    def ops(self) -> str:
+        return f"http://127.0.0.1:{self.ops_port}"
 
     def channels(self) -> dict[str, str]:
         return {
@@ -54,8 +59,10 @@ class Site:
 
     def start_sl(self) -> Site:
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "swarm.cli", "sl", "--host-ip", "127.0.0.1", "--listen", "127.0.0.1"]
-        command += ["--sn-ip", "127.0.0.1", "--sn-api-port", str(self.sn.port), "--sl-fs-port", str(self.fs_port)]
+        host = self.place.host
+        command = [*self.place.prefix, sys.executable, "-m", "swarm.cli", "sl", "--host-ip", host, "--listen", host]
+        command += ["--sn-ip", self.sn.place.host, "--sn-api-port", str(self.sn.port)]
+        command += ["--sl-fs-port", str(self.fs_port)]
         command += ["--ops-port", str(self.ops_port), "--state-dir", str(self.folder / "state")]
         command += ["--cert", str(self.files.cert), "--key", str(self.files.key), "--cacert", str(self.files.cacert)]
         environ = clean_environ(**self.channels(), **self.environ)
@@ -70,6 +77,13 @@ class Site:
             self.ml = subprocess.Popen([sys.executable, str(program)], stdout=log, stderr=log, env=environ)
         return self
 
+    def kill(self) -> None:
+        """kill -9 of both processes, as a power cut does."""
+        for process in (self.sl, self.ml):
+            if process is not None:
+                process.kill()
+                process.wait()
+
     def log(self, which: str) -> str:
         path = self.folder / f"{which}.log"
         return path.read_text() if path.exists() else ""
@@ -77,7 +91,7 @@ class Site:
     def status(self) -> dict[str, Any]:
         """The SL's status page; empty while it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ops_port}/v1/status", timeout=5) as answer:
+            with self.place.inside(), urllib.request.urlopen(f"{self.ops}/v1/status", timeout=5) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except OSError:
@@ -85,7 +99,7 @@ class Site:
 
     def healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ops_port}/healthz", timeout=5) as answer:
+            with self.place.inside(), urllib.request.urlopen(f"{self.ops}/healthz", timeout=5) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -104,12 +118,14 @@ class Lab:
     sn: SnProcess
     sites: list[Site] = field(default_factory=list)
 
-    def add_site(self, *more: str, ca: Authority | None = None, role: str = "sl", **environ: str) -> Site:
+    def add_site(
+        self, *more: str, ca: Authority | None = None, role: str = "sl", place: Place = LOOPBACK, **environ: str
+    ) -> Site:
         number = len(self.sites) + 1
         name = f"sl-{number}"
         folder = self.folder / name
         files = (ca or self.ca).node(folder / "certs", name, uri=f"spiffe://test/site-{number}/{role}/{name}")
-        site = Site(folder, name, files, self.sn, list(more), environ)
+        site = Site(folder, name, files, self.sn, list(more), environ, place=place)
         self.sites.append(site)
         return site
 
@@ -158,11 +174,18 @@ class Lab:
 
 
 @contextlib.contextmanager
-def lab(folder: Path, *sn_flags: str, sites: int = 0, sl_flags: tuple[str, ...] = (), **environ: str) -> Iterator[Lab]:
-    """An SN that is ready, and SLs that are starting; everything is ended at the end, by pid."""
+def lab(
+    folder: Path,
+    *sn_flags: str,
+    sites: int = 0,
+    sl_flags: tuple[str, ...] = (),
+    place: Place = LOOPBACK,
+    **environ: str,
+) -> Iterator[Lab]:
+    """An SN that is ready (at ``place``), and SLs that are starting; everything is ended at the end, by pid."""
     ca = Authority()
     files = ca.node(folder / "sn" / "certs", "sn-1", uri="spiffe://test/site-0/sn/sn-1")
-    sn = SnProcess(folder / "sn", files, list(sn_flags))
+    sn = SnProcess(folder / "sn", files, list(sn_flags), place=place)
     found = Lab(folder, ca, sn)
     try:
         sn.start()

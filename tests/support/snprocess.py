@@ -36,6 +36,21 @@ def clean_environ(**extra: str) -> dict[str, str]:
     return {**kept, "SWARM_LOG_FORMAT": "human", **extra}
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a process runs: its address, what its command line begins with, and how a test reaches its loopback."""
+
+    host: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+
+    def inside(self) -> contextlib.AbstractContextManager[None]:
+        """Connections that the calling thread opens meanwhile start there."""
+        return contextlib.nullcontext()
+
+
+LOOPBACK = Place()
+
+
 @dataclass
 class SnProcess:
     """Args: files: the SN's own certificate, key and CA; more: further flags."""
@@ -47,6 +62,8 @@ class SnProcess:
     ops_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    place: Place = LOOPBACK
+    environ: dict[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> Path:
@@ -54,7 +71,7 @@ class SnProcess:
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.place.host}:{self.port}"
 
     @property
     def ops(self) -> str:
@@ -66,7 +83,8 @@ class SnProcess:
 
     def command(self) -> list[str]:
         files = self.files
-        command = [sys.executable, "-m", "swarm.cli", "sn", "--sentinel", "--listen", "127.0.0.1"]
+        command = [sys.executable, "-m", "swarm.cli", "sn", "--sentinel"]
+        command += ["--listen", self.place.host]
         command += ["--sn-api-port", str(self.port), "--ops-port", str(self.ops_port), "--state-dir", str(self.state)]
         command += ["--cert", str(files.cert), "--key", str(files.key), "--cacert", str(files.cacert)]
         return command + self.more
@@ -76,7 +94,8 @@ class SnProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.starts += 1
         with (self.folder / f"sn-{self.starts}.log").open("wb") as out:
-            self.process = subprocess.Popen(self.command(), stdout=out, stderr=out, env=clean_environ())
+            command, environ = [*self.place.prefix, *self.command()], clean_environ(**self.environ)
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environ)
         until = time.monotonic() + START_SECONDS
         while READY not in self.log:
             if self.process.poll() is not None or time.monotonic() > until:

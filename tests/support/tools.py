@@ -95,6 +95,25 @@ def _keras() -> str:
     return found
 
 
+@functools.cache
+def netns() -> str:
+    """The addresses that throw-away network namespaces may use here; raises Missing."""
+    from support import netlab
+
+    try:
+        return netlab.probe()
+    except (netlab.NotPermitted, OSError) as fault:
+        raise Missing(f"no network namespaces, as root with iproute2 and nftables ({fault})") from fault
+
+
+@functools.cache
+def faketime() -> Path:
+    """The library that gives one process another clock; raises Missing."""
+    for found in sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")):
+        return found
+    raise Missing("no libfaketime: install the package faketime")
+
+
 def _slow() -> str:
     if os.environ.get("SWARM_SLOW") != "1":
         raise Missing("slow tests run only with SWARM_SLOW=1")
@@ -106,6 +125,8 @@ TOOLS: dict[str, Callable[[], object]] = {
     "anvil": anvil,
     "solc": solc,
     "docker": docker,
+    "netns": netns,
+    "faketime": faketime,
     "torch": _module("torch", "torch"),
     "keras": _keras,
     "slow": _slow,

@@ -1,8 +1,9 @@
 """An ML program without a framework, for tests and benchmarks: "training" adds a constant to every parameter.
 
 Everything comes from the environment: VALUES (number of float32 parameters), BATCHES, EVERY (batches between
-syncs), MIN_PEERS, WEIGHT, JOB, STEP (what a batch adds), BATCH_SECONDS, OUT (folder), and faults: FAIL_AT_BATCH raises,
-NAN_AT_BATCH poisons the model, SHAPE makes another model than the others'.
+syncs), MIN_PEERS, WEIGHT, JOB, STEP (what a batch adds), BATCH_SECONDS, UNTIL (a file that ends training early once it
+is there), OUT (folder), and faults: FAIL_AT_BATCH raises, NAN_AT_BATCH poisons the model, SHAPE makes another model
+than the others'.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ def main() -> None:
     )
     swarm.on_train_begin()
     step = np.float32(number("STEP", 1.0))
+    until = Path(os.environ["UNTIL"]) if "UNTIL" in os.environ else None
     for batch in range(1, int(number("BATCHES", 5)) + 1):
+        if until is not None and until.exists():
+            break
         time.sleep(number("BATCH_SECONDS", 0.0))
         model["w"] = model["w"] + step
         model["count"] = model["count"] + 1
