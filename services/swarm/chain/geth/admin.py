@@ -58,9 +58,27 @@ class GethAdmin:
         found: dict[str, bool] = await self._rpc("clique_proposals", [])
         return {Address(from_hex(a, 20)): seal for a, seal in found.items()}
 
+    async def sealer_of(self, block_hash: str) -> Address:
+        """Who sealed that block."""
+        return Address(from_hex(await self._rpc("clique_getSigner", [block_hash]), 20))
+
+    async def block(self, number: int | None = None) -> tuple[int, str] | None:
+        """Number and hash of a block, of the newest by default; None if there is none of that number."""
+        found = await self._rpc("eth_getBlockByNumber", ["latest" if number is None else hex(number), False])
+        return None if found is None else (int(found["number"], 16), str(found["hash"]))
+
     async def enode(self) -> str:
         """This node's address for others."""
         return str((await self._rpc("admin_nodeInfo", []))["enode"])
 
     async def peers(self) -> list[dict[str, Any]]:
         return list(await self._rpc("admin_peers", []))
+
+    async def add_peer(self, enode: str) -> None:
+        """Connect to that node and stay connected. Trusted: it counts in no limit of peers (docs/chain.md, Peers)."""
+        await self._rpc("admin_addTrustedPeer", [enode])
+        await self._rpc("admin_addPeer", [enode])
+
+    async def remove_peer(self, enode: str) -> None:
+        await self._rpc("admin_removeTrustedPeer", [enode])
+        await self._rpc("admin_removePeer", [enode])

@@ -55,3 +55,17 @@ def genesis(chain_id: int, signers: Sequence[Address], *, period: int, alloc: Ma
         "extraData": "0x" + bytes(32).hex() + b"".join(sorted(set(signers))).hex() + bytes(65).hex(),
         "alloc": {to_hex(a): {"balance": hex(wei)} for a, wei in sorted(alloc.items())},
     }
+
+
+def with_period(first: Mapping[str, Any], period: int) -> dict[str, Any]:
+    """The same genesis with another block period. Its hash stays: the period is no part of the genesis block."""
+    if not 0 <= period <= PERIOD_SECONDS_MAX:
+        raise OperatorFault(f"a block period is 0 to {PERIOD_SECONDS_MAX} seconds, not {period}")
+    config = dict(first["config"])
+    config["clique"] = {**config["clique"], "period": period}
+    return {**first, "config": config}
+
+
+def same_chain(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two genesis texts begin the same chain: all but the block period is equal."""
+    return with_period(one, 0) == with_period(other, 0)

@@ -11,6 +11,7 @@ import os
 import secrets
 from pathlib import Path
 
+from coincurve import PrivateKey
 from eth_account import Account
 
 from swarm.core.errors import OperatorFault
@@ -52,6 +53,19 @@ def _ensure_sealer(config: GethConfig) -> Address:
     # Last: a key file without its password would be a sealer that nobody can unlock.
     write_secret(keystore / f"UTC--sealer--{account.address[2:].lower()}", json.dumps(sealed))
     return Address(bytes.fromhex(account.address[2:]))
+
+
+def node_id(config: GethConfig) -> str:
+    """The public half of the P2P key, as it stands in an enode: 128 hex digits.
+
+    Raises:
+        OperatorFault: the key file cannot be read.
+    """
+    try:
+        secret = bytes.fromhex(config.node_key.read_text().strip())
+        return PrivateKey(secret).public_key.format(compressed=False)[1:].hex()
+    except (OSError, ValueError) as error:
+        raise OperatorFault(f"the P2P key {config.node_key} cannot be used: {error}") from error
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -7,14 +7,16 @@ caller, because only the SN knows whom it waits for.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from swarm.chain.wake import Sleep
 from swarm.core.errors import ChainFault, LocalFault, OperatorFault
 
 from .admin import GethAdmin
-from .config import GethConfig, init_command, run_command, toml_text
+from .config import GethConfig, Peering, init_command, run_command, toml_text
+from .genesis import same_chain, with_period
 from .watchdog import Watchdog
 
 INIT_SECONDS_MAX = 60.0
@@ -38,6 +41,10 @@ STEADY_SECONDS = 120.0
 """Having run this long, the next restart begins at the shortest pause again."""
 LINES_KEPT = 400
 LINE_BYTES_MAX = 4096
+
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+"""Loaded before any fork: a child may not take the loader's locks."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +65,8 @@ class GethStatus:
     since: float
     restarts: int
     last_exit: str
+    frozen_seconds: float = 0.0
+    sealing_restarts: int = 0
 
 
 class GethSupervisor:
@@ -84,12 +93,14 @@ class GethSupervisor:
         self.rpc: IpcRpc = ipc_rpc(config.ipc)
         self.admin = GethAdmin(self.rpc)
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self._genesis = json.dumps(genesis, indent=1)
+        self._genesis = dict(genesis)
         self._on_up = on_up
         self._on_line = on_line
         self._clock = clock
         self._sleep = sleep
         self._up = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._watchdog = Watchdog(self.admin, clock)
         self._process: asyncio.subprocess.Process | None = None
         self._state, self._since = State.STOPPED, clock()
         self._restarts = 0
@@ -97,7 +108,22 @@ class GethSupervisor:
 
     def status(self) -> GethStatus:
         pid = self._process.pid if self._process is not None else None
-        return GethStatus(self._state, pid, self._since, self._restarts, self._last_exit)
+        dog = self._watchdog
+        return GethStatus(self._state, pid, self._since, self._restarts, self._last_exit, dog.frozen, dog.restarts)
+
+    async def reconfigure(self, *, peering: Peering | None = None, period: int | None = None) -> None:
+        """Go on with another peering or block period, which geth takes at a start only: one restart without a pause.
+
+        Raises:
+            ChainFault: geth did not come up again in time.
+        """
+        if peering is not None:
+            self.config = replace(self.config, peering=peering)
+        if period is not None:
+            self._genesis = with_period(self._genesis, period)
+        self._up.clear()
+        self._changed.set()
+        await self.until_up()
 
     async def until_up(self, seconds_max: float = INIT_SECONDS_MAX + START_SECONDS_MAX) -> None:
         """Wait until geth answers; give it :meth:`run` in a task of its own.
@@ -125,11 +151,16 @@ class GethSupervisor:
             await self._init()
             attempt = 0
             while True:
+                if self._changed.is_set():
+                    self._changed.clear()
+                    await self._init()
                 started = self._clock()
                 try:
                     await self._once()
                 finally:
                     self._up.clear()
+                if self._changed.is_set():
+                    continue
                 if self._clock() - started >= STEADY_SECONDS:
                     attempt = 0
                 pause = RESTART_SECONDS[min(attempt, len(RESTART_SECONDS) - 1)]
@@ -150,8 +181,9 @@ class GethSupervisor:
         reading = asyncio.create_task(self._read(process), name="geth log")
         watching = asyncio.create_task(self._watch(), name="geth health")
         ended = asyncio.create_task(process.wait(), name="geth exit")
+        changed = asyncio.create_task(self._changed.wait(), name="geth settings")
         try:
-            await asyncio.wait({watching, ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({watching, ended, changed}, return_when=asyncio.FIRST_COMPLETED)
             if watching.done() and not ended.done():
                 fault = watching.exception()
                 _log.error("geth is stopped: %s", fault)
@@ -161,7 +193,8 @@ class GethSupervisor:
             watching.cancel()
             await self._stop(process)
             ended.cancel()
-            await asyncio.gather(reading, watching, ended, return_exceptions=True)
+            changed.cancel()
+            await asyncio.gather(reading, watching, ended, changed, return_exceptions=True)
             self._last_exit = _exit_text(process.returncode)
             self._process = None
             self._pid_file.unlink(missing_ok=True)
@@ -189,12 +222,11 @@ class GethSupervisor:
         self._enter(State.UP)
         self._up.set()
         misses = 0
-        watchdog = Watchdog(self.admin, self._clock)
         while misses < HEALTH_MISSES_MAX:
             await self._sleep(HEALTH_SECONDS)
             misses = 0 if await self._answers() else misses + 1
-            if misses == 0 and self.config.sealer is not None:
-                await watchdog.look()
+            if misses == 0:
+                await self._watchdog.look()
         raise ChainFault(f"no answer to {misses} health checks in a row")
 
     async def _answers(self) -> bool:
@@ -209,15 +241,15 @@ class GethSupervisor:
         config = self.config
         try:
             config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if config.genesis_file.exists():
-                if json.loads(config.genesis_file.read_text()) != json.loads(self._genesis):
-                    raise OperatorFault(
-                        f"{config.genesis_file} is the genesis of another chain; "
-                        "use its settings, or another state folder"
-                    )
-            else:
+            text = json.dumps(self._genesis, indent=1)
+            kept = config.genesis_file.read_text() if config.genesis_file.exists() else None
+            if kept is not None and not same_chain(json.loads(kept), json.loads(text)):
+                raise OperatorFault(
+                    f"{config.genesis_file} is the genesis of another chain; use its settings, or another state folder"
+                )
+            if kept != text:
                 beside = config.genesis_file.with_suffix(".new")
-                beside.write_text(self._genesis)
+                beside.write_text(text)
                 beside.rename(config.genesis_file)
             config.toml.write_text(toml_text(config))
         except OSError as error:
@@ -243,6 +275,7 @@ class GethSupervisor:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C at a terminal reaches us, and we stop it in order
+                preexec_fn=_end_with(os.getpid()) if _LIBC is not None else None,
             )
         except OSError as error:
             raise OperatorFault(f"cannot start {command[0]}: {error}; set SN_GETH_BIN to a geth 1.13.15") from error
@@ -308,6 +341,22 @@ class GethSupervisor:
 
     def _enter(self, state: State) -> None:
         self._state, self._since = state, self._clock()
+
+
+def _end_with(parent: int) -> Callable[[], None]:
+    """For the child before it becomes geth: SIGTERM when its parent dies, so that kill -9 of us leaves no geth.
+
+    The kernel sends it when the thread that started geth ends: the event loop's, which is the process's first.
+    """
+    libc = _LIBC
+    assert libc is not None
+
+    def ask() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        if os.getppid() != parent:  # it died before we could ask
+            os._exit(1)
+
+    return ask
 
 
 def _alive(pid: int) -> bool:
