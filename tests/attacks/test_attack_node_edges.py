@@ -223,7 +223,7 @@ async def test_attack_an_sn_cannot_swap_the_contracts_of_a_known_chain(tmp_path:
 )
 async def test_attack_dns_rebinding_does_not_read_the_operations_port(agent: bytes, host: bytes, status: int) -> None:
     """A page whose name was pointed at 127.0.0.1 sends no Origin, but its own name as Host."""
-    app = ops_app(waits=Waits(), registry=CollectorRegistry(), status=dict, healthy=lambda: None)
+    app = ops_app(waits=list, registry=CollectorRegistry(), status=dict, healthy=lambda: None)
     sent: list[Any] = []
 
     async def send(message: Any) -> None:

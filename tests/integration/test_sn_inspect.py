@@ -111,7 +111,9 @@ async def test_a_run_from_waiting_to_its_audit(sn, ca):
 
     status = json.loads((await asyncio.to_thread(swarm, "status", "--json", *ops)).stdout)
     assert status["jobs"][DEFAULT_JOB]["phase"] == "complete"
-    assert {m["node"] for m in status["members"]} >= set(addresses)
+    assert {row["node"] for row in status["nodes"]} >= set(addresses)
+    (own,) = [row for row in status["nodes"] if row["role"] == "sn"]
+    assert (own["state"], own["alive"]) == ("serving", True)
     assert DEFAULT_JOB in (await asyncio.to_thread(swarm, "status", *api)).stdout
 
 

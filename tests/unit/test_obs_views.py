@@ -129,8 +129,8 @@ async def test_the_operations_port():
         return 200, {"size": len(body)}
 
     app = ops_app(
-        waits=waits,
-        registry=registry(role="sn", version="1", waits=waits),
+        waits=waits.snapshot,
+        registry=registry(role="sn", version="1", read=lambda: {"swarm_waits": len(waits)}),
         status=lambda: {"up": True},
         healthy=lambda: fault[0],
         posts={"/v1/rpc": echo},
@@ -152,7 +152,7 @@ async def test_the_operations_port():
 
 def test_two_processes_in_one_interpreter_do_not_share_metrics():
     """Registries are separate."""
-    first, second = (registry(role=r, version="1", waits=Waits()) for r in ("sn", "sl"))
+    first, second = (registry(role=r, version="1", read=dict) for r in ("sn", "sl"))
     assert isinstance(first, CollectorRegistry)
     assert first is not second
 

@@ -17,6 +17,7 @@ from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault
 from swarm.core.ids import to_hex
 
+from . import table
 from .reading import job_of, read_run, told
 from .record import RunRecord
 from .source import Source, View, open_view
@@ -110,7 +111,6 @@ async def _judge_past(view: View, job: str, run: int, say: Any) -> int:
 
 
 async def _status(view: View) -> dict[str, Any]:
-    seen = view.status.get("last_seen", {})
     jobs = {}
     for job, name in (await view.training.jobs()).items():
         state = await view.training.state(job)
@@ -123,16 +123,10 @@ async def _status(view: View) -> dict[str, Any]:
             "told": told(state),
         }
     members = [
-        {
-            "node": to_hex(node),
-            "role": m.role.name.lower(),
-            "status": m.status.name.lower(),
-            "expires": m.expires,
-            "last_seen": seen.get(to_hex(node)),
-        }
+        {"node": to_hex(node), "role": m.role.name.lower(), "status": m.status.name.lower(), "expires": m.expires}
         for node, m in (await view.membership.members()).items()
     ]
-    return {"sn": view.status, "members": members, "jobs": jobs}
+    return {"sn": view.status, "nodes": table.rows(members, view.signs), "jobs": jobs}
 
 
 def _console() -> Console:
@@ -195,19 +189,15 @@ def _print_status(console: Console, found: dict[str, Any]) -> None:
         markup=False,
         highlight=False,
     )
-    members = Table("node", "role", "status", "until", "last seen", title="members")
-    for m in found["members"]:
-        members.add_row(m["node"], m["role"], m["status"], _clock(m["expires"]), m["last_seen"] or "-")
-    console.print(members)
+    nodes = Table(*table.COLUMNS, title="the swarm")
+    for row in found["nodes"]:
+        for line in table.cells(row):
+            nodes.add_row(*map(_safe, line))
+    console.print(nodes)
     jobs = Table("job", "run", "phase", "state", title="jobs")
     for name, job in found["jobs"].items():
         jobs.add_row(_safe(name), str(job["run"]), job["phase"], job["told"])
     console.print(jobs)
-    if sn["waits"]:
-        waits = Table("waits for", "of", "since", "until", "then", title="waits of the SN")
-        for w in sn["waits"]:
-            waits.add_row(_safe(w["what"]), _safe(w["whom"]), w["since"], w["until"] or "-", _safe(w["then"]))
-        console.print(waits)
 
 
 def _safe(text: str) -> str:

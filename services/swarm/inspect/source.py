@@ -39,12 +39,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """An open source. ``status`` is the SN's own (its operations port's, or its API's)."""
+    """An open source. ``status`` is the SN's own ``/v1/status``, ``signs`` its ``/v1/alive``."""
 
     rpc: Any
     training: Training
     membership: Membership
     status: dict[str, Any]
+    signs: list[dict[str, Any]]
 
 
 def source(
@@ -79,6 +80,7 @@ async def open_view(where: Source) -> AsyncIterator[View]:
     async with JsonClient(where.url, context, expect, answer_bytes_max=ANSWER_BYTES_MAX) as client:
         try:
             status = await client.get("/v1/status")
+            signs = await client.get("/v1/alive")
             swarm = status["swarm"]
             contracts = {name: Address(from_hex(text, 20)) for name, text in swarm["contracts"].items()}
             chain_id, membership, training = int(swarm["chain_id"]), contracts["Membership"], contracts["Training"]
@@ -100,7 +102,7 @@ async def open_view(where: Source) -> AsyncIterator[View]:
                 raise RpcUnreachable(f"{method}: {error}") from error
 
         reader = ChainClient(rpc, Account.create(), MemoryOutbox(), chain_id=chain_id)
-        yield View(rpc, Training(reader, training), Membership(reader, membership), status)
+        yield View(rpc, Training(reader, training), Membership(reader, membership), status, signs)
 
 
 def _sn_or_nameless(peer: PeerIdentity) -> None:

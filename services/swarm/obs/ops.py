@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-
-from .waits import Waits
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -27,29 +25,34 @@ BODY_BYTES_MAX = 1024 * 1024
 
 def ops_app(
     *,
-    waits: Waits,
+    waits: Callable[[], Sequence[Mapping[str, Any]]],
     registry: CollectorRegistry,
     status: Callable[[], Mapping[str, Any]],
     healthy: Callable[[], str | None],
+    gets: Mapping[str, Callable[[], Any]] | None = None,
     posts: Mapping[str, Callable[[bytes], Awaitable[Answer]]] | None = None,
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """The ASGI app.
 
     Args:
+        waits: the rows of ``GET /v1/waits``, longest first (all of the process: see V8).
         status: what ``GET /v1/status`` shows; must not block.
         healthy: None when the process does its work, else why not; ``GET /healthz`` is 200 or 503.
+        gets: further paths that show a JSON value; must not block.
         posts: further paths that take a body (at most 1 MiB).
     """
-    more = dict(posts or {})
+    more, shown = dict(posts or {}), dict(gets or {})
 
     def get(path: str) -> tuple[int, str, bytes] | None:
         if path == "/healthz":
             fault = healthy()
             return _json(200 if fault is None else 503, {"healthy": fault is None, "reason": fault})
         if path == "/v1/waits":
-            return _json(200, waits.snapshot())
+            return _json(200, waits())
         if path == "/v1/status":
             return _json(200, status())
+        if path in shown:
+            return _json(200, shown[path]())
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
         return None

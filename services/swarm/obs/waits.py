@@ -62,6 +62,21 @@ class Waits:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def told(self) -> list[dict[str, Any]]:
+        """The rows with times in seconds relative to now, as an engine tells its own; at most 1000."""
+        now = self._clock()
+        rows = sorted(self._rows.copy().values(), key=lambda r: r.since)[:ROWS_MAX]
+        return [
+            {
+                "what": row.what,
+                "whom": row.whom,
+                "since_seconds": max(0.0, now - row.since),
+                "until_seconds": None if row.until is None else row.until - now,
+                "then": row.then,
+            }
+            for row in rows
+        ]
+
     def snapshot(self) -> list[dict[str, Any]]:
         """The rows now, longest wait first; at most 1000."""
         rows = sorted(self._rows.copy().values(), key=lambda r: r.since)

@@ -134,7 +134,33 @@ class JobRuntime:
         return view.state.round if view is not None else 0
 
     def status(self) -> dict[str, Any]:
-        return {"job": self.job_name, **self._engine.status(time.monotonic()), "rounds": self.timeline.rows()}
+        return {"job": self.job_name, **self._engine.status(time.monotonic())}
+
+    def height(self) -> int:
+        """Number of the newest block seen, 0 before the first."""
+        return self._watch.head if self._watch is not None else 0
+
+    def figures(self) -> dict[str, Any]:
+        """Values for :data:`swarm.obs.metrics.FIGURES`."""
+        now, state = time.monotonic(), self._engine.state
+        view, context = state.view, state.context
+        others = state.participants()
+        found: dict[str, Any] = {
+            "swarm_queue_depth": {"engine": self._events.qsize(), "work": len(self._jobs)},
+            "swarm_chain_height": self.height(),
+            "swarm_peers": len(others),
+            "swarm_peers_live": sum(1 for n in others if state.peers.heard_within(n, now, state.config.live_seconds)),
+            "swarm_rounds_loaded_total": state.merged_rounds,
+            "swarm_epochs_done": state.program.epochs_done,
+        }
+        if self._watch is not None:
+            found["swarm_chain_head_age_seconds"] = now - self._watch.head_at
+        if view is not None:
+            found |= {"swarm_run": view.state.run, "swarm_round": view.state.round}
+        if context is not None:
+            leads = state.open() and context.leader() == state.me
+            found |= {"swarm_attempt": context.promised, "swarm_leading": float(leads)}
+        return found
 
     def final(self) -> BlobId | None:
         """The run's final model, once this node's program has loaded it."""

@@ -19,6 +19,7 @@ from swarm.chain.keys import CoincurveVerifier, LocalSigner
 from swarm.chain.membership import Membership
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
+from swarm.core.alive import Alive
 from swarm.core.chain_view import Role
 from swarm.core.engine import Config, Engine
 from swarm.core.engine.context import Held
@@ -34,15 +35,16 @@ from swarm.node.joining import Swarm, find_swarm, join_swarm
 from swarm.node.outbox import JournalOutbox
 from swarm.node.sn_link import SnLink
 from swarm.obs import log as obs_log
-from swarm.obs.metrics import registry
+from swarm.obs.metrics import Values, phase_seconds, registry
 from swarm.obs.ops import ops_app
-from swarm.obs.waits import Row, Waits, timed
+from swarm.obs.waits import Waits, timed
 from swarm.store.blobs import BlobStore
 from swarm.store.journal import Journal
 
 from .app import PeerApp
 from .bridge import FifoBridge
 from .directory import Members
+from .lifesigns import alive_of, tell
 from .peering import Peering
 from .program import Program, Target
 from .runtime import Ended, JobRuntime
@@ -115,10 +117,12 @@ class Node:
 
     async def serve(self, stop: asyncio.Event, server_tls: Any, account: Any) -> int:
         settings = self._settings
+        metrics = registry(role="sl", version=self._version, read=self.figures)
+        self._observe = phase_seconds(metrics)
         ops = ops_app(
-            waits=self._waits,
-            registry=registry(role="sl", version=self._version, waits=self._waits),
-            status=self.status,
+            waits=self.waits,
+            registry=metrics,
+            status=self._page,
             healthy=self.down,
         )
         peers = PeerApp(self._store, lambda: self._runtime, self._moved_out)
@@ -164,6 +168,7 @@ class Node:
             tasks = [
                 group.create_task(self._link.listen(), name="wake-ups"),
                 group.create_task(self._client.keep(), name="outbox"),
+                group.create_task(tell(self._alive, self._tell), name="signs of life"),
             ]
             kept = self._journal.get(JOB_KEY)
             if kept is not None:
@@ -206,6 +211,7 @@ class Node:
             raise ProgramFault(f"no training contract {name!r} exists in this swarm; an operator creates it first")
         members = Members(membership, self._journal)
         held = await asyncio.to_thread(self._held)
+        rescue_after = await training.rescue_after()
 
         def make_engine(kept: dict[str, Any]) -> Engine:
             config = Config(
@@ -215,6 +221,7 @@ class Node:
                 eligible=self._settings.make_me_admin,
                 full_quorum_seconds=self._settings.full_quorum_seconds,
                 leader_failure_seconds=self._settings.leader_failure_seconds,
+                rescue_after_seconds=rescue_after,
                 join_depth_blocks=0 if swarm.chain == "embedded" else JOIN_DEPTH_BLOCKS,
             )
             return Engine(
@@ -227,7 +234,7 @@ class Node:
                 held=held,
             )
 
-        timeline = Timeline()
+        timeline = Timeline(observe=self._observe)
         runtime = JobRuntime(
             job,
             name,
@@ -308,23 +315,56 @@ class Node:
             "final": None,
             "error": None,
         }
-        waits, now = self._waits.snapshot(), time.time()
+        rows = self._wait_rows()
         if self._runtime is not None:
-            role = self._runtime.status()
-            waits = [*waits, *(timed(row, now) for row in role.pop("waits"))]
-            out = {**out, **role}
+            out |= self._runtime.status()
             final = self._runtime.final()
             if final is not None and self._store.has(final):
                 out["final"] = {"blob": to_hex(final), "path": str(self._store.path(final))}
-        elif bridge is not None:
-            since = now - (time.monotonic() - bridge.since)
-            waits.append(Row("an ML program", "this site's program", since, None, "this node joins its run").to_json())
         if self._client is not None:
             out["transactions_waiting"] = [
                 {"nonce": p.nonce, "what": p.label, "sends": p.sends, "trouble": p.trouble}
                 for p in self._client.pending()
             ]
-        return {**out, "node_role": "sl", "waits": waits}
+        return {**out, "node_role": "sl", "waits": [timed(row, time.time()) for row in rows]}
+
+    def _page(self) -> Mapping[str, Any]:
+        """The status page: the status, and when each step of each round happened here."""
+        rounds = {} if self._runtime is None else {"rounds": self._runtime.timeline.rows()}
+        return {**self.status(), **rounds}
+
+    def waits(self) -> list[dict[str, Any]]:
+        """Every wait of this process, longest first."""
+        now = time.time()
+        return [timed(row, now) for row in self._wait_rows()]
+
+    def _wait_rows(self) -> list[dict[str, Any]]:
+        rows = self._waits.told()
+        if self._runtime is not None:
+            rows += self._runtime.status()["waits"]
+        elif self._bridge is not None:
+            row = {"what": "an ML program", "whom": "this site's program", "then": "this node joins its run"}
+            since = time.monotonic() - self._bridge.state.since
+            rows.append({**row, "since_seconds": since, "until_seconds": None})
+        return sorted(rows, key=lambda r: -float(r["since_seconds"]))
+
+    def _alive(self) -> Alive:
+        return alive_of(self.status(), self._wait_rows(), self._runtime.height() if self._runtime else 0)
+
+    async def _tell(self, said: dict[str, Any]) -> None:
+        await self._link.client.post("/v1/alive", said)
+
+    def figures(self) -> Values:
+        """What Prometheus reads; see :mod:`swarm.obs.metrics`."""
+        rows = self._wait_rows()
+        found: dict[str, Any] = {
+            "swarm_healthy": float(self.down() is None),
+            "swarm_waits": len(rows),
+            "swarm_wait_longest_seconds": rows[0]["since_seconds"] if rows else 0.0,
+            "swarm_blob_bytes_total": {"in": self._counters.bytes_in, "out": self._counters.bytes_out},
+            "swarm_transactions_waiting": len(self._client.pending()) if self._client is not None else 0,
+        }
+        return found if self._runtime is None else {**found, **self._runtime.figures()}
 
 
 def _coefficients(method: str, weights: Sequence[int]) -> tuple[float, ...] | None:

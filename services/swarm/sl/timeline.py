@@ -13,8 +13,10 @@ ROUNDS_KEPT = 2_000
 class Timeline:
     """Marks (wall clock, seconds since the epoch) and durations (seconds) by round."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float] = time.time, observe: Callable[[str, float], None] = lambda _, __: None
+    ) -> None:
+        self._clock, self._observe = clock, observe
         self._rounds: OrderedDict[int, dict[str, Any]] = OrderedDict()
 
     def _row(self, round_: int) -> dict[str, Any]:
@@ -34,7 +36,8 @@ class Timeline:
         return True
 
     def add(self, round_: int, phase: str, seconds: float) -> None:
-        """Add time spent in a phase."""
+        """Add time spent in a phase; ``observe`` (phase, seconds) is told as well."""
+        self._observe(phase, seconds)
         phases = self._row(round_)["phases"]
         phases[phase] = round(phases.get(phase, 0.0) + seconds, 6)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -82,6 +83,7 @@ class ChainWatch:
         self._commits = commits
         self.block_time = 0
         self.head = 0
+        self.head_at = time.monotonic()
         self.trouble = ""
 
     async def run(self) -> None:
@@ -133,6 +135,8 @@ class ChainWatch:
                 break
         else:
             raise ChainFault("state and roster of the job do not fit each other; the SN answers inconsistently")
+        if int(block["number"], 16) != self.head:
+            self.head_at = time.monotonic()
         self.head, self.block_time = int(block["number"], 16), int(block["timestamp"], 16)
         by_node = {j.node: j for j in joiners}
         everybody = set(by_node) | set(roster.addresses)

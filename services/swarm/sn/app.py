@@ -8,6 +8,7 @@ description; everything else is for active members. What the answers say is deci
 
 import asyncio
 import html
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from swarm.core.errors import ChainFault
+from swarm.core.errors import ChainFault, PeerFault
 from swarm.core.ids import Address, to_hex
 from swarm.net.answers import ApiError, error_body, json_errors, peer_of
 from swarm.net.identity import PeerIdentity
@@ -44,6 +45,8 @@ class Face:
         down: None while the chain is served, else why not.
         nodes: the list of ``/v1/nodes``.
         status: the answer of ``/v1/status``.
+        alive: takes in a member's sign of life (PeerFault: it is none).
+        living: all members' last signs of life.
     """
 
     swarm: Mapping[str, Any]
@@ -54,6 +57,8 @@ class Face:
     down: Callable[[], str | None]
     nodes: Callable[[], Awaitable[list[dict[str, Any]]]]
     status: Callable[[], Mapping[str, Any]]
+    alive: Callable[[PeerIdentity, Any], Awaitable[None]]
+    living: Callable[[], list[dict[str, Any]]]
     version: str
 
 
@@ -105,6 +110,18 @@ def sn_app(face: Face) -> FastAPI:
     @app.get("/v1/status", summary="Health of this node in detail")
     async def status(_: MemberPeer) -> Mapping[str, Any]:
         return face.status()
+
+    @app.post("/v1/alive", summary="A member's sign of life: what it does and whom it waits for")
+    async def alive(request: Request, asker: MemberPeer) -> Mapping[str, Any]:
+        try:
+            await face.alive(asker, json.loads(await request.body()))
+        except (ValueError, PeerFault) as error:
+            raise ApiError(400, "bad_sign_of_life", str(error)) from error
+        return {}
+
+    @app.get("/v1/alive", summary="The last sign of life of every member")
+    async def living(_: MemberPeer) -> list[dict[str, Any]]:
+        return face.living()
 
     @app.websocket("/v1/events")
     async def events(socket: WebSocket) -> None:

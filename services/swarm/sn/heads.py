@@ -53,6 +53,10 @@ class Heads:
         """Called at once for every head; must not block."""
         self._listeners: set[Listener] = set()
 
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
     def publish(self, head: Head) -> None:
         self.latest = head
         for act in self.on_head:

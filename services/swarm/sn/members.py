@@ -73,6 +73,14 @@ class Members:
         self.last_seen[standing.node] = now
         return standing.node
 
+    async def record(self, spki: bytes) -> Member | None:
+        """The chain's record of the member that holds this key, active or not.
+
+        Raises:
+            ChainFault: the chain does not answer.
+        """
+        return (await self._standing(spki)).member
+
     async def _standing(self, spki: bytes) -> Standing:
         if self._stale:
             async with self._lock:

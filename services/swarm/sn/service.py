@@ -19,15 +19,17 @@ from typing import Any, Literal
 from swarm.chain.client import ChainClient
 from swarm.chain.deploy import Deployed
 from swarm.chain.keys import CoincurveVerifier
+from swarm.core.alive import ALIVE_SECONDS, Alive, plain, waits_told
 from swarm.core.errors import ChainFault
 from swarm.core.ids import Address, to_hex
+from swarm.net.identity import PeerIdentity
 from swarm.net.server import serve
-from swarm.net.tls import server_context
+from swarm.net.tls import NodeContext, server_context
 from swarm.node.identity import own_account, state_folder, tls_files
 from swarm.node.outbox import JournalOutbox
 from swarm.node.rates import Buckets
 from swarm.obs import log as obs_log
-from swarm.obs.metrics import registry
+from swarm.obs.metrics import Values, registry
 from swarm.obs.ops import Answer, ops_app
 from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
@@ -40,6 +42,7 @@ from .contracts import ensure
 from .gateway import Call, Fault, parse
 from .heads import Heads
 from .join import Policy
+from .lifesigns import LifeSigns
 from .members import Members
 from .relay import Relay
 from .settings import SnSettings
@@ -49,8 +52,9 @@ log = obs_log.get("swarm.blCnt")
 """The original's name of this logger: users' scripts wait for its lines (row L01)."""
 
 DAY_SECONDS = 86_400
-HEARTBEAT_SECONDS = 10.0
-"""Block time of the embedded chain moves at least so often while a call is open, and only then."""
+HEARTBEATS_PER_RESCUE = 12
+"""Block time of the embedded chain moves so often within rescueAfter while a call is open, and only then."""
+HEARTBEAT_SECONDS_MIN = 0.5
 STALL_SECONDS = 15.0
 """A head that stands still for so long while own transactions wait means a chain that does not seal."""
 OPS_RATE_PER_SECOND, OPS_RATE_BURST = 2000.0, 20_000.0
@@ -96,7 +100,7 @@ async def _run(settings: SnSettings, stop: asyncio.Event, serving: asyncio.Event
         async with chain_host(settings, state, journal, me, heads, waits) as host:
             client = ChainClient(host.rpc, account, JournalOutbox(journal), chain_id=host.chain_id)
             heads.on_head.append(lambda _: client.waker.wake())
-            deployed = await ensure(client, journal, waits)
+            deployed = await ensure(client, journal, waits, rescue_after=settings.rescue_after)
             log.info("Setting up blockchain layer for the swarm node: FINISHED")
             node = Node(settings, state, journal, host, client, deployed, heads, waits, me, started, tls)
             await node.serve(stop, serving)
@@ -117,7 +121,7 @@ class Node:
         waits: Waits,
         me: Address,
         started: float,
-        tls: ssl.SSLContext,
+        tls: NodeContext,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -131,6 +135,9 @@ class Node:
         self._version = importlib.metadata.version("swarm-platform")
         self._members = Members(deployed.membership)
         self._uris = Uris(host.rpc, deployed)
+        assert tls.own is not None
+        self._name = tls.own.spiffe.name if tls.own.spiffe else plain(tls.own.common_name)
+        self._signs = LifeSigns(journal, self._name)
         self._contracts = [to_hex(one) for one in deployed.addresses.values()]
         self._ops_relay = Relay(host.rpc, self._contracts, Buckets(OPS_RATE_PER_SECOND, OPS_RATE_BURST))
         self._head_at = time.monotonic()
@@ -153,13 +160,16 @@ class Node:
             down=self.down,
             nodes=self.nodes,
             status=self.status,
+            alive=self._heard,
+            living=self._signs.rows,
             version=self._version,
         )
         ops = ops_app(
-            waits=self._waits,
-            registry=registry(role="sn", version=self._version, waits=self._waits),
+            waits=self._waits.snapshot,
+            registry=registry(role="sn", version=self._version, read=self.figures),
             status=self.status,
             healthy=self.down,
+            gets={"/v1/alive": self._signs.rows},
             posts={"/v1/rpc": self._ops_rpc},
         )
         async with (
@@ -167,7 +177,10 @@ class Node:
             serve(ops, settings.ops_listen, settings.ops_port, None) as inner,
             asyncio.TaskGroup() as group,
         ):
-            tasks = [group.create_task(self._client.keep(), name="outbox")]
+            tasks = [
+                group.create_task(self._client.keep(), name="outbox"),
+                group.create_task(self._tell(), name="own signs of life"),
+            ]
             if self._host.heartbeat is not None:
                 tasks.append(group.create_task(self._beat(), name="heartbeat"))
             log.info("Started I-am-Alive thread")
@@ -214,7 +227,8 @@ class Node:
             "swarm": self.swarm(),
             "chain": self._host.describe(),
             "head": None if head is None else {"number": head.number, "hash": head.hash, "time": head.time},
-            "last_seen": {to_hex(node): _iso(at) for node, at in self._members.last_seen.copy().items()},
+            "last_seen": {to_hex(node): _iso(at) for node, at in self._last_seen().items()},
+            "members_alive": self._signs.living(),
             "transactions_waiting": [
                 {"nonce": p.nonce, "what": p.label, "sends": p.sends, "trouble": p.trouble}
                 for p in self._client.pending()
@@ -226,6 +240,7 @@ class Node:
         """All members ever admitted, as ``/v1/nodes`` shows them."""
         members = await self._deployed.membership.members()
         uris = await self._uris.latest()
+        seen = self._last_seen()
         return [
             node_row(
                 node,
@@ -233,11 +248,55 @@ class Node:
                 member.site,
                 member.status.name.lower(),
                 member.expires,
-                _iso(self._members.last_seen.get(node)),
+                _iso(seen.get(node)),
                 uris.get(node),
             )
             for node, member in members.items()
         ]
+
+    async def _heard(self, peer: PeerIdentity, said: Any) -> None:
+        """A member's sign of life."""
+        node = await self._members.active(peer.spki)
+        if node is not None:
+            record = await self._members.record(peer.spki)
+            role = "-" if record is None else record.role.name.lower()
+            self._signs.heard(node, role, peer.spiffe.name if peer.spiffe else plain(peer.common_name), said)
+
+    async def _tell(self) -> None:
+        """This SN's own row among the signs of life."""
+        while True:
+            head, rows = self._heads.latest, self._waits.told()
+            down = self.down()
+            state = "serving" if down is None else f"down: {down}"
+            said = Alive(plain(state), height=0 if head is None else head.number, waits=waits_told(rows))
+            self._signs.heard(self._me, "sn", self._name, said.to_json())
+            await asyncio.sleep(ALIVE_SECONDS)
+
+    def _last_seen(self) -> dict[Address, float]:
+        """When each member was last heard of, by whatever it said, by this SN or another one."""
+        seen = dict(self._signs.last_seen())
+        for node, at in self._members.last_seen.copy().items():
+            seen[node] = max(at, seen.get(node, 0.0))
+        return seen
+
+    def figures(self) -> Values:
+        """What Prometheus reads; see :mod:`swarm.obs.metrics`."""
+        rows, head = self._waits.told(), self._heads.latest
+        height = 0 if head is None else head.number
+        heights = [r["said"]["height"] for r in self._signs.rows() if r["alive"] and r["said"] and r["said"]["height"]]
+        restarts = self._host.describe().get("restarts")
+        found: dict[str, float] = {
+            "swarm_healthy": float(self.down() is None),
+            "swarm_waits": len(rows),
+            "swarm_wait_longest_seconds": max((r["since_seconds"] for r in rows), default=0.0),
+            "swarm_chain_height": height,
+            "swarm_chain_head_age_seconds": time.monotonic() - self._head_at,
+            "swarm_transactions_waiting": len(self._client.pending()),
+            "swarm_members_alive": self._signs.living(),
+            "swarm_members_lag_blocks": max((max(0, height - h) for h in heights), default=0),
+            "swarm_listeners": self._heads.listeners(),
+        }
+        return found if restarts is None else {**found, "swarm_chain_restarts_total": float(restarts)}
 
     def _moved(self, _: object) -> None:
         self._head_at = time.monotonic()
@@ -247,11 +306,12 @@ class Node:
         """Seal an empty block now and then while a call waits for block time to pass (embedded chain only)."""
         training, beat = self._deployed.training, self._host.heartbeat
         assert beat is not None
+        pause = max(HEARTBEAT_SECONDS_MIN, await training.rescue_after() / HEARTBEATS_PER_RESCUE)
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(pause)
             try:
                 calls = [(await training.state(job)).call_id for job in await training.jobs()]
-                if any(calls) and time.monotonic() - self._head_at >= HEARTBEAT_SECONDS / 2:
+                if any(calls) and time.monotonic() - self._head_at >= pause / 2:
                     await asyncio.to_thread(beat)
             except ChainFault as error:
                 log.warning(f"no heartbeat: {error}")

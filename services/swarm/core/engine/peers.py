@@ -72,6 +72,11 @@ class Peers:
         moved = max(quorum_at, peer.progress_at if peer.progress_at is not None else 0.0)
         return now - moved < self._stalled_seconds
 
+    def heard_within(self, node: Address, now: float, seconds: float) -> bool:
+        """Whether it said something lately."""
+        at = self[node].pulse_at
+        return at is not None and now - at < seconds
+
     def refused(self, node: Address, now: float) -> bool:
         peer = self[node]
         if peer.silent_since is None or peer.silent_times < REFUSALS_MIN:

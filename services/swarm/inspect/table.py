@@ -1,0 +1,117 @@
+"""One table for the whole swarm: who does what, where it stands, and whom it waits for since when (V8).
+
+Pure: rows are made of an SN's signs of life and the chain's list of members; drawing them is :mod:`.commands`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLUMNS = ("node", "role", "state", "round", "last seen", "bytes in / out", "waits for", "of", "since", "until", "then")
+ADDRESS_CHARS = 10
+
+
+def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a member, those in the swarm first, then by role and name.
+
+    Args:
+        members: ``node``, ``role``, ``status``, ``expires`` of everybody ever admitted.
+        signs: an SN's ``/v1/alive``.
+    """
+    by_node = {s["node"]: s for s in signs}
+    names = {s["node"]: s["name"] for s in signs if s["name"]}
+    listed = {m["node"] for m in members}
+    # The first SN owns the swarm and was admitted by nobody; its sign of life is all there is of it.
+    owners = [
+        {"node": s["node"], "role": s["role"], "status": "active", "expires": None}
+        for s in signs
+        if s["node"] not in listed
+    ]
+    found = []
+    for member in (*members, *owners):
+        sign = by_node.get(member["node"])
+        said: Mapping[str, Any] = (sign or {}).get("said") or {}
+        found.append(
+            {
+                "node": member["node"],
+                "name": names.get(member["node"], member["node"][: 2 + ADDRESS_CHARS]),
+                "role": member["role"],
+                "status": member["status"],
+                "expires": member["expires"],
+                "alive": bool(sign and sign["alive"]),
+                "seen_seconds": None if sign is None else sign["age_seconds"],
+                "sn": None if sign is None else sign["sn"],
+                "state": _state(member, sign, said),
+                "job": said.get("job") or None,
+                "run": said.get("run"),
+                "round": said.get("round") if said.get("job") else None,
+                "leading": said.get("leading", "-"),
+                "epochs_done": said.get("epochs_done"),
+                "epochs_total": said.get("epochs_total"),
+                "loss": said.get("loss"),
+                "metric": said.get("metric"),
+                "bytes_in": said.get("bytes_in"),
+                "bytes_out": said.get("bytes_out"),
+                "height": said.get("height"),
+                "waits": [_wait(w, sign["age_seconds"] if sign else 0.0, names) for w in said.get("waits", [])],
+            }
+        )
+    found.sort(key=lambda r: (r["status"] != "active", r["role"] != "sn", r["role"], r["name"]))
+    return found
+
+
+def cells(row: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The texts of a row: one line a wait, the first with everything else."""
+    leading = " (leads)" if row["leading"] == "leader" else ""
+    bytes_ = "-" if row["bytes_in"] is None else f"{size(row['bytes_in'])} / {size(row['bytes_out'])}"
+    seen = "never" if row["seen_seconds"] is None else ago(row["seen_seconds"])
+    first = (row["name"], row["role"], row["state"] + leading, _text(row["round"]), seen, bytes_)
+    lines = [(w["what"], w["whom"], ago(w["since"]), _until(w["until"]), w["then"]) for w in row["waits"]]
+    lines = lines or [("-",) * 5]
+    return [((first if i == 0 else ("",) * len(first)) + line) for i, line in enumerate(lines)]
+
+
+def ago(seconds: float) -> str:
+    """``12 s``, ``3 min``, ``2 h``, ``5 d``."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(value: float) -> str:
+    """Bytes with a unit of powers of 1000."""
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"
+
+
+def _state(member: Mapping[str, Any], sign: Mapping[str, Any] | None, said: Mapping[str, Any]) -> str:
+    if member["status"] != "active":
+        return str(member["status"])
+    if sign is None:
+        return "admitted, never heard of"
+    if not sign["alive"]:
+        return "gone"
+    return str(said.get("state") or "seen")
+
+
+def _wait(wait: Mapping[str, Any], age: float, names: Mapping[str, str]) -> dict[str, Any]:
+    """As of now: the message is ``age`` seconds old."""
+    until = wait["until"]
+    whom = ", ".join(names.get(one, one) for one in wait["whom"].split(", "))
+    since = wait["since"] + age
+    return {**wait, "whom": whom, "since": since, "until": None if until is None else until - age}
+
+
+def _until(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"in {ago(seconds)}" if seconds > 0 else "now"
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)

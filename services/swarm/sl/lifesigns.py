@@ -1,0 +1,65 @@
+"""Tells the SN that this node is alive, what it does and whom it waits for (row D16); owns when, not what.
+
+Best effort: a message that does not arrive is not repeated, the next one says everything anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from swarm.core.alive import ALIVE_SECONDS, ALIVE_SOONER_SECONDS, Alive, plain, waits_told
+from swarm.core.errors import SwarmFault
+
+log = logging.getLogger("swarm.sl.lifesigns")
+
+LOOK_SECONDS = 1.0
+
+Tell = Callable[[dict[str, Any]], Awaitable[object]]
+
+
+def alive_of(status: Mapping[str, Any], waits: Sequence[Mapping[str, Any]], height: int) -> Alive:
+    """What an SL's status page says, without anything that is only the site's business.
+
+    Args:
+        waits: rows with ``since_seconds`` and ``until_seconds``.
+        height: number of the newest block seen.
+    """
+    leading = str(status.get("role", "-"))
+    return Alive(
+        state=plain(str(status["state"])),
+        job=plain(str(status.get("job", ""))),
+        run=int(status.get("run", 0)),
+        round=int(status.get("round", 0)),
+        leading=leading if leading in ("leader", "follower") else "-",
+        epochs_done=int(status.get("epochs_done", 0)),
+        epochs_total=int(status.get("epochs_total", 0)),
+        loss=status.get("loss"),
+        metric=status.get("metric"),
+        bytes_in=int(status["bytes_in"]),
+        bytes_out=int(status["bytes_out"]),
+        height=height,
+        waits=waits_told(waits),
+    )
+
+
+async def tell(look: Callable[[], Alive], send: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+    """Send a message every 10 s, and sooner after a change of the state or of what is waited for; for ever."""
+    sent_at, last, troubled = -ALIVE_SECONDS, "", False
+    while True:
+        now, said = clock(), look()
+        shape = "|".join([said.state, said.leading, *(w.what + w.whom for w in said.waits)])
+        due = ALIVE_SOONER_SECONDS if shape != last else ALIVE_SECONDS
+        if now - sent_at >= due:
+            sent_at, last = now, shape
+            try:
+                await send(said.to_json())
+                troubled = False
+            except SwarmFault as fault:
+                if not troubled:
+                    log.info("the SN did not take a sign of life: %s", fault)
+                troubled = True
+        await asyncio.sleep(LOOK_SECONDS)

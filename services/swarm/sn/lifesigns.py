@@ -1,0 +1,130 @@
+"""Who is alive: the last message of each member, and when this SN or another one heard it (row D16).
+
+Owns the table and its bounds: one row a member, silent ones stay in it as history. How members are told apart is
+the TLS layer's business; what a message may hold is :mod:`swarm.core.alive`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from swarm.core.alive import GONE_SECONDS, Alive
+from swarm.core.errors import PeerFault
+from swarm.core.ids import Address, address, to_hex
+from swarm.store.journal import Journal
+
+KEY_PREFIX = "alive/"
+KEEP_EVERY_SECONDS = 60.0
+"""How often a member's last sign of life is written down, so that history survives a restart."""
+CLOSEST_SECONDS = 0.5
+"""Messages of one member that come faster than this are not looked at."""
+ROWS_MAX = 4096
+AHEAD_SECONDS = 5.0
+"""How far in the future another SN's clock may place a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """The last sign of life of a member. ``at``: wall clock of the SN that heard it, seconds; ``name``: its
+    certificate's; ``said`` None: it was heard (a request), or is known from before a restart, but told nothing."""
+
+    at: float
+    role: str
+    name: str
+    sn: str
+    said: Alive | None
+
+
+class LifeSigns:
+    """The table.
+
+    Args:
+        here: how this SN calls itself in the rows it heard.
+    """
+
+    def __init__(self, journal: Journal, here: str, clock: Callable[[], float] = time.time) -> None:
+        self._journal, self._here, self._clock = journal, here, clock
+        self._signs: dict[Address, Sign] = {}
+        self._kept: dict[Address, float] = {}
+        for key, raw in journal.items(KEY_PREFIX):
+            kept = json.loads(raw)
+            node = address(key.removeprefix(KEY_PREFIX))
+            self._signs[node] = Sign(kept["at"], kept["role"], kept["name"], kept["sn"], None)
+            self._kept[node] = kept["at"]
+
+    def heard(self, node: Address, role: str, name: str, data: Any) -> None:
+        """A member's message came.
+
+        Raises:
+            PeerFault: it is none; names the field.
+        """
+        now, known = self._clock(), self._signs.get(node)
+        if known is not None and known.said is not None and known.sn == self._here and now - known.at < CLOSEST_SECONDS:
+            return
+        self._file(node, Sign(now, role, name, self._here, Alive.from_json(data)))
+
+    def merge(self, rows: Any) -> int:
+        """Take in the newer rows of another SN's table; returns how many were newer.
+
+        Raises:
+            PeerFault: they are not such rows.
+        """
+        if not isinstance(rows, list) or len(rows) > ROWS_MAX:
+            raise PeerFault(f"expected at most {ROWS_MAX} rows")
+        newer, latest = 0, self._clock() + AHEAD_SECONDS
+        for row in rows:
+            try:
+                node, at = address(row["node"]), float(row["at"])
+                texts = [row[name] for name in ("role", "name", "sn")]
+                said = None if row["said"] is None else Alive.from_json(row["said"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise PeerFault(f"not a row of life signs: {error}") from error
+            if not all(isinstance(t, str) and t.isprintable() and len(t) <= 300 for t in texts):
+                raise PeerFault("role, name and sn: expected at most 300 printable characters")
+            known = self._signs.get(node)
+            if at <= latest and (known is None or at > known.at):
+                newer += 1
+                self._file(node, Sign(at, texts[0], texts[1], texts[2], said))
+        return newer
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All members ever heard of, those heard last first."""
+        now = self._clock()
+        signs = sorted(self._signs.items(), key=lambda s: -s[1].at)[:ROWS_MAX]
+        return [
+            {
+                "node": to_hex(node),
+                "role": sign.role,
+                "name": sign.name,
+                "sn": sign.sn,
+                "at": sign.at,
+                "age_seconds": round(max(0.0, now - sign.at), 1),
+                "alive": now - sign.at < GONE_SECONDS,
+                "said": None if sign.said is None else sign.said.to_json(),
+            }
+            for node, sign in signs
+        ]
+
+    def last_seen(self) -> Mapping[Address, float]:
+        return {node: sign.at for node, sign in self._signs.items()}
+
+    def living(self) -> int:
+        """How many members are alive."""
+        now = self._clock()
+        return sum(1 for sign in self._signs.values() if now - sign.at < GONE_SECONDS)
+
+    def _file(self, node: Address, sign: Sign) -> None:
+        if node not in self._signs and len(self._signs) >= ROWS_MAX:
+            oldest = min(self._signs, key=lambda n: self._signs[n].at)
+            del self._signs[oldest]
+            self._kept.pop(oldest, None)
+            self._journal.delete(KEY_PREFIX + to_hex(oldest))
+        self._signs[node] = sign
+        if sign.at - self._kept.get(node, 0.0) >= KEEP_EVERY_SECONDS:
+            self._kept[node] = sign.at
+            kept = {"at": sign.at, "role": sign.role, "name": sign.name, "sn": sign.sn}
+            self._journal.put(KEY_PREFIX + to_hex(node), json.dumps(kept).encode())
