@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 from swarm.core.errors import OperatorFault
 from swarm.obs import log as obs_log
-from swarm.obs.metrics import registry
+from swarm.obs.metrics import FIGURES, registry
 from swarm.obs.ops import BODY_BYTES_MAX, ops_app
 from swarm.obs.waits import Waits, timed
 
@@ -164,3 +166,12 @@ def test_waits_told_in_seconds_get_the_tables_form() -> None:
     assert (row["since"], row["until"]) == ("1970-01-01T00:00:07.000Z", "1970-01-01T00:00:12.500Z")
     assert (row["what"], row["whom"], row["then"]) == ("acks", "0xa", "recorded")
     assert timed({**told, "until_seconds": None}, 10.0)["until"] is None
+
+
+def test_every_metric_is_in_the_operators_guide() -> None:
+    """The guide's table lists exactly the figures there are, with kind and help text."""
+    guide = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    listed = dict(re.findall(r"^\| `(swarm_\w+)`[^|]*\| (\w+) \|", guide, re.MULTILINE))
+    listed.pop("swarm_phase_seconds")
+    assert listed == {name: kind for name, (kind, _, _) in FIGURES.items()}
+    assert all(text in guide for _, _, text in FIGURES.values())

@@ -1,0 +1,104 @@
+"""What operators see of a real swarm: one table, every wait with whom and since when, metrics on every node (V8)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.lab import Lab, lab
+from support.snprocess import clean_environ
+from swarm.obs.metrics import FIGURES
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def status(swarm: Lab, *more: str) -> str:
+    command = [sys.executable, "-m", "swarm.cli", "status", *more, "--ops", swarm.sn.ops]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def nodes(swarm: Lab) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in json.loads(status(swarm, "--json"))["nodes"]}
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def figures(port: int) -> dict[str, float]:
+    """Samples of a node's /metrics, labels in the name."""
+    found = {}
+    for family in text_string_to_metric_families(fetch(f"http://127.0.0.1:{port}/metrics")):
+        for sample in family.samples:
+            labels = ",".join(sorted(sample.labels.values()))
+            found[f"{sample.name}[{labels}]" if labels else sample.name] = sample.value
+    return found
+
+
+def test_a_swarm_that_waits_says_for_whom_and_then_how_it_went(tmp_path: Path) -> None:
+    """Two of three founders are there: SN, table and both waits pages say so; at the end all figures are in."""
+    with lab(tmp_path, sites=3) as swarm:
+        first, second, third = swarm.sites
+        for site in (first, second):
+            site.start_ml(MIN_PEERS=3, BATCHES=4, VALUES=25_000)
+
+        def said() -> bool:
+            rows = nodes(swarm)
+            told = [rows.get(s.name, {}).get("waits", []) for s in (first, second)]
+            return all(any("founders" in w["what"] and w["whom"].startswith("2 of 3") for w in one) for one in told)
+
+        swarm.wait(said, seconds=60, say="the table tells that a founder is missing")
+        waits = json.loads(fetch(f"http://127.0.0.1:{first.ops_port}/v1/waits"))
+        assert any("founders" in row["what"] for row in waits)
+        rows = nodes(swarm)
+        assert rows[first.name]["state"] == "joined"
+        assert rows[third.name]["waits"][0]["what"] == "an ML program"
+        assert all(w["since"] >= 0 for row in rows.values() for w in row["waits"])
+        text = status(swarm)
+        for words in (first.name, "founders", "2 of 3", "round 0 opens", "serving"):
+            assert words in text
+
+        third.start_ml(MIN_PEERS=3, BATCHES=4, VALUES=25_000)
+        swarm.wait(
+            lambda: all("swarm_phase_seconds_count[load]" in figures(s.ops_port) for s in swarm.sites[:1]),
+            seconds=60,
+            say="a round was measured",
+        )
+        seen = figures(first.ops_port)
+        assert swarm.run(seconds=90) == [(0, 0)] * 3
+        sn = figures(swarm.sn.ops_port)
+
+    assert seen["swarm_peers"] == 2
+    assert seen["swarm_peers_live"] == 2
+    assert seen["swarm_healthy"] == 1
+    assert seen["swarm_chain_height"] > 5
+    assert seen["swarm_blob_bytes_total[in]"] + seen["swarm_blob_bytes_total[out]"] > 50_000
+    assert seen["swarm_rounds_loaded_total"] >= 1
+    assert seen["swarm_queue_depth[engine]"] >= 0
+    assert sn["swarm_members_alive"] == 4
+    assert sn["swarm_chain_height"] > seen["swarm_chain_height"] - 1
+    names = {name.split("[")[0] for name in {**seen, **sn}}
+    own = {n for n in names if n.startswith("swarm_") and not n.startswith(("swarm_phase_seconds", "swarm_node"))}
+    assert own <= set(FIGURES)
+    assert set(FIGURES) - own <= {"swarm_chain_restarts_total"}  # the embedded chain has no program to restart
+
+
+def test_a_node_that_is_killed_is_shown_as_silent_with_its_age(tmp_path: Path) -> None:
+    """The table keeps its row, and the time since it was heard of grows."""
+    with lab(tmp_path, sites=2) as swarm:
+        gone = swarm.sites[1]
+        swarm.wait(lambda: gone.name in nodes(swarm), seconds=60, say="both SLs told that they are alive")
+        assert gone.sl is not None
+        gone.sl.kill()
+        gone.sl.wait()
+        swarm.wait(lambda: nodes(swarm)[gone.name]["seen_seconds"] > 12, seconds=60, say="its age grows")
+        assert nodes(swarm)[swarm.sites[0].name]["seen_seconds"] < 12
