@@ -10,6 +10,7 @@ import {IMembership} from "./interfaces/IMembership.sol";
 contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
     uint64 private constant OVERLAP_SECONDS_MAX = 7 days;
     uint256 private constant PAGE_MAX = 250;
+    uint256 private constant TEXT_BYTES_MAX = 256;
 
     struct Record {
         Role role;
@@ -134,6 +135,15 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
         _holders[spki] = node;
         _touch(record);
         emit MemberRebound(node, spki, oldKeyUntil);
+    }
+
+    /// @inheritdoc IMembership
+    function announce(string calldata uri, string calldata enode, address sealer) external {
+        Record storage record = _records[msg.sender];
+        if (record.role != Role.SN || !_isActive(record)) revert MembershipNotSn(msg.sender);
+        if (bytes(uri).length > TEXT_BYTES_MAX) revert MembershipUriTooLong(bytes(uri).length, TEXT_BYTES_MAX);
+        if (bytes(enode).length > TEXT_BYTES_MAX) revert MembershipEnodeTooLong(bytes(enode).length, TEXT_BYTES_MAX);
+        emit Announced(msg.sender, uri, enode, sealer);
     }
 
     /// @inheritdoc IMembership

@@ -16,7 +16,7 @@ contract Training is TrainingCommit, TrainingCalls {
     uint256 private constant URI_BYTES_MAX = 256;
     string private constant DEFAULT_JOB = "defaultbb.cqdb.sml.hpe";
 
-    constructor(IMembership membership_) TrainingBase(membership_) {
+    constructor(IMembership membership_, uint256 rescueAfterSeconds) TrainingBase(membership_, rescueAfterSeconds) {
         _createJob(DEFAULT_JOB);
     }
 

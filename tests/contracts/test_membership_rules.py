@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.evm import person
 from support.evmcode import assemble, deployer
+from support.model.membership import Event
 from support.twin import FAR, Twin, refused
 from swarm.chain.contract import Artifact
 from swarm.core.chain_view import Role, Status
@@ -277,3 +278,38 @@ def _calls_back(target: Address, data: bytes) -> bytes:
     values = {"size": len(data), "target": target.hex()}
     code = assemble(text.format(at=0, **values))
     return assemble(text.format(at=len(code), **values)) + data
+
+
+def test_an_active_sn_announces_itself_and_nobody_else_does(twin: Twin) -> None:
+    """Only the event remains; another role, a suspended, expired or unknown SN is refused by name."""
+
+    def say(who: Address) -> list[object]:
+        return [*twin.step("Membership", who, "announce", "https://sn2:30304", "enode://ab@sn2:30303", BOB)]
+
+    values = {"node": twin.admin, "uri": "https://sn2:30304", "enode": "enode://ab@sn2:30303", "sealer": BOB}
+    assert say(twin.admin) == [Event("Announced", values)]
+    version = twin.members.version
+    assert twin.chain.membership.ask("version") == version
+    twin.admit(ANN, Role.SL)
+    for who in (ANN, BOB):
+        with refused("MembershipNotSn", caller=who):
+            say(who)
+    twin.admit(BOB, Role.SN, expires=twin.evm.time + HOUR)
+    say(BOB)
+    twin.member("suspend", BOB)
+    with refused("MembershipNotSn", caller=BOB):
+        say(BOB)
+    twin.member("resume", BOB)
+    twin.evm.skip(1, HOUR + 1)
+    with refused("MembershipNotSn", caller=BOB):
+        say(BOB)
+
+
+def test_an_announcement_has_at_most_256_bytes_of_each_text(twin: Twin) -> None:
+    """Bytes, not characters; each text is refused by its own name; 256 of both are taken."""
+    nobody = Address(bytes(20))
+    twin.step("Membership", twin.admin, "announce", "u" * 256, "e" * 256, nobody)
+    with refused("MembershipUriTooLong", bytesLength=258, bytesMax=256):
+        twin.step("Membership", twin.admin, "announce", "\u00fc" * 129, "", nobody)
+    with refused("MembershipEnodeTooLong", bytesLength=257, bytesMax=256):
+        twin.step("Membership", twin.admin, "announce", "", "e" * 257, nobody)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from support.evm import person
+from support.evm import Evm, person
+from support.model.training import MembershipModel, TrainingModel
 from support.twin import DONE, JOB, Twin, refused
+from swarm.chain.contract import artifact
+from swarm.chain.keys import CoincurveVerifier
 from swarm.core.chain_view import Phase
+from swarm.core.ids import Digest
 
 BLOCKS, SECONDS = 10, 120
 
@@ -118,6 +122,37 @@ def test_a_call_is_not_settled_before_rescue_after(blocks: int, seconds: int, mi
     twin.evm.skip(blocks, seconds)
     with refused("TrainingCallTooEarly", blocks=missing[0], seconds_=missing[1]):
         twin.settle(call_id)
+
+
+@pytest.mark.parametrize(("seconds", "blocks"), [(5, 2), (24, 2), (36, 3), (119, 9), (120, 10), (86_400, 10)])
+def test_rescue_after_is_of_the_deployment_and_so_are_its_blocks(seconds: int, blocks: int) -> None:
+    """One block in 12 seconds, at least 2 and at most 10, bind settling, lapsing and calling again."""
+    twin = Twin(3, rescue_after=seconds)
+    assert twin.chain.training.ask("rescueAfter") == seconds == twin.model.rescue_after
+    twin.join_all(3, min_peers=2)
+    twin.round(items=twin.nodes)
+    call_id = twin.call(twin.nodes[0])
+    twin.evm.skip(blocks - 2, seconds)
+    with refused("TrainingCallTooEarly", blocks=1, seconds_=0):
+        twin.settle(call_id)
+    twin.evm.skip(blocks, seconds - 1)
+    with refused("TrainingCallOpen", callId=call_id):
+        twin.call(twin.nodes[1])
+    twin.evm.skip(2, 2)
+    assert twin.settle(call_id)[0].name == "CallLapsed"
+    twin.call(twin.nodes[0])
+
+
+@pytest.mark.parametrize("seconds", [4, 86_401])
+def test_a_rescue_after_out_of_bounds_is_not_deployed(seconds: int) -> None:
+    """Contract and model refuse it with the bounds, 5 seconds to a day."""
+    bounds = {"seconds_": seconds, "secondsMin": 5, "secondsMax": 86_400}
+    evm = Evm([person("admin")])
+    members = evm.deploy(person("admin"), artifact("Membership"))
+    with refused("TrainingBadRescueAfter", **bounds):
+        evm.deploy(person("admin"), artifact("Training"), members.address, seconds)
+    with refused("TrainingBadRescueAfter", **bounds):
+        TrainingModel(MembershipModel(person("admin")), CoincurveVerifier(), Digest(bytes(32)), seconds)
 
 
 def test_a_call_is_settled_in_the_first_block_that_is_due() -> None:

@@ -76,6 +76,14 @@ class Contracts(RuleBasedStateMachine):
         else:
             self.step("Membership", self.twin.admin, function, node)
 
+    @rule(
+        place=st.integers(-1, NODES - 1), length=st.sampled_from([0, 30, 257]), enode=st.sampled_from(["", "e" * 257])
+    )
+    def announce(self, place: int, length: int, enode: str) -> None:
+        """By the SN (place -1) and by others, with texts of all lengths."""
+        who = self.twin.admin if place < 0 else self.twin.nodes[place].address
+        self.step("Membership", who, "announce", "u" * length, enode, who)
+
     @rule(blocks=st.sampled_from([0, 1, *RESCUE[:1]]), seconds=st.sampled_from([0, 1, 30, 119, 120, 121, 200]))
     def skip(self, blocks: int, seconds: int) -> None:
         self.twin.evm.skip(blocks, seconds)

@@ -17,6 +17,7 @@ from swarm.chain.embedded.tx import contract_address
 from swarm.chain.events import EventDecoder
 from swarm.chain.logs import Log
 from swarm.core.ids import Address, Digest
+from swarm.core.limits import RESCUE_AFTER_SECONDS
 
 GAS = 60_000_000
 CHAIN_ID = 0x5EED
@@ -134,12 +135,12 @@ def person(name: str) -> Address:
     return Address(keccak(name.encode())[12:])
 
 
-def deployed() -> Chain:
+def deployed(*, rescue_after: int = RESCUE_AFTER_SECONDS) -> Chain:
     admin = person("admin")
     evm = Evm([admin])
     directory = evm.deploy(admin, artifact("Directory"))
     membership = evm.deploy(admin, artifact("Membership"))
-    training = evm.deploy(admin, artifact("Training"), membership.address)
+    training = evm.deploy(admin, artifact("Training"), membership.address, rescue_after)
     evm.decoder = EventDecoder(
         {
             "Directory": directory.address,

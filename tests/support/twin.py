@@ -20,6 +20,7 @@ from swarm.core.bundle import Bundle, Contribution
 from swarm.core.chain_view import JobState, Joiner, Phase, Role
 from swarm.core.errors import Reverted
 from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, BlobId, Digest, job_id, sha256
+from swarm.core.limits import RESCUE_AFTER_SECONDS
 from swarm.core.roster import Roster, leader
 from swarm.core.statements import FLAG_DONE as DONE
 from swarm.core.statements import FLAG_OBSERVER as OBSERVER
@@ -54,13 +55,13 @@ def refused(error: str, /, **values: Any) -> Iterator[None]:
 class Twin:
     """`nodes` are `count` signers ascending by address, admitted as SL until `FAR`; `admin` is SN and admitter."""
 
-    def __init__(self, count: int, *, expires: int = FAR) -> None:
-        self.chain: Chain = deployed()
+    def __init__(self, count: int, *, expires: int = FAR, rescue_after: int = RESCUE_AFTER_SECONDS) -> None:
+        self.chain: Chain = deployed(rescue_after=rescue_after)
         self.evm, self.admin = self.chain.evm, self.chain.admin
         domain = domain_separator(TRAINING_DOMAIN, 0x5EED, self.chain.training.address)
         self.domain = domain
         self.members = MembershipModel(self.admin)
-        self.model = TrainingModel(self.members, CoincurveVerifier(), domain)
+        self.model = TrainingModel(self.members, CoincurveVerifier(), domain, rescue_after)
         signers = [LocalSigner(sha256(b"node %d" % i)) for i in range(count)]
         self.nodes = sorted(signers, key=lambda s: s.address)
         self.by_address = {s.address: s for s in self.nodes}

@@ -41,6 +41,7 @@ interface IMembership {
     event MemberRevoked(address indexed node, address by);
     event MemberExtended(address indexed node, uint64 expires);
     event MemberRebound(address indexed node, bytes32 spki, uint64 oldKeyUntil);
+    event Announced(address indexed node, string uri, string enode, address sealer);
     event AdmitterSet(address indexed who, bool allowed);
 
     error MembershipNotAdmitter(address caller);
@@ -53,6 +54,9 @@ interface IMembership {
     error MembershipGrantFailed(address node, uint256 amount);
     error MembershipOverlapTooLong(uint64 overlapSeconds, uint64 overlapSecondsMax);
     error MembershipEmptyKey(address node);
+    error MembershipNotSn(address caller);
+    error MembershipUriTooLong(uint256 bytesLength, uint256 bytesMax);
+    error MembershipEnodeTooLong(uint256 bytesLength, uint256 bytesMax);
 
     /// @notice Admits `node`; the value sent goes to it as its one grant. Only an admitter (sentinel role).
     ///         A node that is Active or Suspended cannot be admitted again; a Revoked one can, with a new grant only if sent.
@@ -74,6 +78,12 @@ interface IMembership {
     /// @notice Binds a new certificate key; the old one stays valid until `overlapSeconds` from now (at most 7 days).
     ///         Only an admitter, who has seen the proof of both keys.
     function rebind(address node, bytes32 spki, uint64 overlapSeconds) external;
+
+    /// @notice Says where an SN is found: its API, its chain node and the address that node seals with. Only an active
+    ///         member of role SN, for itself; the latest announcement holds. Nothing is stored: read the event.
+    /// @param uri of the API, at most 256 bytes. @param enode of the chain node, at most 256 bytes, empty if it has none.
+    /// @param sealer 0 if it does not seal.
+    function announce(string calldata uri, string calldata enode, address sealer) external;
 
     /// @notice Grants or takes the sentinel role (may admit). Only the owner.
     function setAdmitter(address who, bool allowed) external;

@@ -177,6 +177,7 @@ interface ITraining {
     error TrainingAlreadyAnswered(address node, uint64 callId);
     error TrainingMembersLive(address[] members);
     error TrainingAlreadyClosed(address node, uint64 run);
+    error TrainingBadRescueAfter(uint256 seconds_, uint256 secondsMin, uint256 secondsMax);
 
     /// @notice Registers a job. Members of role SN, SWCI or SWOP only (no squatting). Name: 1-160 bytes.
     function createJob(string calldata name) external returns (bytes32 job);
@@ -227,6 +228,10 @@ interface ITraining {
 
     /// @notice The Membership contract this one asks.
     function membership() external view returns (address);
+
+    /// @notice Seconds of block time after which a call is due (5 to 86,400; of the deployment), and between two calls of
+    ///         one node. As many blocks as fit into it at one in 12 seconds must have passed as well, at least 2, at most 10.
+    function rescueAfter() external view returns (uint256);
 
     /// @notice All jobs, in order of creation.
     function jobs() external view returns (bytes32[] memory ids, string[] memory names);

@@ -11,8 +11,8 @@ abstract contract TrainingBase is ITraining {
 
     string internal constant DOMAIN_NAME = "SwarmTraining";
     uint256 internal constant JOINED_MAX = 250;
-    uint256 internal constant RESCUE_AFTER_SECONDS = 120;
-    uint256 internal constant RESCUE_AFTER_BLOCKS = 10;
+    uint256 private constant RESCUE_AFTER_SECONDS_MIN = 5;
+    uint256 private constant RESCUE_AFTER_SECONDS_MAX = 1 days;
 
     /// @dev One node's place in one run. `joinedOpening` numbers the opening during which it joined (0: before the
     ///      start), `leftOpening` the one during which it left: while that is the current one, the node was joined
@@ -82,11 +82,20 @@ abstract contract TrainingBase is ITraining {
     }
 
     IMembership internal immutable _membership;
+    uint256 internal immutable _rescueAfterSeconds;
+    uint256 internal immutable _rescueAfterBlocks;
     mapping(bytes32 job => Job) internal _jobs;
     bytes32[] internal _jobIds;
 
-    constructor(IMembership membership_) {
+    constructor(IMembership membership_, uint256 rescueAfterSeconds) {
+        if (rescueAfterSeconds < RESCUE_AFTER_SECONDS_MIN || rescueAfterSeconds > RESCUE_AFTER_SECONDS_MAX) {
+            revert TrainingBadRescueAfter(rescueAfterSeconds, RESCUE_AFTER_SECONDS_MIN, RESCUE_AFTER_SECONDS_MAX);
+        }
         _membership = membership_;
+        _rescueAfterSeconds = rescueAfterSeconds;
+        // One block in 12 seconds is what the embedded chain's heartbeat promises; 10 blocks are enough for any reorg.
+        uint256 blocks = rescueAfterSeconds / 12;
+        _rescueAfterBlocks = blocks < 2 ? 2 : blocks > 10 ? 10 : blocks;
     }
 
     // ---- views: they never revert; an unknown job is all zero -------------------------------------------------------
@@ -94,6 +103,11 @@ abstract contract TrainingBase is ITraining {
     /// @inheritdoc ITraining
     function membership() external view returns (address) {
         return address(_membership);
+    }
+
+    /// @inheritdoc ITraining
+    function rescueAfter() external view returns (uint256) {
+        return _rescueAfterSeconds;
     }
 
     /// @inheritdoc ITraining

@@ -6,7 +6,7 @@ import {Words} from "../lib/Words.sol";
 import {TrainingBase} from "./TrainingBase.sol";
 
 /// @title TrainingCalls: call, here, settle: who is still there, and the reform of a roster that lost its majority.
-/// @dev A call is due once RESCUE_AFTER_SECONDS of block time and RESCUE_AFTER_BLOCKS have both passed, and lapses once
+/// @dev A call is due once rescueAfter of block time and its number of blocks have both passed, and lapses once
 ///      twice of both have passed, so that on a chain with few blocks there always is a block in which it can settle.
 abstract contract TrainingCalls is TrainingBase {
     using Words for uint256[];
@@ -123,18 +123,18 @@ abstract contract TrainingCalls is TrainingBase {
     }
 
     function _lapsed(Run storage run) private view returns (bool) {
-        return block.timestamp > run.callTime + 2 * RESCUE_AFTER_SECONDS
-            && block.number > run.callBlock + 2 * RESCUE_AFTER_BLOCKS;
+        return block.timestamp > run.callTime + 2 * _rescueAfterSeconds
+            && block.number > run.callBlock + 2 * _rescueAfterBlocks;
     }
 
     /// @dev Reverts with what is still missing, in blocks and in seconds.
     function _requirePassed(uint256 sinceBlock, uint256 sinceTime) private view {
         uint256 blocks = block.number - sinceBlock;
         uint256 time = block.timestamp - sinceTime;
-        if (blocks >= RESCUE_AFTER_BLOCKS && time >= RESCUE_AFTER_SECONDS) return;
+        if (blocks >= _rescueAfterBlocks && time >= _rescueAfterSeconds) return;
         revert TrainingCallTooEarly(
-            blocks < RESCUE_AFTER_BLOCKS ? RESCUE_AFTER_BLOCKS - blocks : 0,
-            time < RESCUE_AFTER_SECONDS ? RESCUE_AFTER_SECONDS - time : 0
+            blocks < _rescueAfterBlocks ? _rescueAfterBlocks - blocks : 0,
+            time < _rescueAfterSeconds ? _rescueAfterSeconds - time : 0
         );
     }
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from swarm.core.errors import ChainFault
 from swarm.core.ids import Address
+from swarm.core.limits import RESCUE_AFTER_SECONDS
 
 from .client import Call, ChainClient
 from .contract import artifact
@@ -53,19 +54,22 @@ async def create(client: ChainClient, contract: str, *arguments: Any) -> Address
     return receipt.contract
 
 
-async def deploy(client: ChainClient, admitters: Sequence[Address] = ()) -> Deployed:
+async def deploy(
+    client: ChainClient, admitters: Sequence[Address] = (), *, rescue_after: int = RESCUE_AFTER_SECONDS
+) -> Deployed:
     """Deploy Directory, Membership and Training and wire them.
 
     Args:
         client: of the sentinel; it becomes owner and admitter.
         admitters: others who may admit from the start.
+        rescue_after: seconds of block time until a call may be settled.
 
     Raises:
         ChainFault: the account has no ether, or the chain refused a step.
     """
     directory = Directory(client, await create(client, "Directory"))
     membership = Membership(client, await create(client, "Membership"))
-    training = Training(client, await create(client, "Training", membership.address))
+    training = Training(client, await create(client, "Training", membership.address, rescue_after))
     for facade in (membership, training):
         await directory.set(facade.CONTRACT, facade.address, VERSION)
     for who in admitters:

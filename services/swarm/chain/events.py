@@ -78,6 +78,16 @@ class MemberRebound:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """Where an SN is found; the latest of a node holds, and only while it is an active member of role SN."""
+
+    node: Address
+    uri: str
+    enode: str
+    sealer: Address
+
+
+@dataclass(frozen=True, slots=True)
 class AdmitterSet:
     who: Address
     allowed: bool
@@ -235,6 +245,7 @@ EVENTS: Mapping[str, Mapping[str, type]] = {
             MemberRevoked,
             MemberExtended,
             MemberRebound,
+            Announced,
             AdmitterSet,
         )
     }

@@ -27,6 +27,7 @@ class Membership(Owned):
         "revoke": "revoke",
         "extend": "extend",
         "rebind": "rebind",
+        "announce": "announce",
         "setAdmitter": "set_admitter",
         "isAdmitter": "is_admitter",
         "member": "member",
@@ -68,6 +69,15 @@ class Membership(Owned):
     async def rebind(self, node: Address, spki: bytes, overlap_seconds: int) -> Receipt:
         """Bind a new certificate key; the old one stays valid for the overlap (at most 7 days)."""
         return await self._send("rebind", node, spki, overlap_seconds)
+
+    async def announce(self, uri: str, enode: str, sealer: Address) -> Receipt:
+        """Say where this SN is found; at most 256 bytes of ``uri`` and of ``enode`` each. Active SNs, for themselves.
+
+        Args:
+            enode: of its chain node; empty if it has none that others may reach.
+            sealer: the address it seals with, all zero if it does not.
+        """
+        return await self._send("announce", uri, enode, sealer)
 
     async def set_admitter(self, who: Address, allowed: bool) -> Receipt:
         return await self._send("setAdmitter", who, allowed)

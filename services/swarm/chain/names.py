@@ -33,6 +33,9 @@ class MembershipError(StrEnum):
     GRANT_FAILED = "MembershipGrantFailed"
     OVERLAP_TOO_LONG = "MembershipOverlapTooLong"
     EMPTY_KEY = "MembershipEmptyKey"
+    NOT_SN = "MembershipNotSn"
+    URI_TOO_LONG = "MembershipUriTooLong"
+    ENODE_TOO_LONG = "MembershipEnodeTooLong"
     REENTRANT = "ReentrancyGuardReentrantCall"
 
 
@@ -71,6 +74,7 @@ class TrainingError(StrEnum):
     ALREADY_ANSWERED = "TrainingAlreadyAnswered"
     MEMBERS_LIVE = "TrainingMembersLive"
     ALREADY_CLOSED = "TrainingAlreadyClosed"
+    BAD_RESCUE_AFTER = "TrainingBadRescueAfter"
 
 
 ERRORS: Mapping[str, tuple[type[StrEnum], ...]] = {

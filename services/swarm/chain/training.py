@@ -47,6 +47,7 @@ class Training(Facade):
         "jobs": "jobs",
         "phaseOf": "phase_of",
         "membership": "membership",
+        "rescueAfter": "rescue_after",
     }
 
     @property
@@ -133,6 +134,10 @@ class Training(Facade):
     async def membership(self) -> Address:
         """The Membership contract that it asks."""
         return Address(await self._ask("membership"))
+
+    async def rescue_after(self) -> int:
+        """Seconds of block time after which a call is due; fixed when the contract was deployed."""
+        return int(await self._ask("rescueAfter"))
 
 
 def encode_bundle(bundle: Bundle) -> tuple[Any, ...]:

@@ -13,7 +13,8 @@ LIVE_SECONDS = 15.0
 FULL_QUORUM_SECONDS_DEFAULT = 30.0
 LEADER_FAILURE_SECONDS_DEFAULT = 600.0
 RESCUE_AFTER_SECONDS = 120
-RESCUE_AFTER_BLOCKS = 10
+"""The default; what holds in a swarm is fixed when its contracts are deployed."""
+RESCUE_AFTER_SECONDS_MIN, RESCUE_AFTER_SECONDS_MAX = 5, 86_400
 CALL_AFTER_SECONDS = 30.0
 JOIN_DEPTH_BLOCKS = 12
 """On a chain that can reorganise, a block this deep is taken to stay."""

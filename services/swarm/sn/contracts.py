@@ -18,8 +18,9 @@ from swarm.chain.deploy import VERSION, Deployed, attach, create
 from swarm.chain.directory import Directory
 from swarm.chain.membership import Membership
 from swarm.chain.training import Training
-from swarm.core.errors import LocalFault
+from swarm.core.errors import LocalFault, OperatorFault
 from swarm.core.ids import Address, address, to_hex
+from swarm.core.limits import RESCUE_AFTER_SECONDS
 from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
 
@@ -30,23 +31,31 @@ TEND_SECONDS_MAX = 60.0
 TEND_PAUSE_SECONDS = 0.05
 
 
-async def ensure(client: ChainClient, journal: Journal, waits: Waits) -> Deployed:
+async def ensure(client: ChainClient, journal: Journal, waits: Waits, *, rescue_after: int | None = None) -> Deployed:
     """The swarm's contracts: found again, completed, or deployed.
+
+    Args:
+        rescue_after: seconds of block time until a call may be settled; final once the contracts stand.
 
     Raises:
         ChainFault: the chain refuses or does not answer.
+        OperatorFault: ``rescue_after`` is not what this swarm was begun with.
         LocalFault: the chain holds something else at the places where they must be.
     """
     known = journal.get(DIRECTORY_KEY)
     if known is None:
         with waits.row(what="deployment of the contracts", whom="the chain", then="the API opens"):
-            directory = await _complete(client)
+            directory = await _complete(client, rescue_after or RESCUE_AFTER_SECONDS)
         await asyncio.to_thread(journal.put, DIRECTORY_KEY, to_hex(directory).encode())
         return await attach(client, directory)
-    return await attach(client, address(known.decode()))
+    deployed = await attach(client, address(known.decode()))
+    fixed = await deployed.training.rescue_after()
+    if rescue_after not in (None, fixed):
+        raise OperatorFault(f"--rescue-after={rescue_after}: this swarm was begun with {fixed} s, and that is final")
+    return deployed
 
 
-async def _complete(client: ChainClient) -> Address:
+async def _complete(client: ChainClient, rescue_after: int) -> Address:
     await _settle_outbox(client)
     made = [contract_address(client.address, nonce) for nonce in range(3)]
     directory = Directory(client, made[0])
@@ -55,7 +64,7 @@ async def _complete(client: ChainClient) -> Address:
     steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
         ("Directory", lambda: create(client, "Directory")),
         ("Membership", lambda: create(client, "Membership")),
-        ("Training", lambda: create(client, "Training", membership.address)),
+        ("Training", lambda: create(client, "Training", membership.address, rescue_after)),
         ("entry Membership", lambda: directory.set(membership.CONTRACT, membership.address, VERSION)),
         ("entry Training", lambda: directory.set(training.CONTRACT, training.address, VERSION)),
     ]

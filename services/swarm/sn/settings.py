@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from swarm.core.limits import RESCUE_AFTER_SECONDS_MAX, RESCUE_AFTER_SECONDS_MIN
 from swarm.core.options import Opt
 from swarm.node.settings import NodeSettings, Port, load_node_settings
 
@@ -83,6 +84,15 @@ class SnSettings(NodeSettings):
         description="time between blocks of geth; 0 (the default) seals on demand: for one SN only",
         ge=0,
         le=60,
+    )
+    rescue_after: Annotated[int | None, Opt("--rescue-after", env="SWARM_RESCUE_AFTER_SECONDS", unit="seconds")] = (
+        Field(
+            None,
+            description="how long a call for vanished members waits before the others go on without them; "
+            "fixed at the sentinel's first start (default: 120)",
+            ge=RESCUE_AFTER_SECONDS_MIN,
+            le=RESCUE_AFTER_SECONDS_MAX,
+        )
     )
     geth_bin: Annotated[Path | None, Opt("--geth-bin", env="SN_GETH_BIN", unit="file")] = Field(
         None, description="the geth program (default: geth on PATH)"

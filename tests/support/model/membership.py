@@ -16,6 +16,7 @@ from swarm.core.ids import ZERO32, Address
 
 OVERLAP_SECONDS_MAX = 7 * 24 * 3600
 PAGE_MEMBERS_MAX = 250
+TEXT_BYTES_MAX = 256
 _NOBODY = Address(bytes(20))
 
 
@@ -149,6 +150,15 @@ class MembershipModel:
         """As the owner."""
         (self._admitters.add if allowed else self._admitters.discard)(who)
         return [Event("AdmitterSet", {"who": who, "allowed": allowed})]
+
+    def announce(self, tx: Tx, uri: str, enode: str, sealer: Address) -> list[Event]:
+        if self.member(tx.sender).role != Role.SN or not self.is_active(tx.sender, tx.time):
+            raise Reverted("MembershipNotSn", {"caller": tx.sender})
+        for name, text in (("Uri", uri), ("Enode", enode)):
+            if len(text.encode()) > TEXT_BYTES_MAX:
+                values = {"bytesLength": len(text.encode()), "bytesMax": TEXT_BYTES_MAX}
+                raise Reverted(f"Membership{name}TooLong", values)
+        return [Event("Announced", {"node": tx.sender, "uri": uri, "enode": enode, "sealer": sealer})]
 
     def is_admitter(self, who: Address) -> bool:
         return who in self._admitters

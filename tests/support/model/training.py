@@ -15,7 +15,13 @@ from swarm.core.bundle import Bundle
 from swarm.core.chain_view import JobState, Joiner, Merged, Phase, Role, Stats
 from swarm.core.errors import Reverted
 from swarm.core.ids import DEFAULT_JOB, JOB_NAME_BYTES_MAX, ZERO32, Address, BlobId, Digest, job_id
-from swarm.core.limits import MEMBERS_JOINED_MAX, RESCUE_AFTER_BLOCKS, RESCUE_AFTER_SECONDS, URI_BYTES_MAX
+from swarm.core.limits import (
+    MEMBERS_JOINED_MAX,
+    RESCUE_AFTER_SECONDS,
+    RESCUE_AFTER_SECONDS_MAX,
+    RESCUE_AFTER_SECONDS_MIN,
+    URI_BYTES_MAX,
+)
 from swarm.core.roster import Roster, leader
 from swarm.core.statements import FLAG_OBSERVER, FLAGS_ALL, CheckIn, Verifier, inputs_hash
 
@@ -33,12 +39,24 @@ class TrainingModel:
 
     Args:
         domain: EIP-712 domain separator that the statements were signed for.
+        rescue_after: seconds of block time until a call is due.
 
     Raises:
         Reverted: with the contract's error name and values; nothing has changed then.
     """
 
-    def __init__(self, membership: MembershipModel, verifier: Verifier, domain: Digest) -> None:
+    def __init__(
+        self,
+        membership: MembershipModel,
+        verifier: Verifier,
+        domain: Digest,
+        rescue_after: int = RESCUE_AFTER_SECONDS,
+    ) -> None:
+        if not RESCUE_AFTER_SECONDS_MIN <= rescue_after <= RESCUE_AFTER_SECONDS_MAX:
+            values = {"secondsMin": RESCUE_AFTER_SECONDS_MIN, "secondsMax": RESCUE_AFTER_SECONDS_MAX}
+            raise Reverted("TrainingBadRescueAfter", {"seconds_": rescue_after, **values})
+        self.rescue_after = rescue_after
+        self.rescue_after_blocks = max(2, min(10, rescue_after // 12))
         self._members = membership
         self._verifier = verifier
         self._domain = domain
@@ -224,11 +242,11 @@ class TrainingModel:
         self._seated(tx, run)
         events = []
         if run.call is not None:
-            if not _lapsed(run.call, tx):
+            if not self._lapsed(run.call, tx):
                 raise Reverted("TrainingCallOpen", {"callId": run.call.id})
             events.append(Event("CallLapsed", {"job": job, "run": run_, "call_id": run.call.id}))
         if tx.sender in run.last_calls:
-            _passed(tx, *run.last_calls[tx.sender])
+            self._passed(tx, *run.last_calls[tx.sender])
         run.last_calls[tx.sender] = (tx.block, tx.time)
         found = self._job(job)
         found.calls += 1
@@ -239,7 +257,7 @@ class TrainingModel:
     def here(self, tx: Tx, job: Digest, call_id: int, done: bool) -> list[Event]:
         run = self._job(job).run
         call = _open_call(run, call_id)
-        if _lapsed(call, tx):
+        if self._lapsed(call, tx):
             raise Reverted("TrainingNoCall", {"callId": call_id, "open": 0})
         self._seated(tx, run)
         if tx.sender in call.answers:
@@ -252,10 +270,10 @@ class TrainingModel:
         run = self._job(job).run
         call = _open_call(run, call_id)
         values: dict[str, Any] = {"job": job, "run": run.number, "call_id": call_id}
-        if _lapsed(call, tx):
+        if self._lapsed(call, tx):
             run.call = None
             return [Event("CallLapsed", values)]
-        _passed(tx, call.block, call.time)
+        self._passed(tx, call.block, call.time)
         run.call = None
         present = [node for node in self._joined_active(run, tx) if node in call.answers]
         silent = [node for node in run.roster.addresses if node not in present]
@@ -372,6 +390,16 @@ class TrainingModel:
         if tx.sender not in run.seats or not run.seats[tx.sender].joined:
             raise Reverted("TrainingNotJoined", {"node": tx.sender})
 
+    def _lapsed(self, call: Call, tx: Tx) -> bool:
+        """Twice rescueAfter has passed, in blocks and in seconds."""
+        return tx.time > call.time + 2 * self.rescue_after and tx.block > call.block + 2 * self.rescue_after_blocks
+
+    def _passed(self, tx: Tx, since_block: int, since_time: int) -> None:
+        blocks = max(0, self.rescue_after_blocks - (tx.block - since_block))
+        seconds = max(0, self.rescue_after - (tx.time - since_time))
+        if blocks or seconds:
+            raise Reverted("TrainingCallTooEarly", {"blocks": blocks, "seconds_": seconds})
+
     def _only(self, tx: Tx, roles: Sequence[Role], needed: Role) -> None:
         if not self._members.is_active(tx.sender, tx.time):
             raise Reverted("TrainingNotActive", {"caller": tx.sender})
@@ -409,15 +437,3 @@ def _open_call(run: Run, call_id: int) -> Call:
     if run.call is None or call_id != run.call.id:
         raise Reverted("TrainingNoCall", {"callId": call_id, "open": run.call.id if run.call else 0})
     return run.call
-
-
-def _lapsed(call: Call, tx: Tx) -> bool:
-    """Twice rescueAfter has passed, in blocks and in seconds."""
-    return tx.time > call.time + 2 * RESCUE_AFTER_SECONDS and tx.block > call.block + 2 * RESCUE_AFTER_BLOCKS
-
-
-def _passed(tx: Tx, since_block: int, since_time: int) -> None:
-    blocks = max(0, RESCUE_AFTER_BLOCKS - (tx.block - since_block))
-    seconds = max(0, RESCUE_AFTER_SECONDS - (tx.time - since_time))
-    if blocks or seconds:
-        raise Reverted("TrainingCallTooEarly", {"blocks": blocks, "seconds_": seconds})
