@@ -6,7 +6,6 @@ import pytest
 from support.sim.node import Plan
 from support.sim.world import World
 from swarm.core.engine import events as ev
-from swarm.core.engine.rescue import _alive
 
 
 def test_steps_inside_a_long_interval_are_progress() -> None:
@@ -19,11 +18,14 @@ def test_steps_inside_a_long_interval_are_progress() -> None:
     began, progress = node.now, state.progress
     node.engine.handle(ev.ProgramMoved(5, 100), began + patience - 1)
     assert state.progress > progress
-    assert _alive(state, began + patience + 1)
+    assert state.gets_on()
+    node.engine.handle(ev.Tick(), began + patience + 1)
+    assert state.gets_on()
     progress = state.progress
     node.engine.handle(ev.ProgramMoved(5, 100), began + 2 * patience - 2)  # the same step again is no progress
     assert state.progress == progress
-    assert not _alive(state, began + 2 * patience)
+    node.engine.handle(ev.Tick(), began + 2 * patience)
+    assert not state.gets_on()
 
 
 @pytest.mark.parametrize("total", [0, 100])

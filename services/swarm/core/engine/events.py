@@ -24,6 +24,8 @@ class ChainView:
     active: frozenset[Address]
     head: int
     block_time: int
+    reorgs: int = 0
+    """How often the chain took back events of this job since this process started; differs: it was reorganised."""
 
     def joined(self, node: Address) -> bool:
         joiner = self.joiners.get(node)

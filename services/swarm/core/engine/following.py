@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-from ..bundle import Bundle
-from ..errors import PeerFault
 from ..ids import ZERO32, Address, BlobId
 from ..statements import (
     FLAG_DONE,
@@ -20,6 +18,7 @@ from ..statements import (
     to_fixed,
 )
 from .actions import FailProgram
+from .certificates import hear_certificate
 from .context import RoundContext
 from .credit import may_move, said
 from .leading import REASONS, REFUSED_MANIFEST, acknowledged, size_max
@@ -27,8 +26,6 @@ from .messages import ProposalMessage, Pulse, Signed
 from .pulses import hurry, pulse_for
 from .state import EngineState, Out
 
-RESUBMIT_SECONDS = 3.0
-"""A certificate that is not on chain after this time (times one's place in the ring) is submitted by others."""
 ATTEMPT_MAX = 2**32 - 1
 """What the statements can carry."""
 
@@ -385,28 +382,3 @@ def watch_leader(state: EngineState, context: RoundContext, now: float, out: Out
     why = state.peers.suspect(leader, now, max(context.attempt_at, context.checked_in_at))
     if why is not None:
         adopt(state, context, context.promised + 1, why, now, out)
-
-
-def hear_certificate(state: EngineState, context: RoundContext, bundle: Bundle, now: float, out: Out) -> None:
-    if context.certificate is not None or bundle.name != context.name or state.view is None:
-        return
-    try:
-        bundle.verify(state.config.domain, state.verifier, state.view.state.min_peers)
-    except PeerFault as fault:
-        out.warn(f"ignored a certificate that does not hold: {fault}")
-        return
-    context.certificate, context.certificate_at = bundle, now
-    state.progress += 1
-    out.persist(state)
-
-
-def resubmit(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
-    """Whoever holds a certificate that the chain has not recorded submits it, one after the other."""
-    if context.certificate is None or context.submitting:
-        return
-    ring = context.roster.addresses
-    place = 1 + (ring.index(state.me) if state.me in ring else len(ring))
-    last = context.submitted_at
-    wait = RESUBMIT_SECONDS * (place if last is None else len(ring) + 1)
-    if now - (context.certificate_at if last is None else last) >= wait:
-        out.submit(state, context, now)

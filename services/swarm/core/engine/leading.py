@@ -10,6 +10,7 @@ from ..blobid import BLOB_BYTES_MAX
 from ..bundle import Bundle, Contribution
 from ..ids import ZERO32, Address, BlobId, Digest
 from ..statements import Ack, CheckIn, Proposal, Refusal, Result, Takeover, inputs_hash, method_word
+from . import remerging
 from .actions import Merge
 from .context import RoundContext
 from .events import MergeDone, MergeFailed
@@ -100,6 +101,7 @@ def _adopt_result(state: EngineState, context: RoundContext, result: Digest, now
     if known.result.merged not in state.held:
         sources = [n for n in _ackers(context, result) if n != state.me]
         out.fetch(state, now, known.result.merged, known.result.size, sources or state.participants())
+        remerging.make_again(state, context.name, context.promised, known.result, known.items, now, out)
         return
     out.report("taking over an acknowledged result", round=context.name.round, attempt=context.promised)
     propose(state, context, known.result, known.items, now, out)
@@ -115,7 +117,7 @@ def gather(state: EngineState, context: RoundContext, now: float, out: Out | Non
     """Sort everybody who may contribute; starts pulls and refuses bad ones when ``out`` is given."""
     found = Gathered([], [], [])
     for node in state.contributors_allowed():
-        live = node == state.me or state.peers.live(node, now, context.attempt_at, context.quorum_at)
+        live = _awaited(state, context, node, now)
         signed = context.latest(node)
         if signed is None:
             if live:
@@ -131,6 +133,15 @@ def gather(state: EngineState, context: RoundContext, now: float, out: Out | Non
         elif (node, check_in.version) not in context.refused:
             found.pulling.append(node)
     return found
+
+
+def _awaited(state: EngineState, context: RoundContext, node: Address, now: float) -> bool:
+    """Whether a close waits for this node: it is alive, and its ML program is not away for long."""
+    if node == state.me:
+        away = state.program.opened is None and not state.program.over
+        return not away or now - state.started_at < state.config.live_seconds
+    live = state.peers.live(node, now, context.attempt_at, context.quorum_at)
+    return live and not state.peers.absent(node, now)
 
 
 def size_max(state: EngineState) -> int:

@@ -7,6 +7,7 @@ from ..chain_view import Phase
 from ..errors import PeerFault
 from ..ids import ZERO32, Address, BlobId
 from ..statements import from_fixed, to_fixed
+from . import history, remerging, wishes
 from .actions import AnswerProgram, FindBundle, Finish, Keep, LoadProgram, Persist
 from .events import BundleFound, ProgramLoaded
 from .following import fail_program
@@ -34,12 +35,16 @@ def take_commit(state: EngineState, now: float, out: Out) -> None:
     merged = view.state.prev
     if merged == ZERO32 or (not state.joined and view.state.phase is not Phase.COMPLETE):
         return
-    if _verified(state) is None:
+    bundle = _verified(state)
+    if bundle is None:
         if state.finding_at is None or now - state.finding_at >= FIND_AGAIN_SECONDS:
             state.finding_at = now
             out.append(FindBundle(view.state.run, last_round(state)))
         return
+    wishes.insist(state, bundle, now, out)
     out.fetch(state, now, merged, view.state.prev_size, _holders(state))
+    if merged not in state.held and remerging.keeper(state, bundle, now) == state.me:
+        remerging.make_again(state, bundle.name, bundle.attempt, bundle.result, bundle.items, now, out)
 
 
 def _verified(state: EngineState) -> Bundle | None:
@@ -74,6 +79,9 @@ def bundle_found(state: EngineState, event: BundleFound, now: float, out: Out) -
         out.warn(f"the SN handed out a commit that does not hold: {fault}")
         return
     state.commit = event.bundle
+    history.remember(state, event.bundle)
+    if event.bundle.name.round > 0:
+        history.learn(state, event.bundle.name.round - 1, BlobId(event.bundle.name.prev), out)
 
 
 def load(state: EngineState, now: float, out: Out) -> None:
@@ -192,9 +200,9 @@ def _leave(state: EngineState, now: float, out: Out) -> None:
         out.append(Finish(1, f"the ML program failed: {program.failed}"))
 
 
-def keep(state: EngineState, recent: list[BlobId], out: Out) -> None:
+def keep(state: EngineState, out: Out) -> None:
     """Tell the store what is still needed: recent merged models, inputs of the open round, the pending file."""
-    needed = set(recent)
+    needed = set(state.recent) | history.own_inputs(state)
     if state.program.pending is not None:
         needed.add(state.program.pending.blob)
     context = state.context

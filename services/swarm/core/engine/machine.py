@@ -12,12 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..chain_view import Phase
-from ..ids import ZERO32, Address, BlobId
-from ..limits import KEEP_ROUNDS
+from ..ids import Address, BlobId
 from ..statements import Signer, Verifier
+from . import certificates, following, history, leading, loading, remerging, report, rescue, wishes
 from . import events as ev
-from . import following, leading, loading, report, rescue
-from .actions import Action, FailProgram, Refresh
+from .actions import Action, FailProgram, Finish, Refresh
 from .context import Held, RoundContext
 from .peers import Peers
 from .pulses import hurry, pulse_for, send_due
@@ -57,11 +56,12 @@ class Engine:
         self.state = EngineState(config, signer, verifier, coefficients, peers, now)
         self.state.journal = dict(journal or {})
         self.state.held = dict(held or {})
-        self._recent: list[BlobId] = []
+        self.state.now = now
 
     def handle(self, event: ev.Event, now: float) -> list[Action]:
         """Take in one event and return what to do about it, in order."""
         out = Out()
+        self.state.now = now
         self._take(event, now, out)
         self._advance(now, out)
         return out
@@ -72,7 +72,7 @@ class Engine:
 
     def may_read(self, peer: Address, blob: BlobId) -> bool:
         """Whether this peer may read this blob from here, now."""
-        return report.may_read(self.state, peer, blob, self._recent)
+        return report.may_read(self.state, peer, blob)
 
     def status(self, now: float) -> dict[str, Any]:
         """What a person or a program wants to know; see :mod:`.report`."""
@@ -104,7 +104,8 @@ class Engine:
                 raced = refused and kind in ("call", "settle")  # another node was faster
                 (out.report if raced else out.warn)(f"transaction {kind} failed: {text}")
                 if kind == "join" and refused:
-                    following.fail_program(state, f"this node could not join the run: {text}", now, out)
+                    why = wishes.above_run(state) or f"this node could not join the run: {text}"
+                    following.fail_program(state, why, now, out)
                 elif kind == "close" and refused:
                     state.closed = True
             case ev.ProgramOpened():
@@ -139,10 +140,10 @@ class Engine:
                 state.progress += 1
             case ev.MergeDone():
                 state.held[event.blob] = Held(event.size, event.manifest, True)
-                if state.context is not None:
+                if not remerging.ended(state, event, now, out) and state.context is not None:
                     leading.merge_done(state, state.context, event, now, out)
             case ev.MergeFailed():
-                if state.context is not None:
+                if not remerging.ended(state, event, now, out) and state.context is not None:
                     leading.merge_failed(state, state.context, event, now, out)
             case ev.Tick():
                 pass
@@ -152,6 +153,7 @@ class Engine:
         if state.view is None:
             return
         self._join(now, out)
+        wishes.tell_min_peers(state, out)
         context = state.context
         if context is not None and state.open():
             following.check_in(state, context, now, out)
@@ -160,7 +162,7 @@ class Engine:
             else:
                 following.acknowledge(state, context, now, out)
                 following.watch_leader(state, context, now, out)
-            following.resubmit(state, context, now, out)
+            certificates.resubmit(state, context, now, out)
             rescue.rescue(state, context, now, out)
         loading.take_commit(state, now, out)
         loading.load(state, now, out)
@@ -172,14 +174,18 @@ class Engine:
     def _chain(self, view: ev.ChainView, now: float, out: Out) -> None:
         state = self.state
         old = state.view
-        if old is not None and view.head < old.head:
+        if old is not None and history.late(old, view):
             return
         state.view = view
         if old is not None and view.state.run != old.state.run:
             self._reset(old, now, out)
+        elif old is not None:
+            history.look_back(state, old, out)
+            wishes.insist_on_roster(state, old, now, out)
         if old is None:
             loading.recall_end(state)
-        if old is None or view.state.prev != old.state.prev:
+            history.recall(state)
+        if old is None or (view.state.round, view.state.prev) != (old.state.round, old.state.prev):
             self._committed(now, out)
         if view.state.call_id == 0:
             state.answered_call = 0
@@ -196,22 +202,22 @@ class Engine:
         state.context, state.commit, state.complete_at, state.closed = None, None, None, False
         state.call_wanted_since, state.called_at, state.answered_call = None, None, 0
         state.transacting.clear()
-        if state.me in old.joiners and not state.program.over:
+        history.forget(state)
+        program, view = state.program, state.view
+        if view is not None and view.state.run < old.state.run:
+            out.warn(f"the chain was reorganised: the reset to run {old.state.run} is withdrawn", incident="reset")
+        elif program.over and not state.finished:
+            state.finished = True
+            out.append(Finish(0, f"run {old.state.run} is complete; the job was reset since"))
+        elif state.me in old.joiners and program.opened is not None:
             text = f"run {old.state.run} was reset before it was complete; start the program again for the new run"
             following.fail_program(state, text, now, out)
 
     def _committed(self, now: float, out: Out) -> None:
         state = self.state
-        view, context = state.view, state.context
-        assert view is not None
         state.commit_seen_at = now
         state.finding_at = None
-        certificate = context.certificate if context is not None else None
-        if certificate is not None and certificate.result.merged == view.state.prev:
-            state.commit = certificate
-        if view.state.prev != ZERO32:
-            self._recent = [b for b in self._recent if b != view.state.prev][-(KEEP_ROUNDS - 1) :]
-            self._recent.append(view.state.prev)
+        history.committed(state, out)
 
     def _open_round(self, now: float, out: Out) -> None:
         state = self.state
@@ -224,7 +230,11 @@ class Engine:
             out.report("going on where the journal ends", round=context.name.round, attempt=context.promised)
         state.context = context
         state.progress += 1
-        loading.keep(state, self._recent, out)
+        known = history.certificate_of(state, context)
+        if context.certificate is None and known is not None:
+            context.certificate, context.certificate_at = known, now
+            out.persist(state)
+        loading.keep(state, out)
         hurry(state, now)
         ahead, state.ahead = state.ahead, {}
         for pulse in ahead.values():
@@ -236,14 +246,17 @@ class Engine:
         assert view is not None
         if program.opened is None or program.failed is not None or program.ended or state.joined:
             return
-        if view.state.phase in (Phase.IDLE, Phase.OPEN):
+        above = wishes.above_run(state)
+        if above is not None and view.state.phase is Phase.OPEN:
+            following.fail_program(state, above, now, out)
+        elif view.state.phase in (Phase.IDLE, Phase.OPEN):
             out.transact(state, now, "join", program.opened.min_peers, state.config.eligible)
         elif view.state.phase is Phase.COMPLETE and state.me not in view.joiners:
             program.failed, program.failed_at = "the run is complete", now
             out.append(
                 FailProgram(
-                    f"run {view.state.run} of this job is complete; to train again the contract must be reset, for "
-                    "which this version has no command yet: start the SN and the SLs with new state folders"
+                    f"run {view.state.run} of this job is complete; to train again an operator resets the job first "
+                    "(swarm reset [JOB]), then the SLs and the programs are started again"
                 )
             )
 
@@ -256,7 +269,8 @@ class Engine:
         program.ended = program.over = program.done = False
         program.failed = None
         program.loaded = -1
-        program.step = program.steps = 0
+        program.told_min_peers = program.steps_told = False
+        program.longest, program.step, program.steps = 0.0, 0, 0
         self.state.program_moved_at = now
 
     def _sync(self, event: ev.ProgramSync, now: float, out: Out) -> None:
@@ -265,6 +279,7 @@ class Engine:
         program.pending, program.since = event, now
         program.done = event.final
         program.step = program.steps = 0
+        program.longest = max(program.longest, now - state.program_moved_at)
         program.synced += 1
         state.program_moved_at = now
         state.held[event.blob] = Held(event.size, event.manifest, event.finite)
@@ -278,6 +293,7 @@ class Engine:
     def _moved(self, step: int, total: int, now: float) -> None:
         """A training program that gets on is alive, however long its sync interval."""
         program = self.state.program
+        program.steps_told = True
         if (step, total) != (program.step, program.steps):
             program.step, program.steps = step, total
             self.state.program_moved_at = now

@@ -9,6 +9,8 @@ from ..ids import Address
 REFUSED_SECONDS = 4.0
 """A peer whose host refuses connections this long, at least twice, is taken as dead."""
 REFUSALS_MIN = 2
+ABSENT, STALLED = "absent", "stalled"
+"""Phases of a node that is there itself: its ML program is not, or makes no progress."""
 
 
 @dataclass(slots=True)
@@ -19,6 +21,7 @@ class Peer:
     progress: int = -1
     progress_at: float | None = None
     phase: str = ""
+    phase_at: float = 0.0
     round: int = 0
     attempt: int = 0
     silent_since: float | None = None
@@ -43,6 +46,8 @@ class Peers:
     def heard(self, node: Address, now: float, progress: int, phase: str, round_: int, attempt: int) -> None:
         peer = self[node]
         peer.pulse_at = now
+        if phase != peer.phase:
+            peer.phase_at = now
         peer.phase, peer.round, peer.attempt = phase, round_, attempt
         if progress != peer.progress:
             peer.progress, peer.progress_at = progress, now
@@ -71,6 +76,16 @@ class Peers:
             return True
         moved = max(quorum_at, peer.progress_at if peer.progress_at is not None else 0.0)
         return now - moved < self._stalled_seconds
+
+    def absent(self, node: Address, now: float) -> bool:
+        """Whether its SL is there without an ML program for long enough that no round waits for it."""
+        peer = self[node]
+        return peer.phase == ABSENT and now - peer.phase_at >= self._live_seconds
+
+    def program_gone(self, node: Address, now: float) -> bool:
+        """Whether its ML program is stuck, or away for as long as one may be stuck."""
+        peer = self[node]
+        return peer.phase == STALLED or (peer.phase == ABSENT and now - peer.phase_at >= self._stalled_seconds)
 
     def heard_within(self, node: Address, now: float, seconds: float) -> bool:
         """Whether it said something lately."""

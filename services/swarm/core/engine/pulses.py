@@ -6,11 +6,12 @@ from ..chain_view import Phase
 from ..ids import Address
 from ..statements import Statement
 from .messages import ProposalMessage, Pulse, Signed
+from .peers import ABSENT, STALLED
 from .state import EngineState, Out
 
 
 def phase_of(state: EngineState) -> str:
-    """One word a user can tell apart: registered, joined, training, syncing, merging, loading, done, failed."""
+    """One word a user can tell apart; docs/engine.md says what each means."""
     program = state.program
     if program.failed is not None:
         return "failed"
@@ -26,7 +27,9 @@ def phase_of(state: EngineState) -> str:
         return "merging"
     if program.pending is not None:
         return "waiting" if program.done else "syncing"
-    return "training"
+    if program.opened is None:
+        return ABSENT
+    return "training" if state.gets_on() else STALLED
 
 
 def pulse_for(state: EngineState, to: Address | None) -> Pulse:

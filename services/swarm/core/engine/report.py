@@ -6,20 +6,25 @@ from typing import Any
 
 from ..chain_view import Phase
 from ..ids import Address, BlobId, to_hex
+from . import remerging
 from .leading import gather
+from .peers import STALLED
 from .pulses import phase_of
 from .state import EngineState
 
 
-def may_read(state: EngineState, node: Address, blob: BlobId, recent: list[BlobId]) -> bool:
-    """Own update: the leader of the attempt this node follows; a merged model: everybody joined to the job."""
+def may_read(state: EngineState, node: Address, blob: BlobId) -> bool:
+    """Own update: the leader of the attempt this node follows; a merged model: everybody joined to the job.
+
+    An own update of the round before: whoever makes its lost merged model again (remerging).
+    """
     view, context = state.view, state.context
     if view is None:
         return False
     known = view.joined(node) or node in view.roster
     if not known or node not in view.active:
         return False
-    if blob in recent:
+    if blob in state.recent or remerging.may_read_input(state, node, blob, state.now):
         return True
     if context is None:
         return False
@@ -97,6 +102,34 @@ def _leader_rows(state: EngineState, now: float, row: Any) -> None:
         row("minPeers", f"{len(found.usable)} of {view.state.min_peers} are in", since, None, "the round closes")
 
 
+def detail(state: EngineState, now: float) -> str:
+    """A sentence behind the state's word: with whom, waiting for what, why it failed."""
+    view, context, program = state.view, state.context, state.program
+    phase, rows = phase_of(state), waits(state, now)
+    merged = f"merged in round {program.loaded}" if program.loaded >= 0 else ""
+    if view is None:
+        said = ["the chain has not been read yet"]
+    elif phase == "failed":
+        said = [program.failed or ""]
+    elif phase == "done":
+        said = [f"run {view.state.run}", f"{view.state.round} rounds", merged]
+    elif phase == "training":
+        step = f"step {program.step} of {program.steps}" if program.steps else f"step {program.step}"
+        said = [merged, "training", step if program.steps_told else ""]
+    elif phase == STALLED:
+        said = [merged, f"no step of the ML program for {now - state.program_moved_at:.0f} s"]
+    elif phase == "loading":
+        said = [f"the model of round {program.loading}"]
+    else:
+        said = [f"waits for {row['what']}: {row['whom']}" for row in rows[:1]] or [merged]
+        leader = context.leader() if context is not None and state.open() else None
+        if leader == state.me:
+            said.insert(0, f"leads round {view.state.round}")
+        elif leader is not None and program.pending is not None:
+            said.insert(0, f"with {to_hex(leader)}, the leader of round {view.state.round}")
+    return ", ".join(s for s in said if s)
+
+
 def status(state: EngineState, now: float) -> dict[str, Any]:
     """The engine's part of a node's status."""
     view, context, program = state.view, state.context, state.program
@@ -104,6 +137,7 @@ def status(state: EngineState, now: float) -> dict[str, Any]:
     role = "-" if leader is None else "leader" if leader == state.me else "follower"
     return {
         "state": phase_of(state),
+        "detail": detail(state, now),
         "run": view.state.run if view else 0,
         "round": view.state.round if view else 0,
         "epoch": view.state.epoch if view else 0,

@@ -17,11 +17,12 @@ def stuck(state: EngineState, context: RoundContext, now: float) -> str | None:
     live = [n for n in roster.addresses if n == state.me or state.peers.live(n, now, context.opened_at, None)]
     if len(live) < roster.majority:
         return f"{len(live)} of {len(roster)} members of the roster are alive, {roster.majority} are needed"
-    missing = [n for n in roster.addresses if n not in live]
-    latest = [context.latest(n) for n in live]
+    stuck_programs = {n for n in live if n != state.me and state.peers.program_gone(n, now)}
+    missing = [n for n in roster.addresses if n not in live or n in stuck_programs]
+    latest = [context.latest(n) for n in live if n not in stuck_programs]
     if missing and all(s is not None and s.statement.done for s in latest):
         names = ", ".join("0x" + n.hex() for n in missing)
-        return f"all live members are done; not heard from: {names}"
+        return f"all live members are done; nothing comes from: {names}"
     return None
 
 
@@ -35,7 +36,7 @@ def rescue(state: EngineState, context: RoundContext, now: float, out: Out) -> N
     turn = STAGGER_SECONDS * (ring.index(state.me) if state.me in ring else len(ring))
     call_id = view.state.call_id
     if call_id:  # whoever holds a certificate submits it first (following.resubmit): a commit ends the call
-        if context.certificate is None and call_id != state.answered_call and _alive(state, now):
+        if context.certificate is None and call_id != state.answered_call and state.gets_on():
             out.transact(state, now, "here", call_id, state.program.done)
         due = view.state.call_time + config.rescue_after_seconds + SETTLE_MARGIN_SECONDS
         if view.block_time >= due + turn:
@@ -52,13 +53,3 @@ def rescue(state: EngineState, context: RoundContext, now: float, out: Out) -> N
         return
     if now - state.call_wanted_since >= config.call_after_seconds + turn:
         out.transact(state, now, "call", context.name.round, context.name.epoch)
-
-
-def _alive(state: EngineState, now: float) -> bool:
-    """This site's program has finished, waits for the swarm, or got on lately."""
-    program = state.program
-    if program.failed is not None or program.opened is None or program.ended:
-        return False
-    if program.done or program.pending is not None:
-        return True
-    return now - state.program_moved_at < state.config.leader_failure_seconds

@@ -19,7 +19,7 @@ from ..limits import (
     PULSE_SECONDS,
     RESCUE_AFTER_SECONDS,
 )
-from ..statements import CheckIn, Signer, Statement, Verifier
+from ..statements import CheckIn, RoundName, Signer, Statement, Verifier
 from .actions import Action, Fetch, Persist, Report, Send, Submit, Transact
 from .context import CONTEXT_KEY, CONTEXTS_KEPT, Held, RoundContext, Transfer
 from .events import ChainView, ProgramOpened, ProgramSync
@@ -32,6 +32,8 @@ REFETCH_SECONDS, REFETCH_SECONDS_MAX = 1.0, 10.0
 """Pause before a failed pull is tried again; it doubles with each failure, up to the second."""
 INPUT_FAILURES_MAX = 3
 """Failed pulls of a contribution before the leader refuses it."""
+INTERVALS_PATIENCE = 4.0
+"""A program that tells no steps is stuck after so many times its longest sync interval so far."""
 REFRESH_SECONDS = 0.25
 """Pulses from further rounds make this node look at the chain at most this often."""
 TRANSACTION_RETRY_SECONDS = 5.0
@@ -55,6 +57,8 @@ class Config:
     rescue_after_seconds: float = RESCUE_AFTER_SECONDS
     join_depth_blocks: int = 0
     """Depth a join needs before a joiner counts; 0 on a chain that cannot reorganise."""
+    strict: bool = False
+    """A round that was merged without a member of its roster fails this node's program."""
 
 
 @dataclass(slots=True)
@@ -72,6 +76,10 @@ class Program:
     metric: float = math.nan
     epochs_done: int = 0
     epochs_total: int = 0
+    told_min_peers: bool = False
+    longest: float = 0.0
+    """Most seconds between two signs of this session's program that were no steps; 0: none seen yet."""
+    steps_told: bool = False
     step: int = 0
     steps: int = 0
     """How far the running sync interval is, and its length; 0: not told."""
@@ -80,6 +88,16 @@ class Program:
     ended: bool = False
     failed: str | None = None
     failed_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remerge:
+    """A merge of a decided round under way here: it must give ``merged``, with these shares (remerging)."""
+
+    name: RoundName
+    attempt: int
+    merged: BlobId
+    coefficients: tuple[float, ...]
 
 
 @dataclass(slots=True)
@@ -101,6 +119,14 @@ class EngineState:
     transacting: dict[str, float] = field(default_factory=dict)
     """Small transactions under way (infinity) or waiting for their next try (its time)."""
     commit: Bundle | None = None
+    """The verified bundle of the last committed round, once it is here."""
+    recent: list[BlobId] = field(default_factory=list)
+    """Merged models of the last rounds, newest last: kept, and served to everybody joined."""
+    merged: dict[int, BlobId] = field(default_factory=dict)
+    bundles: dict[int, Bundle] = field(default_factory=dict)
+    """What the chain said of the last rounds of this run; outlives a reorganisation (history)."""
+    remerge: Remerge | None = None
+    remerge_at: dict[BlobId, float] = field(default_factory=dict)
     finding_at: float | None = None
     commit_seen_at: float = 0.0
     progress: int = 0
@@ -116,6 +142,8 @@ class EngineState:
     journal: dict[str, Any] = field(default_factory=dict)
     merged_rounds: int = 0
     program_moved_at: float = 0.0
+    now: float = 0.0
+    """Time of the event being handled."""
 
     @property
     def me(self) -> Address:
@@ -124,6 +152,22 @@ class EngineState:
     @property
     def joined(self) -> bool:
         return self.view is not None and self.view.joined(self.me)
+
+    def gets_on(self) -> bool:
+        """Whether this site's program has finished, waits for the swarm, or made progress lately.
+
+        A program that does not tell its steps is measured by its own sync intervals.
+        """
+        program, patience = self.program, self.config.leader_failure_seconds
+        if program.failed is not None or program.opened is None or program.ended:
+            return False
+        if program.done or program.pending is not None:
+            return True
+        if not program.steps_told:
+            if not program.longest:
+                return True
+            patience = max(patience, INTERVALS_PATIENCE * program.longest)
+        return self.now - self.program_moved_at < patience
 
     def open(self) -> bool:
         """The run is open, its founders are complete, and this node stands in it."""
