@@ -46,6 +46,8 @@ class Swarm:
     membership: Address
     training: Address
     chain: str
+    can_reorganise: bool = False
+    """Whether its chain may replace blocks: several SNs seal it by the clock."""
 
 
 async def find_swarm(client: JsonClient, journal: Journal, waits: Waits, *, wait_seconds: float) -> Swarm:
@@ -101,6 +103,7 @@ def _parse(answer: Any, url: str) -> Swarm:
             membership=Address(from_hex(contracts["Membership"], 20)),
             training=Address(from_hex(contracts["Training"], 20)),
             chain=str(answer["chain"]),
+            can_reorganise=answer.get("can_reorganise", False) is True,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise PeerFault(f"{url} answers /v1/swarm in another form than this version knows: {error}") from error

@@ -300,7 +300,8 @@ class JobRuntime:
         except (LocalFault, OperatorFault, OSError) as fault:
             self.deliver(ev.MergeFailed(name, action.attempt, None, 0, str(fault)))
         else:
-            self.timeline.mark(name.round, "leader", True)
+            if self._engine.state.remerge is None:
+                self.timeline.mark(name.round, "leader", True)
             self.deliver(ev.MergeDone(name, action.attempt, blob, chunks.size, held.manifest, coefficients))
 
     async def _submit(self, bundle: Bundle) -> None:

@@ -222,7 +222,8 @@ class Node:
                 full_quorum_seconds=self._settings.full_quorum_seconds,
                 leader_failure_seconds=self._settings.leader_failure_seconds,
                 rescue_after_seconds=rescue_after,
-                join_depth_blocks=0 if swarm.chain == "embedded" else JOIN_DEPTH_BLOCKS,
+                join_depth_blocks=JOIN_DEPTH_BLOCKS if swarm.can_reorganise else 0,
+                strict=self._settings.strict,
             )
             return Engine(
                 config,

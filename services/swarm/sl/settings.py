@@ -76,6 +76,9 @@ class SlSettings(NodeSettings):
         description="how long a leader waits for slower nodes once minPeers are ready",
         ge=0,
     )
+    strict: Annotated[bool, Opt("--strict", env="SL_STRICT", unit="true or false")] = Field(
+        False, description="true: end with an error when a round was merged without one of the swarm's members"
+    )
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
         30391, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
     )

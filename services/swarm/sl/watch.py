@@ -83,6 +83,8 @@ class ChainWatch:
         self._commits = commits
         self.block_time = 0
         self.head = 0
+        self.reorgs = 0
+        """How often events were taken back since this process started."""
         self.head_at = time.monotonic()
         self.trouble = ""
 
@@ -112,6 +114,7 @@ class ChainWatch:
     async def _event(self, notice: Happened | Removed) -> None:
         event = notice.event
         if isinstance(notice, Removed):
+            self.reorgs += 1
             return
         if isinstance(event, Joined) and event.job == self._job:
             try:
@@ -147,6 +150,7 @@ class ChainWatch:
             active=frozenset(n for n in everybody if self._members.active(n, self.block_time)),
             head=self.head,
             block_time=self.block_time,
+            reorgs=self.reorgs,
         )
 
     async def bundle(self, run: int, round_: int) -> Bundle:
