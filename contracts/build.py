@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"
 TARGET = HERE.parent / "services" / "swarm" / "chain" / "abi"
 SOLC = HERE / "bin" / "solc-v0.8.37"
-NAMES = ("Directory", "Membership", "Training")
+NAMES = ("Directory", "Membership", "Training", "JobOptions")
 CODE_BYTES_MAX = 24_576
 """EIP-170: a larger contract cannot be deployed."""
 FUTURE_KEYWORD = "6335"

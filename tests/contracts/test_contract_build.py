@@ -12,7 +12,7 @@ from support.solidity import build
 
 HERE = Path(__file__).resolve().parent
 ABI = HERE.parents[1] / "services" / "swarm" / "chain" / "abi"
-NAMES = ("Directory", "Membership", "Training")
+NAMES = ("Directory", "Membership", "Training", "JobOptions")
 HIDDEN = {"ReentrancyGuardReentrantCall"}
 """Reaches a caller only inside MembershipGrantFailed; test_a_grant_cannot_be_used_to_come_back_in triggers it."""
 PUSH0, PUSH1, PUSH32 = 0x5F, 0x60, 0x7F

@@ -121,13 +121,14 @@ class Contract:
 
 @dataclass
 class Chain:
-    """The three contracts, deployed by `admin`, who is owner, admitter and a member of role SN."""
+    """The contracts, deployed by `admin`, who is owner, admitter and a member of role SN."""
 
     evm: Evm
     admin: Address
     directory: Contract
     membership: Contract
     training: Contract
+    options: Contract
 
 
 def person(name: str) -> Address:
@@ -141,11 +142,13 @@ def deployed(*, rescue_after: int = RESCUE_AFTER_SECONDS) -> Chain:
     directory = evm.deploy(admin, artifact("Directory"))
     membership = evm.deploy(admin, artifact("Membership"))
     training = evm.deploy(admin, artifact("Training"), membership.address, rescue_after)
+    options = evm.deploy(admin, artifact("JobOptions"), training.address)
     evm.decoder = EventDecoder(
         {
             "Directory": directory.address,
             "Membership": membership.address,
             "Training": training.address,
+            "JobOptions": options.address,
         }
     )
-    return Chain(evm, admin, directory, membership, training)
+    return Chain(evm, admin, directory, membership, training, options)

@@ -11,13 +11,14 @@ from swarm.chain.contract import CONTRACTS, artifact, decode_revert, known_error
 from swarm.chain.directory import Directory
 from swarm.chain.events import EVENTS
 from swarm.chain.facade import Facade
+from swarm.chain.joboptions import JobOptions
 from swarm.chain.membership import Membership
 from swarm.chain.names import ERRORS, snake
 from swarm.chain.training import Training
 from swarm.core.chain_view import JobState, Joiner, Member, Phase, Role, Stats, Status
 from swarm.core.errors import LocalFault
 
-FACADES: dict[str, type[Facade]] = {c.CONTRACT: c for c in (Directory, Membership, Training)}
+FACADES: dict[str, type[Facade]] = {c.CONTRACT: c for c in (Directory, Membership, Training, JobOptions)}
 
 
 @pytest.mark.parametrize("name", CONTRACTS)

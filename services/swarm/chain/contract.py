@@ -22,7 +22,7 @@ from eth_utils.abi import collapse_if_tuple
 from swarm.core.errors import ChainFault, LocalFault, Reverted
 from swarm.core.ids import Address
 
-CONTRACTS = ("Directory", "Membership", "Training")
+CONTRACTS = ("Directory", "Membership", "Training", "JobOptions")
 
 _ERROR_STRING = keccak(b"Error(string)")[:4]
 _PANIC = keccak(b"Panic(uint256)")[:4]

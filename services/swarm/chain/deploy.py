@@ -13,6 +13,7 @@ from swarm.core.limits import RESCUE_AFTER_SECONDS
 from .client import Call, ChainClient
 from .contract import artifact
 from .directory import Directory
+from .joboptions import JobOptions
 from .membership import Membership
 from .training import Training
 
@@ -24,11 +25,12 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """The three facades of one swarm, over one client."""
+    """The facades of one swarm, over one client."""
 
     directory: Directory
     membership: Membership
     training: Training
+    options: JobOptions
 
     @property
     def addresses(self) -> Mapping[str, Address]:
@@ -37,6 +39,7 @@ class Deployed:
             "Directory": self.directory.address,
             "Membership": self.membership.address,
             "Training": self.training.address,
+            "JobOptions": self.options.address,
         }
 
 
@@ -57,7 +60,7 @@ async def create(client: ChainClient, contract: str, *arguments: Any) -> Address
 async def deploy(
     client: ChainClient, admitters: Sequence[Address] = (), *, rescue_after: int = RESCUE_AFTER_SECONDS
 ) -> Deployed:
-    """Deploy Directory, Membership and Training and wire them.
+    """Deploy the contracts and wire them.
 
     Args:
         client: of the sentinel; it becomes owner and admitter.
@@ -70,12 +73,13 @@ async def deploy(
     directory = Directory(client, await create(client, "Directory"))
     membership = Membership(client, await create(client, "Membership"))
     training = Training(client, await create(client, "Training", membership.address, rescue_after))
-    for facade in (membership, training):
+    options = JobOptions(client, await create(client, "JobOptions", training.address))
+    for facade in (membership, training, options):
         await directory.set(facade.CONTRACT, facade.address, VERSION)
     for who in admitters:
         if not await membership.is_admitter(who):
             await membership.set_admitter(who, True)
-    return Deployed(directory, membership, training)
+    return Deployed(directory, membership, training, options)
 
 
 async def attach(client: ChainClient, directory: Address) -> Deployed:
@@ -87,4 +91,10 @@ async def attach(client: ChainClient, directory: Address) -> Deployed:
     found = Directory(client, directory)
     membership = await found.get("Membership")
     training = await found.get("Training")
-    return Deployed(found, Membership(client, membership.target), Training(client, training.target))
+    options = await found.get("JobOptions")
+    return Deployed(
+        found,
+        Membership(client, membership.target),
+        Training(client, training.target),
+        JobOptions(client, options.target),
+    )

@@ -230,6 +230,14 @@ class Closed:
     metric: int
 
 
+@dataclass(frozen=True, slots=True)
+class OptionsSet:
+    job: Digest
+    version: int
+    options: str
+    by: Address
+
+
 _OWNED: dict[str, type] = {
     "OwnershipTransferStarted": OwnershipTransferStarted,
     "OwnershipTransferred": OwnershipTransferred,
@@ -270,6 +278,7 @@ EVENTS: Mapping[str, Mapping[str, type]] = {
         )
     }
     | {"Merged": RoundMerged},
+    "JobOptions": {"OptionsSet": OptionsSet},
 }
 """By contract and ABI name; a test holds it complete."""
 
@@ -287,7 +296,7 @@ class EventDecoder:
     """Turns logs of the given contracts into events.
 
     Args:
-        contracts: address by contract name ("Directory", "Membership", "Training").
+        contracts: address by contract name ("Directory", "Membership", "Training", "JobOptions").
     """
 
     def __init__(self, contracts: Mapping[str, Address]) -> None:

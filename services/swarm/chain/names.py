@@ -77,9 +77,18 @@ class TrainingError(StrEnum):
     BAD_RESCUE_AFTER = "TrainingBadRescueAfter"
 
 
+class OptionsError(StrEnum):
+    NOT_ACTIVE = "OptionsNotActive"
+    NOT_ALLOWED = "OptionsNotAllowed"
+    UNKNOWN_JOB = "OptionsUnknownJob"
+    RUN_OPEN = "OptionsRunOpen"
+    TOO_LONG = "OptionsTooLong"
+
+
 ERRORS: Mapping[str, tuple[type[StrEnum], ...]] = {
     "Directory": (DirectoryError, OwnedError),
     "Membership": (MembershipError, OwnedError),
     "Training": (TrainingError, OwnedError),
+    "JobOptions": (OptionsError,),
 }
 """By contract; a test holds it complete. Compare with ``Reverted.name``."""

@@ -16,6 +16,7 @@ from eth_hash.auto import keccak
 from swarm.chain.client import ChainClient
 from swarm.chain.deploy import VERSION, Deployed, attach, create
 from swarm.chain.directory import Directory
+from swarm.chain.joboptions import JobOptions
 from swarm.chain.membership import Membership
 from swarm.chain.training import Training
 from swarm.core.errors import LocalFault, OperatorFault
@@ -57,23 +58,26 @@ async def ensure(client: ChainClient, journal: Journal, waits: Waits, *, rescue_
 
 async def _complete(client: ChainClient, rescue_after: int) -> Address:
     await _settle_outbox(client)
-    made = [contract_address(client.address, nonce) for nonce in range(3)]
+    made = [contract_address(client.address, nonce) for nonce in range(4)]
     directory = Directory(client, made[0])
     membership = Membership(client, made[1])
     training = Training(client, made[2])
+    options = JobOptions(client, made[3])
     steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
         ("Directory", lambda: create(client, "Directory")),
         ("Membership", lambda: create(client, "Membership")),
         ("Training", lambda: create(client, "Training", membership.address, rescue_after)),
+        ("JobOptions", lambda: create(client, "JobOptions", training.address)),
         ("entry Membership", lambda: directory.set(membership.CONTRACT, membership.address, VERSION)),
         ("entry Training", lambda: directory.set(training.CONTRACT, training.address, VERSION)),
+        ("entry JobOptions", lambda: directory.set(options.CONTRACT, options.address, VERSION)),
     ]
     done = int(await client.rpc("eth_getTransactionCount", [to_hex(client.address), "latest"]), 16)
     for name, step in steps[done:]:
         await step()
         log.info("contracts: %s done", name)
     found = await attach(client, directory.address)
-    if (found.membership.address, found.training.address) != (made[1], made[2]):
+    if list(found.addresses.values()) != made:
         raise LocalFault(
             f"the Directory {to_hex(directory.address)} does not name the contracts that this sentinel deployed; "
             "its key was used elsewhere: start with a new state folder"

@@ -209,6 +209,7 @@ class Node:
             "contracts": {
                 "Membership": to_hex(self._deployed.membership.address),
                 "Training": to_hex(self._deployed.training.address),
+                "JobOptions": to_hex(self._deployed.options.address),
             },
             "chain": self._host.kind,
             "admission": self._policy.admission,
