@@ -50,7 +50,7 @@ async def test_deployed_contracts_are_found_by_the_directory_alone(chain: LiveCh
     swarm = await deploy(chain.client(), admitters=[STRANGER])
     found = await attach(chain.client(new_account()), swarm.directory.address)
     assert found.addresses == swarm.addresses
-    assert sorted(await found.directory.names()) == ["Membership", "Training"]
+    assert sorted(await found.directory.names()) == ["JobOptions", "Membership", "Training"]
     assert await found.membership.is_admitter(STRANGER)
     assert await found.training.jobs() == {JOB: DEFAULT_JOB}
     assert await found.training.membership() == swarm.membership.address
