@@ -226,12 +226,12 @@ async def test_events_arrive_once_in_order_over_a_restart_of_the_node(chain: Liv
     async with background(feed.run(book)):
         async with background(chain.wake(waker)):
             await admit(swarm, Address(b"\x01" * 20))
-            await book.until(7)
+            await book.until(8)
         await chain.restart()
         async with background(chain.wake(waker)):
             waker.wake()
             await admit(swarm, Address(b"\x02" * 20))
-            await book.until(8)
+            await book.until(9)
     kinds = [type(event) for event in book.events]
     assert kinds[-2:] == [MemberAdmitted, MemberAdmitted]
     assert {EntrySet, AdmitterSet, JobCreated} < set(kinds)
