@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from swarm.core.blobid import CHUNK_BYTES, ChunkList, chunk_hash
+from swarm.core.ids import from_hex, job_id
+from swarm.core.roster import Roster, ring_seed
 
 from .lab import Lab, Site
 from .snprocess import clean_environ
@@ -62,6 +64,13 @@ def leader(swarm: Lab) -> Site:
 
     swarm.wait(look, seconds=30, say="a leader")
     return found[0]
+
+
+def leads(swarm: Lab, round_: int, *, run: int = 1) -> Site:
+    """Which site leads a round at its first attempt, if all sites are on its roster and eligible."""
+    by_address = {from_hex(site.status()["node"], 20): site for site in swarm.sites}
+    ring = Roster.of((address, True) for address in by_address).addresses
+    return by_address[ring[(ring_seed(job_id(JOB), run) + round_) % len(ring)]]
 
 
 def merge_times(site: Site) -> list[float]:

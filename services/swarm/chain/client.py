@@ -194,6 +194,12 @@ class ChainClient:
             for nonce, f in sorted(self._flights.items())
         ]
 
+    def resend(self) -> None:
+        """Another node stands behind ``rpc``, which may know nothing of what was sent: send it again, in order."""
+        for flight in self._flights.values():
+            flight.sent_at = self._clock() - RESEND_SECONDS
+        self.waker.wake()
+
     async def keep(self) -> None:
         """Look after everything nobody waits for: resend it until it is mined and final. Runs for ever."""
         while True:

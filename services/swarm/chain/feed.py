@@ -143,6 +143,10 @@ class EventFeed:
                     continue
             await ticket.wait(SLOW_POLL_SECONDS, self._sleep)
 
+    def reanchor(self) -> None:
+        """Another node stands behind ``rpc``: check at the next look that it has the chain of the cursor."""
+        self._anchored = False
+
     async def catch_up(self, handler: Handler) -> None:
         """Deliver everything up to the present head once, and return.
 

@@ -12,7 +12,7 @@ from swarm.core.engine.messages import Pulse
 from swarm.core.errors import PeerFault
 from swarm.core.ids import Address, to_hex
 from swarm.net.client import JsonClient
-from swarm.net.faults import BadAnswer, Unreachable
+from swarm.net.faults import BadAnswer, Cut, TimedOut, Unreachable
 from swarm.net.identity import PeerIdentity
 
 from .directory import Members
@@ -55,6 +55,9 @@ class Peering:
             except BadAnswer as fault:
                 # It lives and refuses: it may not have seen our join yet. Neither a pulse nor silence.
                 log.debug("%s refused a pulse: %s", to_hex(to), fault)
+            except (Cut, TimedOut) as fault:
+                # A bad link or a busy host does this to the living: only silence for long enough tells them apart.
+                log.debug("no answer from %s: %s", to_hex(to), fault)
             except (Unreachable, PeerFault) as fault:
                 self._deliver(PeerSilent(to, str(fault)))
 

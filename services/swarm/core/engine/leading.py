@@ -130,9 +130,17 @@ def gather(state: EngineState, context: RoundContext, now: float, out: Out | Non
                 found.missing.append(node)
         elif check_in.observer or _usable(state, context, signed, now, out):
             found.usable.append(signed)
-        elif (node, check_in.version) not in context.refused:
+        elif (node, check_in.version) not in context.refused and (live or _moving(state, check_in.blob, now, 0)):
             found.pulling.append(node)
     return found
+
+
+def _moving(state: EngineState, blob: BlobId, now: float, failures_max: int = INPUT_FAILURES_MAX) -> bool:
+    """Whether a pull moved bytes lately, and did not fail more often than that."""
+    transfer = state.transfers.get(blob)
+    if transfer is None or transfer.failures > failures_max:
+        return False
+    return now - transfer.moved_at < PULL_QUIET_SECONDS
 
 
 def _awaited(state: EngineState, context: RoundContext, node: Address, now: float) -> bool:
@@ -140,7 +148,10 @@ def _awaited(state: EngineState, context: RoundContext, node: Address, now: floa
     if node == state.me:
         away = state.program.opened is None and not state.program.over
         return not away or now - state.started_at < state.config.live_seconds
-    live = state.peers.live(node, now, context.attempt_at, context.quorum_at)
+    # Whom this attempt replaced has been waited for already: only what it says counts.
+    replaced = range(max(0, context.promised - len(context.roster)), context.promised)
+    since = context.opened_at if any(context.leader(a) == node for a in replaced) else context.attempt_at
+    live = state.peers.live(node, now, since, context.quorum_at)
     return live and not state.peers.absent(node, now)
 
 
@@ -212,8 +223,7 @@ def _merge_when_closed(state: EngineState, context: RoundContext, now: float, ou
         state.progress += 1
         if context.quorum_at is None or now - context.quorum_at < state.config.full_quorum_seconds:
             return
-        moving = [state.transfers.get(s.statement.blob) for n in found.pulling if (s := context.latest(n))]
-        if any(t is not None and now - t.moved_at < PULL_QUIET_SECONDS for t in moving):
+        if any(_moving(state, s.statement.blob, now) for n in found.pulling if (s := context.latest(n))):
             return
     nodes = {s.statement.node for s in found.usable}
     if not training and not nodes.issuperset(context.roster.addresses):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..blobid import CHUNK_BYTES
 from ..chain_view import Phase
 from ..ids import Address, BlobId
 from ..statements import Signer, Verifier
@@ -137,6 +138,8 @@ class Engine:
                 transfer = state.transfers.get(blob)
                 if transfer is not None:
                     transfer.bytes, transfer.moved_at = moved, now
+                    if moved >= CHUNK_BYTES:  # what is kept whatever happens: failures in a row count, not all of them
+                        transfer.failures = 0
                 state.progress += 1
             case ev.MergeDone():
                 state.held[event.blob] = Held(event.size, event.manifest, True)
