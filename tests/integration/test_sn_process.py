@@ -168,7 +168,17 @@ async def test_nothing_else_is_served(sn, ca):
         assert missing.value.status == 404
         assert missing.value.code
         paths = set((await node.http.get("/openapi.json"))["paths"])
-        assert paths == {"/is_up", "/v1/swarm", "/v1/join", "/v1/rpc", "/v1/nodes", "/v1/status", "/v1/alive"}
+        assert paths == {
+            "/is_up",
+            "/v1/swarm",
+            "/v1/join",
+            "/v1/rpc",
+            "/v1/nodes",
+            "/v1/status",
+            "/v1/alive",
+            "/v1/chain",
+            "/v1/chain/peers",
+        }
 
 
 def test_the_operations_port_reads_and_never_writes(sn):

@@ -15,10 +15,16 @@ def test_the_sentinel_is_named_by_flag_or_variable():
     assert load_settings(MINIMUM, {}).sentinel
     for text in ("1", "true", "True"):
         assert load_settings(rest, {"SN_I_AM_SENTINEL": text}).sentinel
-    with pytest.raises(OperatorFault, match="second SN is not offered"):
-        load_settings(rest, {"SENTINEL_NODE_IP": "10.0.0.1", "SENTINEL_API_SERVER_PORT": "30304"})
-    with pytest.raises(OperatorFault, match="second SN is not offered"):
-        load_settings(rest, {"SENTINEL_API_SERVICE": "api.sn1:443"})
+    second = [*rest, "--chain", "geth", "--host-ip", "10.0.0.2"]
+    found = load_settings(second, {"SENTINEL_NODE_IP": "10.0.0.1", "SENTINEL_API_SERVER_PORT": "31304"})
+    assert (found.sentinel, found.sentinel_url) == (False, "https://10.0.0.1:31304")
+    assert load_settings(second, {"SENTINEL_NODE_IP": "fd00::1"}).sentinel_url == "https://[fd00::1]:30304"
+    assert load_settings(second, {"SENTINEL_API_SERVICE": "api.sn1"}).sentinel_url == "https://api.sn1:443"
+    assert load_settings(second, {"SENTINEL_API_SERVICE": "api.sn1:8443"}).sentinel_url == "https://api.sn1:8443"
+    with pytest.raises(OperatorFault, match="--chain geth"):
+        load_settings([*rest, "--host-ip", "h"], {"SENTINEL_NODE_IP": "10.0.0.1"})
+    with pytest.raises(OperatorFault, match="--host-ip"):
+        load_settings([*rest, "--chain", "geth"], {"SENTINEL_NODE_IP": "10.0.0.1"})
     with pytest.raises(OperatorFault, match="give one of them"):
         load_settings([*MINIMUM, "--sentinel-ip", "10.0.0.1"], {})
     with pytest.raises(OperatorFault, match="--sentinel"):
@@ -39,7 +45,11 @@ def test_ports_services_and_address_have_the_originals_names():
     found = load_settings(MINIMUM, environ)
     assert (found.api_port, found.api_service, found.p2p_port) == (31304, "api.sn1:443", 31303)
     assert (found.p2p_service, found.host_ip, found.start_mining) == ("p2p.sn1:30303", "192.0.2.7", True)
+    assert (found.own_uri, found.own_p2p) == ("https://api.sn1:443", ("p2p.sn1", 30303))
     assert len(found.notices) == 1
+    plain = load_settings(MINIMUM, {k: v for k, v in environ.items() if not k.endswith("SERVICE")})
+    assert (plain.own_uri, plain.own_p2p) == ("https://192.0.2.7:31304", ("192.0.2.7", 31303))
+    assert load_settings(MINIMUM, {}).own_uri is None
     assert load_settings([*MINIMUM, "--sn-api-port", "32000", "--host-ip=h"], environ).api_port == 32000
     assert load_settings(MINIMUM, {}).api_port == 30304
     assert load_settings(MINIMUM, {"SN_API_SERVER_PORT": ""}).api_port == 30304
@@ -82,6 +92,8 @@ def test_licence_settings_are_ignored_with_one_notice():
         ([], {"SWARM_ADMISSION": "closed"}, "SWARM_ADMISSION=closed"),
         (["--socket-path", "/x"], {}, "not offered yet"),
         (["--block-period", "-1"], {}, "--block-period"),
+        (["--p2p-allow", "10.0.0.1/8"], {}, "--p2p-allow"),
+        ([], {"SWARM_SN_DEAD_SECONDS": "1"}, "SWARM_SN_DEAD_SECONDS=1"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(argv, environ, named):

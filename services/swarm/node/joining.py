@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from eth_hash.auto import keccak
 
@@ -17,7 +17,6 @@ from swarm.core.chain_view import Role
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault
 from swarm.core.ids import ZERO32, Address, from_hex, to_hex
 from swarm.core.statements import MEMBERSHIP_DOMAIN, Join, Signer, domain_separator
-from swarm.net.client import JsonClient
 from swarm.net.faults import BadAnswer, TlsRefused, Unreachable
 from swarm.net.identity import PeerIdentity
 from swarm.obs.waits import Waits
@@ -50,8 +49,24 @@ class Swarm:
     """Whether its chain may replace blocks: several SNs seal it by the clock."""
 
 
-async def find_swarm(client: JsonClient, journal: Journal, waits: Waits, *, wait_seconds: float) -> Swarm:
+class Sn(Protocol):
+    """What joining needs of the way to an SN; a single JsonClient will do, a SnLink turns to others."""
+
+    @property
+    def url(self) -> str: ...
+
+    async def get(self, path: str) -> Any: ...
+
+    async def post(self, path: str, body: Any) -> Any: ...
+
+
+async def find_swarm(
+    client: Sn, journal: Journal, waits: Waits, *, wait_seconds: float, mend: str = "--sn-ip"
+) -> Swarm:
     """Ask the SN what swarm this is, waiting visibly until it answers; pins it at the first time.
+
+    Args:
+        mend: the setting that names the SN.
 
     Raises:
         OperatorFault: the SN refuses our certificate or we its, it does not answer within ``wait_seconds``, or it
@@ -69,28 +84,42 @@ async def find_swarm(client: JsonClient, journal: Journal, waits: Waits, *, wait
             except Unreachable as error:
                 if time.monotonic() >= deadline:
                     tried = f"no SN answers at {client.url} for {wait_seconds:.0f} s ({error.cause})"
-                    raise OperatorFault(f"{tried}; start it, or mend --sn-ip") from error
+                    raise OperatorFault(f"{tried}; start it, or mend {mend}") from error
                 if time.monotonic() - logged >= LOG_EVERY_SECONDS:
                     logged = time.monotonic()
                     log.info("waiting for the SN at %s: %s", client.url, error.cause)
                 await asyncio.sleep(RETRY_SECONDS)
-    swarm = _parse(answer, client.url)
-    pin = json.dumps(
+    swarm = check_pin(journal, client.url, answer)
+    if journal.get(PIN_KEY) is None:
+        journal.put(PIN_KEY, _pin(swarm))
+    return swarm
+
+
+def check_pin(journal: Journal, url: str, answer: Any) -> Swarm:
+    """What the SN at ``url`` says the swarm is; it must be the one pinned in this state folder, if one is.
+
+    Raises:
+        OperatorFault: it is another one.
+        PeerFault: the answer has another form.
+    """
+    swarm = _parse(answer, url)
+    known, pin = journal.get(PIN_KEY), _pin(swarm)
+    if known is not None and known != pin:
+        raise OperatorFault(
+            f"{url} serves another swarm ({pin.decode()}) than "
+            f"the one this state folder belongs to ({known.decode()}); use the right SN, or a new state folder"
+        )
+    return swarm
+
+
+def _pin(swarm: Swarm) -> bytes:
+    return json.dumps(
         {
             "chain_id": swarm.chain_id,
             "genesis": to_hex(swarm.genesis_hash),
             "contracts": [to_hex(a) for a in (swarm.directory, swarm.membership, swarm.training)],
         }
     ).encode()
-    known = journal.get(PIN_KEY)
-    if known is None:
-        journal.put(PIN_KEY, pin)
-    elif known != pin:
-        raise OperatorFault(
-            f"{client.url} serves another swarm ({pin.decode()}) than "
-            f"the one this state folder belongs to ({known.decode()}); use the right SN, or a new state folder"
-        )
-    return swarm
 
 
 def _parse(answer: Any, url: str) -> Swarm:
@@ -109,8 +138,15 @@ def _parse(answer: Any, url: str) -> Swarm:
         raise PeerFault(f"{url} answers /v1/swarm in another form than this version knows: {error}") from error
 
 
+def name_and_site(own: PeerIdentity) -> tuple[bytes, bytes]:
+    """Hashes of a certificate's name (zeros if it carries none of ours) and of its site, as the chain keeps them."""
+    if own.spiffe is None:
+        return ZERO32, keccak(own.common_name.encode())
+    return keccak(str(own.spiffe).encode()), keccak(own.spiffe.site.encode())
+
+
 async def join_swarm(
-    client: JsonClient,
+    client: Sn,
     swarm: Swarm,
     signer: Signer,
     own: PeerIdentity,
@@ -126,15 +162,14 @@ async def join_swarm(
         ChainFault: it failed.
         PeerFault: it answers in another form.
     """
-    spiffe = str(own.spiffe) if own.spiffe else ""
-    site = own.spiffe.site if own.spiffe else own.common_name
+    spiffe, site = name_and_site(own)
     domain = domain_separator(MEMBERSHIP_DOMAIN, swarm.chain_id, swarm.membership)
     with waits.row(what="admission to the swarm", whom=client.url, then="this node takes part") as row:
         while True:
             join = Join(
                 spki=own.spki,
-                spiffe=keccak(spiffe.encode()) if spiffe else ZERO32,
-                site=keccak(site.encode()),
+                spiffe=spiffe,
+                site=site,
                 node=signer.address,
                 role=int(role),
                 nonce=secrets.token_bytes(32),

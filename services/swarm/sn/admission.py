@@ -115,6 +115,11 @@ class Admission:
                 raise ApiError(503, "busy", "too many nodes wait for approval; the operator must answer some")
             log.info("%s (%s) asks to join and waits for approval: swarm approve %s", node, peer, node)
             return 202, {"node": node, "admitted": False, "waiting": "approval"}
+        if not isinstance(decision, AlreadyIn) and not await self._membership.is_admitter(
+            self._membership.client.address
+        ):
+            why = "this SN may not admit yet: the sentinel gives it the right soon after it has joined"
+            raise ApiError(503, "no_admitter", f"{why}; ask again, or ask another SN")
         await asyncio.to_thread(self._journal.put, NONCE_PREFIX + join.nonce.hex(), str(join.expires).encode())
         if isinstance(decision, AlreadyIn):
             return 200, {"node": node, "admitted": True, "block": known.since}

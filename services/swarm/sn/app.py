@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
+from swarm.core.chain_view import Role
 from swarm.core.errors import ChainFault, PeerFault
 from swarm.core.ids import Address, to_hex
 from swarm.net.answers import ApiError, error_body, json_errors, peer_of
@@ -41,24 +42,30 @@ class Face:
     """What the application needs.
 
     Args:
-        swarm: the constant answer of ``/v1/swarm``.
-        down: None while the chain is served, else why not.
+        swarm: the answer of ``/v1/swarm``.
+        down: None while this node does its work, else a code and why not.
+        starting: what this node waits for before it serves others; None once it does.
         nodes: the list of ``/v1/nodes``.
         status: the answer of ``/v1/status``.
         alive: takes in a member's sign of life (PeerFault: it is none).
         living: all members' last signs of life.
+        chain: what an SN needs to follow the chain; None where there is one SN only.
+        welcome: takes in the chain node of the SN that is this member, from the body; the peers that it should meet.
     """
 
-    swarm: Mapping[str, Any]
+    swarm: Callable[[], Mapping[str, Any]]
     members: Members
     admission: Admission
     relay: Relay
     heads: Heads
-    down: Callable[[], str | None]
+    down: Callable[[], tuple[str, str] | None]
+    starting: Callable[[], str | None]
     nodes: Callable[[], Awaitable[list[dict[str, Any]]]]
     status: Callable[[], Mapping[str, Any]]
     alive: Callable[[PeerIdentity, Any], Awaitable[None]]
     living: Callable[[], list[dict[str, Any]]]
+    chain: Callable[[], Mapping[str, Any]]
+    welcome: Callable[[Address, bytes], Awaitable[Mapping[str, Any]]]
     version: str
 
 
@@ -77,24 +84,38 @@ def sn_app(face: Face) -> FastAPI:
 
     async def member(request: Request) -> PeerIdentity:
         found = peer_of(request.scope)
-        if await face.members.active(found.spki) is None:
+        why = face.starting()
+        if why is not None:
+            # Other SNs compare heads with this one while it starts; all others are better served elsewhere.
+            try:
+                await _sn_of(face, found)
+            except (ApiError, ChainFault):
+                raise ApiError(503, "starting", f"this SN is starting: {why}") from None
+        elif await face.members.active(found.spki) is None:
             raise ApiError(403, "not_a_member", f"{found} is not an active member of this swarm; join first")
         return found
 
+    async def sn(request: Request) -> Address:
+        return await _sn_of(face, peer_of(request.scope))
+
     Peer = Annotated[PeerIdentity, Depends(peer)]
     MemberPeer = Annotated[PeerIdentity, Depends(member)]
+    SnPeer = Annotated[Address, Depends(sn)]
 
     @app.get("/is_up", summary="Whether this node serves its chain")
     async def is_up() -> JSONResponse:
         why = face.down()
-        return JSONResponse({"status": "UP"}) if why is None else _down(why)
+        return JSONResponse({"status": "UP"}) if why is None else _down(*why)
 
     @app.get("/v1/swarm", summary="Which swarm this is, and where its contracts are")
     async def swarm(_: Peer) -> Mapping[str, Any]:
-        return face.swarm
+        return face.swarm()
 
     @app.post("/v1/join", summary="Ask to be admitted, with proofs of both keys")
     async def join(request: Request, asker: Peer) -> JSONResponse:
+        why = face.starting()
+        if why is not None:
+            raise ApiError(503, "starting", f"this SN is starting: {why}; ask again, or ask another SN")
         status, answer = await face.admission.ask(asker, await request.body())
         return JSONResponse(answer, status)
 
@@ -110,6 +131,14 @@ def sn_app(face: Face) -> FastAPI:
     @app.get("/v1/status", summary="Health of this node in detail")
     async def status(_: MemberPeer) -> Mapping[str, Any]:
         return face.status()
+
+    @app.get("/v1/chain", summary="For SNs: the chain's genesis and block period")
+    async def chain(_: SnPeer) -> Mapping[str, Any]:
+        return face.chain()
+
+    @app.post("/v1/chain/peers", summary="For SNs: tell the own chain node's enode; answered with those to meet")
+    async def welcome(request: Request, asker: SnPeer) -> Mapping[str, Any]:
+        return await face.welcome(asker, await request.body())
 
     @app.post("/v1/alive", summary="A member's sign of life: what it does and whom it waits for")
     async def alive(request: Request, asker: MemberPeer) -> Mapping[str, Any]:
@@ -127,6 +156,9 @@ def sn_app(face: Face) -> FastAPI:
     async def events(socket: WebSocket) -> None:
         try:
             asker = peer_of(socket.scope)
+            why = face.starting()
+            if why is not None:
+                raise ApiError(503, "starting", f"this SN is starting: {why}")
             refusal = None if await face.members.active(asker.spki) else (403, "not_a_member", f"{asker} is no member")
         except ApiError as error:
             refusal = (error.status, error.code, error.message)
@@ -198,8 +230,21 @@ async def _send(socket: WebSocket, head: Head) -> None:
         await socket.send_json(head.to_json())
 
 
-def _down(why: str) -> JSONResponse:
-    return JSONResponse({"status": "DOWN", **error_body("down", why)}, 503)
+async def _sn_of(face: Face, peer: PeerIdentity) -> Address:
+    """The active member of role SN that this peer is.
+
+    Raises:
+        ApiError: 403, it is none.
+        ChainFault: the chain does not answer.
+    """
+    node, record = await face.members.active(peer.spki), await face.members.record(peer.spki)
+    if node is None or record is None or record.role is not Role.SN:
+        raise ApiError(403, "not_an_sn", f"{peer} is not an active member of role sn; this is for SNs alone")
+    return node
+
+
+def _down(code: str, why: str) -> JSONResponse:
+    return JSONResponse({"status": "DOWN", **error_body(code, why)}, 503)
 
 
 def node_row(

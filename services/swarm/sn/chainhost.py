@@ -12,33 +12,30 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from swarm.chain.embedded import EmbeddedChain
-from swarm.chain.geth.admin import GethAdmin
-from swarm.chain.geth.config import GethConfig
 from swarm.chain.geth.genesis import FUNDER_WEI, genesis
-from swarm.chain.geth.sealer import ensure_keys
 from swarm.chain.geth.supervisor import GethSupervisor, State
 from swarm.chain.heads import watch_heads
 from swarm.chain.rpc import Rpc, embedded_rpc
-from swarm.core.errors import ChainFault, LocalFault, OperatorFault
+from swarm.core.errors import ChainFault, OperatorFault, PeerFault
 from swarm.core.ids import Address
 from swarm.obs import log as obs_log
 from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
 
+from .gethhost import CHAIN_KEY, GethHost
 from .heads import Head, Heads
 from .settings import SnSettings
 
 log = logging.getLogger(__name__)
 layer = obs_log.get("SMLETHNode")
 
-CHAIN_KEY = "chain/settings"
 PERIOD_SECONDS_DEFAULT = 0
-"""Seal on demand: only one SN exists so far. With a second one this must be 1 (docs/chain.md, Signers)."""
+"""Seal on demand: the only SN's. Once there is a second one the period is 1 (docs/chain.md, Sealing)."""
 HEAD_RETRY_SECONDS = 1.0
 
 
@@ -50,6 +47,7 @@ class ChainHost:
         heartbeat: seals an empty block, None where blocks come by themselves.
         fault: None while the chain serves, else why not.
         describe: for status pages.
+        geth: this SN's geth, None on an embedded chain.
     """
 
     kind: str
@@ -59,6 +57,7 @@ class ChainHost:
     heartbeat: Callable[[], None] | None
     fault: Callable[[], str | None]
     describe: Callable[[], dict[str, Any]]
+    geth: GethHost | None = None
 
 
 @asynccontextmanager
@@ -75,7 +74,7 @@ async def chain_host(
         async with _embedded(state / "chain", kept, funder, heads) as host:
             yield host
     else:
-        async with _geth(settings, state / "geth", kept, funder, heads, waits) as host:
+        async with _geth(settings, state / "geth", kept, funder, journal, heads, waits) as host:
             yield host
 
 
@@ -90,8 +89,9 @@ def _kept(settings: SnSettings, journal: Journal) -> dict[str, Any]:
             "period": PERIOD_SECONDS_DEFAULT if period is None else period,
         }
         journal.put(CHAIN_KEY, json.dumps(kept).encode())
-        return kept
-    kept = json.loads(raw)
+    else:
+        kept = json.loads(raw)
+    kept = {"period_now": kept["period"], "synced": True, **kept}
     if kept["kind"] != settings.chain:
         raise OperatorFault(
             f"--chain={settings.chain}: this state folder holds a chain of kind {kept['kind']}; "
@@ -101,7 +101,7 @@ def _kept(settings: SnSettings, journal: Journal) -> dict[str, Any]:
         raise OperatorFault(
             f"--block-period={settings.block_period}: this chain was begun with {kept['period']} s, and that is final"
         )
-    return dict(kept)
+    return kept
 
 
 @asynccontextmanager
@@ -134,22 +134,21 @@ async def _embedded(folder: Path, kept: dict[str, Any], funder: Address, heads: 
 
 @asynccontextmanager
 async def _geth(
-    settings: SnSettings, folder: Path, kept: dict[str, Any], funder: Address, heads: Heads, waits: Waits
+    settings: SnSettings,
+    folder: Path,
+    kept: dict[str, Any],
+    funder: Address,
+    journal: Journal,
+    heads: Heads,
+    waits: Waits,
 ) -> AsyncIterator[ChainHost]:
     binary = settings.geth_bin or shutil.which("geth")
     if binary is None:
         raise OperatorFault("no geth on PATH: set --geth-bin (SN_GETH_BIN) to a geth 1.13.15, or use --chain embedded")
-    config = GethConfig(binary=Path(binary), folder=folder, chain_id=kept["chain_id"])
-    sealer = await asyncio.to_thread(ensure_keys, config, sealing=True)
-    if sealer is None:
-        raise LocalFault(f"no sealing key was made in {folder}")
-    config = replace(config, sealer=sealer)
-    first = genesis(kept["chain_id"], [sealer], period=kept["period"], alloc={funder: FUNDER_WEI})
-
-    async def on_up(admin: GethAdmin) -> None:
-        await admin.start_sealing()
-
-    supervisor = GethSupervisor(config, first, on_up=on_up)
+    own = await asyncio.to_thread(GethHost, settings, Path(binary), folder, kept, journal)
+    if "genesis" not in kept:
+        kept["genesis"] = genesis(kept["chain_id"], [own.sealer], period=kept["period"], alloc={funder: FUNDER_WEI})
+    supervisor = await own.prepare()
     layer.info("SMLETHNode: Starting GETH ...")
     async with asyncio.TaskGroup() as group:
         running = group.create_task(supervisor.run(), name="geth")
@@ -163,7 +162,12 @@ async def _geth(
                 await up
             rpc = supervisor.rpc
             begin = await rpc("eth_getBlockByNumber", ["0x0", False])
-            pump = group.create_task(_pump(config.ipc, rpc, heads), name="geth heads")
+            if kept.get("genesis_hash", begin["hash"]) != begin["hash"]:
+                raise PeerFault(
+                    f"the genesis that this SN was given makes block {begin['hash']}, the swarm's is "
+                    f"{kept['genesis_hash']}: give --state-dir a new folder and join by another SN"
+                )
+            pump = group.create_task(_pump(own.ipc, rpc, heads), name="geth heads")
             try:
                 yield ChainHost(
                     kind="geth",
@@ -171,8 +175,9 @@ async def _geth(
                     chain_id=kept["chain_id"],
                     genesis_hash=begin["hash"],
                     heartbeat=None,
-                    fault=lambda: None if supervisor.status().state is State.UP else _shown(supervisor),
-                    describe=lambda: {"kind": "geth", **_geth_status(supervisor)},
+                    fault=lambda: _fault(supervisor),
+                    describe=lambda: {"kind": "geth", **_geth_status(supervisor), "period": own.period},
+                    geth=own,
                 )
             finally:
                 pump.cancel()
@@ -210,9 +215,20 @@ def _head(view: dict[str, Any], logs: int) -> Head:
 
 def _geth_status(supervisor: GethSupervisor) -> dict[str, Any]:
     status = supervisor.status()
-    return {"state": status.state.value, "pid": status.pid, "restarts": status.restarts, "last_exit": status.last_exit}
+    return {
+        "state": status.state.value,
+        "pid": status.pid,
+        "restarts": status.restarts,
+        "last_exit": status.last_exit,
+        "frozen_seconds": round(status.frozen_seconds, 1),
+        "sealing_restarts": status.sealing_restarts,
+    }
 
 
-def _shown(supervisor: GethSupervisor) -> str:
+def _fault(supervisor: GethSupervisor) -> str | None:
     status = supervisor.status()
+    if status.state is State.UP:
+        if not status.frozen_seconds:
+            return None
+        return f"the height has not moved for {status.frozen_seconds:.0f} s although transactions wait"
     return f"geth is {status.state.value}" + (f" (last exit: {status.last_exit})" if status.last_exit else "")

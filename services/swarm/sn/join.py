@@ -12,12 +12,14 @@ active             new certificate key     Renew: rebind, and extend if the cert
 expired            proofs hold             Renew with extend (Wait under "approve")
 suspended          any                     Refuse
 revoked            proofs hold             Refuse; Admit once an operator approved it
+as SN              no name in certificate  as under "approve": it will seal and admit others
+as SN              this SN cannot          Refuse: embedded chain, or no address of its own
 =================  ======================  ==============================================================
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from eth_hash.auto import keccak
@@ -38,10 +40,11 @@ EXTEND_SLACK_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Args: member_seconds: longest membership, None for the certificate's life."""
+    """Args: member_seconds: longest membership, None for the certificate's life; no_sns: why no SN may come, or ""."""
 
     admission: Literal["open", "approve"] = "open"
     member_seconds: int | None = None
+    no_sns: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,11 @@ def decide(
             f"spki: this certificate's key belongs to member {to_hex(key_holder)}; "
             "every node needs a certificate and a chain key of its own",
         )
+    if join.role == Role.SN and policy.no_sns:
+        return Refuse("no_sns", policy.no_sns)
+    if join.role == Role.SN and peer.spiffe is None:
+        # An SN seals and admits. A certificate that says nothing of roles is not enough for that by itself.
+        policy = replace(policy, admission="approve")
     expires = int(peer.not_after.timestamp())
     if policy.member_seconds is not None:
         expires = min(expires, now + policy.member_seconds)
@@ -158,7 +166,10 @@ def _window(join: Join, now: int, nonce_seen: bool) -> Refuse | None:
     if join.expires <= now:
         return Refuse("window", f"expires: the request ended {now - join.expires} s ago; are the clocks in step?")
     if join.expires > now + WINDOW_SECONDS_MAX:
-        return Refuse("window", f"expires: at most {WINDOW_SECONDS_MAX} s ahead; this is {join.expires - now} s")
+        return Refuse(
+            "window",
+            f"expires: at most {WINDOW_SECONDS_MAX} s ahead; this is {join.expires - now} s; are the clocks in step?",
+        )
     if nonce_seen:
         return Refuse("replay", "nonce: this request was used before; sign a new one")
     return None

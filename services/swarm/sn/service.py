@@ -24,7 +24,7 @@ from swarm.core.errors import ChainFault
 from swarm.core.ids import Address, to_hex
 from swarm.net.identity import PeerIdentity
 from swarm.net.server import serve
-from swarm.net.tls import NodeContext, server_context
+from swarm.net.tls import NodeContext, client_context, server_context
 from swarm.node.identity import own_account, state_folder, tls_files
 from swarm.node.outbox import JournalOutbox
 from swarm.node.rates import Buckets
@@ -39,6 +39,7 @@ from .app import Face, node_row, sn_app
 from .approvals import Approvals
 from .chainhost import ChainHost, chain_host
 from .contracts import ensure
+from .entry import Door
 from .gateway import Call, Fault, parse
 from .heads import Heads
 from .join import Policy
@@ -46,6 +47,7 @@ from .lifesigns import LifeSigns
 from .members import Members
 from .relay import Relay
 from .settings import SnSettings
+from .several import Several, admits_sns, check_folder, contracts_of
 from .uris import Uris
 
 log = obs_log.get("swarm.blCnt")
@@ -91,18 +93,28 @@ async def _run(settings: SnSettings, stop: asyncio.Event, serving: asyncio.Event
     for notice in settings.notices:
         log.info(notice)
     tls = server_context(tls_files(settings))
+    context = client_context(tls_files(settings))
     state = state_folder(settings)
     account = await own_account(settings)
     me = Address(bytes.fromhex(account.address[2:]))
     waits, heads = Waits(), Heads()
     with Journal(state / "journal.db") as journal:
+        check_folder(settings, journal)
         log.info("Setting up blockchain layer for the swarm node: START")
+        door = None if settings.sentinel else Door(settings, state / "geth", context, journal, account, waits)
+        if door is not None:
+            await door.enter()
         async with chain_host(settings, state, journal, me, heads, waits) as host:
             client = ChainClient(host.rpc, account, JournalOutbox(journal), chain_id=host.chain_id)
             heads.on_head.append(lambda _: client.waker.wake())
-            deployed = await ensure(client, journal, waits, rescue_after=settings.rescue_after)
+            if door is None:
+                deployed = await ensure(client, journal, waits, rescue_after=settings.rescue_after)
+            else:
+                deployed = await contracts_of(client, host.geth, door, journal, waits)
             log.info("Setting up blockchain layer for the swarm node: FINISHED")
-            node = Node(settings, state, journal, host, client, deployed, heads, waits, me, started, tls)
+            assert tls.own is not None
+            several = Several(settings, host, client, deployed, tls.own, context, waits, door)
+            node = Node(settings, state, journal, host, client, deployed, heads, waits, me, started, tls, several)
             await node.serve(stop, serving)
 
 
@@ -122,6 +134,7 @@ class Node:
         me: Address,
         started: float,
         tls: NodeContext,
+        several: Several,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -132,6 +145,7 @@ class Node:
         self._me = me
         self._started = started
         self._tls = tls
+        self._several = several
         self._version = importlib.metadata.version("swarm-platform")
         self._members = Members(deployed.membership)
         self._uris = Uris(host.rpc, deployed)
@@ -145,23 +159,27 @@ class Node:
         policy = Policy(
             admission=settings.admission or _admission_for(tls),
             member_seconds=None if settings.member_days is None else settings.member_days * DAY_SECONDS,
+            no_sns=admits_sns(host),
         )
         self._policy = policy
         self._admission = Admission(deployed.membership, journal, Approvals(state), CoincurveVerifier(), policy, waits)
 
     async def serve(self, stop: asyncio.Event, serving: asyncio.Event) -> None:
-        settings = self._settings
+        settings, several = self._settings, self._several
         face = Face(
-            swarm=self.swarm(),
+            swarm=self.swarm,
             members=self._members,
             admission=self._admission,
             relay=Relay(self._host.rpc, self._contracts),
             heads=self._heads,
-            down=self.down,
+            down=self._down,
+            starting=lambda: several.starting.stage,
             nodes=self.nodes,
             status=self.status,
             alive=self._heard,
             living=self._signs.rows,
+            chain=several.chain,
+            welcome=several.welcome,
             version=self._version,
         )
         ops = ops_app(
@@ -180,25 +198,36 @@ class Node:
             tasks = [
                 group.create_task(self._client.keep(), name="outbox"),
                 group.create_task(self._tell(), name="own signs of life"),
+                group.create_task(several.run(), name="several SNs"),
             ]
             if self._host.heartbeat is not None:
                 tasks.append(group.create_task(self._beat(), name="heartbeat"))
+            await several.starting.run()
             log.info("Started I-am-Alive thread")
             log.info("operations port", address=f"{inner.host}:{inner.port}", admission=self._policy.admission)
             log.info(f"Starting SWARM-API-SERVER on port: {api.port}")
             serving.set()
             await stop.wait()
+            await several.leave()
             log.info("stopping")
             for task in tasks:
                 task.cancel()
 
     def down(self) -> str | None:
         """Why this node does not do its work, or None."""
+        found = self._down()
+        return None if found is None else found[1]
+
+    def _down(self) -> tuple[str, str] | None:
+        """The same with a code before it."""
+        found = self._several.down()
+        if found is not None:
+            return found
         fault = self._host.fault()
         if fault is not None:
-            return fault
+            return "down", fault
         if self._client.pending() and time.monotonic() - self._head_at > STALL_SECONDS:
-            return f"the chain has not moved for {STALL_SECONDS:.0f} s although transactions wait"
+            return "down", f"the chain has not moved for {STALL_SECONDS:.0f} s although transactions wait"
         return None
 
     def swarm(self) -> dict[str, Any]:
@@ -213,6 +242,7 @@ class Node:
             },
             "chain": self._host.kind,
             "admission": self._policy.admission,
+            **self._several.swarm(),
         }
 
     def status(self) -> Mapping[str, Any]:
@@ -226,7 +256,7 @@ class Node:
             "reason": self.down(),
             "uptime_seconds": round(now - self._started, 1),
             "swarm": self.swarm(),
-            "chain": self._host.describe(),
+            "chain": {**self._host.describe(), **self._several.describe()},
             "head": None if head is None else {"number": head.number, "hash": head.hash, "time": head.time},
             "last_seen": {to_hex(node): _iso(at) for node, at in self._last_seen().items()},
             "members_alive": self._signs.living(),

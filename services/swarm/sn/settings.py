@@ -8,12 +8,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from swarm.chain.geth.peers import networks
 from swarm.core.limits import RESCUE_AFTER_SECONDS_MAX, RESCUE_AFTER_SECONDS_MIN
 from swarm.core.options import Opt
 from swarm.node.settings import NodeSettings, Port, load_node_settings
 
 ORIGINAL_STATE_FOLDER = Path("/platform/swarm/SMLNODE")
 """Where the original's containers keep the chain (row O03); used by itself when it is mounted."""
+SN_DEAD_SECONDS = 60.0
+SERVICE_PORT, P2P_SERVICE_PORT = 443, 30303
+"""Of a reverse proxy's name that is given without a port."""
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
 FOREIGN_VARIABLES = (
     "SN_NODE_IP",
     "SWARM_EXCHANGE_DIR",
@@ -59,7 +64,7 @@ class SnSettings(NodeSettings):
         False, description="accepted, no effect: who seals blocks follows from the chain"
     )
     chain: Annotated[Literal["embedded", "geth"], Opt("--chain", env="SWARM_CHAIN")] = Field(
-        "embedded", description="embedded: a chain inside this process (one SN); geth: a supervised geth"
+        "embedded", description="embedded: a chain inside this process (one SN); geth: a supervised geth, for several"
     )
     state_dir: Annotated[Path | None, Opt("--state-dir", env="SWARM_STATE_DIR", unit="folder")] = Field(
         None,
@@ -81,7 +86,7 @@ class SnSettings(NodeSettings):
     )
     block_period: Annotated[int | None, Opt("--block-period", env="SWARM_BLOCK_PERIOD", unit="seconds")] = Field(
         None,
-        description="time between blocks of geth; 0 (the default) seals on demand: for one SN only",
+        description="time between blocks of geth; 0 (the default) seals on demand until a second SN comes: then 1",
         ge=0,
         le=60,
     )
@@ -93,6 +98,17 @@ class SnSettings(NodeSettings):
             ge=RESCUE_AFTER_SECONDS_MIN,
             le=RESCUE_AFTER_SECONDS_MAX,
         )
+    )
+    p2p_allow: Annotated[str | None, Opt("--p2p-allow", env="SWARM_P2P_ALLOW", unit="networks")] = Field(
+        None,
+        description="networks whose chain nodes may connect, comma separated (default: the addresses of admitted "
+        "SNs, each a restart of geth when it comes)",
+    )
+    sn_dead_after: Annotated[float, Opt("--sn-dead-after", env="SWARM_SN_DEAD_SECONDS", unit="seconds")] = Field(
+        SN_DEAD_SECONDS,
+        description="an SN that neither answers nor seals for this long is voted out of the sealers",
+        ge=3,
+        le=3600,
     )
     geth_bin: Annotated[Path | None, Opt("--geth-bin", env="SN_GETH_BIN", unit="file")] = Field(
         None, description="the geth program (default: geth on PATH)"
@@ -110,11 +126,45 @@ class SnSettings(NodeSettings):
                 "say which SN is the sentinel: --sentinel (SN_I_AM_SENTINEL=true) if it is this one, "
                 "else --sentinel-ip or --sentinel-api-service"
             )
-        if not self.sentinel:
-            raise ValueError("a second SN is not offered yet: start this one with --sentinel, and one SN per swarm")
+        if not self.sentinel and self.chain == "embedded":
+            raise ValueError(
+                "an embedded chain lives in one SN: give this one --chain geth (SWARM_CHAIN=geth), and begin the "
+                "sentinel's swarm with --chain geth as well"
+            )
+        if not self.sentinel and (self.own_uri is None or self.own_p2p is None):
+            raise ValueError(
+                "say where other SNs reach this one: --host-ip (THIS_NODE_IP), or --sn-api-service and --sn-p2p-service"
+            )
+        networks(self.p2p_allow or "")
         if self.api_port == self.ops_port:
             raise ValueError(f"--sn-api-port and --ops-port are both {self.api_port}: give them different ports")
         return self
+
+    @property
+    def sentinel_url(self) -> str:
+        if self.sentinel_api_service is not None:
+            return _service_url(self.sentinel_api_service)
+        return f"https://{_bracketed(self.sentinel_ip or '')}:{self.sentinel_api_port}"
+
+    @property
+    def own_uri(self) -> str | None:
+        """Where other nodes reach this one's API; None if nobody said."""
+        if self.api_service is not None:
+            return _service_url(self.api_service)
+        host = self._own_host
+        return None if host is None else f"https://{_bracketed(host)}:{self.api_port}"
+
+    @property
+    def own_p2p(self) -> tuple[str, int] | None:
+        """Host and port of this node's chain port, as others reach it; None if nobody said."""
+        if self.p2p_service is not None:
+            host, port = _service(self.p2p_service, P2P_SERVICE_PORT)
+            return host, port
+        return None if self._own_host is None else (self._own_host, self.p2p_port)
+
+    @property
+    def _own_host(self) -> str | None:
+        return self.host_ip or (None if self.listen in EVERYWHERE else self.listen)
 
     @property
     def notices(self) -> list[str]:
@@ -129,6 +179,20 @@ class SnSettings(NodeSettings):
         if ORIGINAL_STATE_FOLDER.is_dir():
             return ORIGINAL_STATE_FOLDER
         return super().default_state_folder(environ)
+
+
+def _service_url(service: str) -> str:
+    host, port = _service(service, SERVICE_PORT)
+    return f"https://{_bracketed(host)}:{port}"
+
+
+def _service(text: str, default: int) -> tuple[str, int]:
+    host, _, port = text.rpartition(":") if text.rpartition(":")[2].isdigit() else (text, "", "")
+    return host.strip("[]"), int(port) if port else default
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def load_settings(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> SnSettings:

@@ -1,12 +1,13 @@
-"""Where members serve their blobs, as they said when they last joined a job; read from the chain as it grows."""
+"""What members said last, by event, read from the chain as it grows: where they serve their blobs, where SNs are."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any, Generic, TypeVar
 
 from swarm.chain.contract import artifact
 from swarm.chain.deploy import Deployed
-from swarm.chain.events import EventDecoder, Joined
+from swarm.chain.events import Announced, EventDecoder, Joined
 from swarm.chain.logs import parse_log
 from swarm.chain.rpc import Rpc
 from swarm.core.ids import Address, to_hex
@@ -16,27 +17,30 @@ PAGE_BLOCKS_MAX = 5000
 OVERLAP_BLOCKS = 8
 """Read again each time: a reorganisation may have replaced them."""
 
+E = TypeVar("E", Joined, Announced)
 
-class Uris:
-    """An index that catches up when it is asked."""
 
-    def __init__(self, rpc: Rpc, deployed: Deployed) -> None:
+class Latest(Generic[E]):
+    """An index of the last event of one kind by node; it catches up when it is asked."""
+
+    def __init__(self, rpc: Rpc, deployed: Deployed, contract: str, kind: type[E]) -> None:
         self._rpc = rpc
-        self._address = to_hex(deployed.training.address)
-        self._topic = to_hex(artifact("Training").events["Joined"].hash)
+        self._kind: type[E] = kind
+        self._address = to_hex(deployed.addresses[contract])
+        self._topic = to_hex(artifact(contract).events[kind.__name__].hash)
         self._decode = EventDecoder(deployed.addresses)
         self._next_block = 0
-        self._uris: dict[Address, str] = {}
+        self._events: dict[Address, E] = {}
         self._lock = asyncio.Lock()
 
-    async def latest(self) -> dict[Address, str]:
-        """URI by node, at the present head."""
+    async def events(self) -> dict[Address, E]:
+        """The last event by node, at the present head."""
         async with self._lock:
             head = int(await self._rpc("eth_blockNumber", []), 16)
             first = max(0, self._next_block - OVERLAP_BLOCKS)
             while first <= head:
                 last = min(head, first + PAGE_BLOCKS_MAX - 1)
-                wanted = {
+                wanted: dict[str, Any] = {
                     "address": self._address,
                     "topics": [self._topic],
                     "fromBlock": hex(first),
@@ -44,7 +48,18 @@ class Uris:
                 }
                 for raw in await self._rpc("eth_getLogs", [wanted]):
                     event = self._decode(parse_log(raw))
-                    if isinstance(event, Joined):
-                        self._uris[event.node] = event.uri
+                    if isinstance(event, self._kind):
+                        self._events[event.node] = event
                 first = self._next_block = last + 1
-            return dict(self._uris)
+            return dict(self._events)
+
+
+class Uris:
+    """Where members serve their blobs, as they said when they last joined a job."""
+
+    def __init__(self, rpc: Rpc, deployed: Deployed) -> None:
+        self._joined = Latest(rpc, deployed, "Training", Joined)
+
+    async def latest(self) -> dict[Address, str]:
+        """URI by node, at the present head."""
+        return {node: event.uri for node, event in (await self._joined.events()).items()}

@@ -1,0 +1,153 @@
+"""The swarm's SNs: which the chain lists, and which of them answer. Owns reading and asking; decides nothing.
+
+An SN is listed while it is an active member of role SN that has announced where it is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from swarm.chain.deploy import Deployed
+from swarm.chain.events import Announced
+from swarm.chain.rpc import Rpc
+from swarm.core.chain_view import Role
+from swarm.core.errors import LocalFault, PeerFault, SwarmFault
+from swarm.core.ids import Address
+from swarm.net.client import JsonClient
+from swarm.net.faults import BadAnswer, Unreachable
+from swarm.net.identity import role_of
+
+from .uris import Latest
+
+SNS_MAX = 64
+"""SNs that are looked after; the first admitted ones."""
+ASK_SECONDS_MAX = 4.0
+"""One question to another SN."""
+MEMBERS_SECONDS_MAX = 30.0
+"""The members are read anew at least so often: an expiry makes no new version."""
+LEAVING = "leaving"
+"""Code of an SN that is about to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sn:
+    """One SN of the chain's list. ``sealer`` is all zero if it does not seal; ``since``: block of its admission."""
+
+    node: Address
+    uri: str
+    enode: str
+    sealer: Address
+    since: int
+    sentinel: bool
+
+
+class Answer(Enum):
+    """What ``/is_up`` of an SN said."""
+
+    UP = "up"
+    DOWN = "down"
+    LEAVING = "leaving"
+    NONE = "no answer"
+
+
+class Fleet:
+    """Args: me: this SN, which is listed as well; clock: wall clock in seconds."""
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        deployed: Deployed,
+        context: ssl.SSLContext,
+        me: Address,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._membership = deployed.membership
+        self._announced = Latest(rpc, deployed, "Membership", Announced)
+        self._context = context
+        self._me = me
+        self._clock = clock
+        self._clients: dict[str, JsonClient] = {}
+        self._members: dict[Address, Any] = {}
+        self._read: tuple[int, float] = (-1, float("-inf"))
+        self._owner: Address | None = None
+        self.sns: list[Sn] = []
+
+    async def refresh(self) -> list[Sn]:
+        """All listed SNs in the order of their admission.
+
+        Raises:
+            ChainFault: the chain does not answer.
+        """
+        version, now = await self._membership.version(), self._clock()
+        if version != self._read[0] or now - self._read[1] > MEMBERS_SECONDS_MAX:
+            found = await self._membership.members()
+            self._members = {n: m for n, m in found.items() if m.role is Role.SN}
+            self._read = (version, now)
+        if self._owner is None:
+            self._owner = await self._membership.owner()
+        said = await self._announced.events()
+        active = [(m.since, n) for n, m in self._members.items() if n in said and m.active_at(int(now))]
+        self.sns = [
+            Sn(node, said[node].uri, said[node].enode, said[node].sealer, since, node == self._owner)
+            for since, node in sorted(active)[:SNS_MAX]
+        ]
+        for uri in set(self._clients) - {sn.uri for sn in self.sns}:
+            await self._clients.pop(uri).aclose()
+        return self.sns
+
+    def others(self) -> list[Sn]:
+        return [sn for sn in self.sns if sn.node != self._me]
+
+    async def ask_all(self) -> dict[Address, Answer]:
+        """``/is_up`` of all others at once."""
+        others = self.others()
+        answers = await asyncio.gather(*(self._is_up(sn) for sn in others))
+        return {sn.node: answer for sn, answer in zip(others, answers, strict=True)}
+
+    async def block(self, sn: Sn, number: int | None = None) -> tuple[int, str] | None:
+        """A block of that SN's chain (its newest by default), or None if it does not answer with one."""
+        try:
+            return await block_of(self._client(sn.uri), number)
+        except (SwarmFault, ValueError):
+            return None
+
+    async def aclose(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+
+    async def _is_up(self, sn: Sn) -> Answer:
+        try:
+            await self._client(sn.uri).get("/is_up")
+        except BadAnswer as error:
+            return Answer.LEAVING if error.code == LEAVING else Answer.DOWN
+        except (Unreachable, PeerFault, LocalFault, ValueError):  # the last two: no usable URI was announced
+            return Answer.NONE
+        return Answer.UP
+
+    def _client(self, uri: str) -> JsonClient:
+        if uri not in self._clients:
+            self._clients[uri] = JsonClient(uri, self._context, role_of("sn"), total_seconds=ASK_SECONDS_MAX)
+        return self._clients[uri]
+
+
+async def block_of(client: JsonClient, number: int | None = None) -> tuple[int, str] | None:
+    """Number and hash of a block as another SN has it (its newest by default); None if it has none of that number.
+
+    Raises:
+        Unreachable: it does not answer.
+        PeerFault: not with a block.
+    """
+    at = "latest" if number is None else hex(number)
+    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": [at, False]}
+    answer = await client.post("/v1/rpc", call)
+    try:
+        found = answer["result"]
+        return None if found is None else (int(found["number"], 16), str(found["hash"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise PeerFault(f"{client.url} answers with {answer!r:.80}, which is no block") from error
