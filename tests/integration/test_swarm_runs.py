@@ -103,8 +103,8 @@ def test_another_model_is_refused_by_name_and_the_others_finish(tmp_path: Path) 
 
 
 def test_a_killed_program_is_reported_and_the_others_finish(tmp_path: Path) -> None:
-    """kill -9 of an ML program: its SL says so and ends with 1; the run completes without it."""
-    with lab(tmp_path, sites=3) as swarm:
+    """kill -9 of an ML program that does not come back: its SL says so and ends with 1; the run completes without it."""
+    with lab(tmp_path, sites=3, SWARM_PROGRAM_RETURN_SECONDS="2") as swarm:
         for site in swarm.sites:
             site.start_ml(MIN_PEERS=2, BATCHES=8, BATCH_SECONDS=0.4)
         victim = swarm.sites[1]
@@ -150,7 +150,7 @@ def test_a_killed_leader_is_replaced_and_the_others_finish(tmp_path: Path) -> No
     """
     with lab(tmp_path, sites=3) as swarm:
         for site in swarm.sites:
-            site.start_ml(MIN_PEERS=2, BATCHES=12, BATCH_SECONDS=0.4)
+            site.start_ml(MIN_PEERS=2, BATCHES=12, BATCH_SECONDS=0.4, SWARM_CHANNEL_WAIT_SECONDS=20)
         swarm.wait(lambda: rounds_of(swarm.sites[0]) >= 3, seconds=60, say="round 3")
         swarm.wait(lambda: any(s.status().get("role") == "leader" for s in swarm.sites), seconds=20, say="a leader")
         victim = next(s for s in swarm.sites if s.status().get("role") == "leader")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from swarm.sl.bridge import Evaluate, FifoBridge, LossReport, SessionOpen, SyncCall, SyncDone
+from swarm.sl.bridge import Evaluate, FifoBridge, LossReport, Merged, SessionOpen, SyncCall, SyncDone
 from swarmlearning import tensorfile
 
 Merge = Callable[[str, np.ndarray], np.ndarray]
@@ -44,6 +44,10 @@ class Shell:
     merged: list[dict[str, np.ndarray]] = field(default_factory=list)
     reports: list[LossReport] = field(default_factory=list)
     endings: list[str | None] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    moves: list[tuple[int, int]] = field(default_factory=list)
+    judged: str | None = None
+    named: Merged | None = None
     cancelled: int = 0
     refuse: Exception | None = None
     hold: asyncio.Event | None = None
@@ -74,7 +78,7 @@ class Shell:
         tensorfile.write(path, merged, {"platform": arrays.header.platform}, dtypes=bf16, durable=False)
         self.merged.append(merged)
         for _ in range(self.evaluations):
-            self.reports.append(await evaluate(path))
+            self.reports.append(await evaluate(path, self.named))
         call.path.unlink()
         over = call.final or (self.over_after is not None and len(self.syncs) >= self.over_after)
         return SyncDone(self.interval or self.sessions[-1].sync_interval, over)
@@ -82,6 +86,17 @@ class Shell:
     async def ended(self, reason: str | None) -> None:
         self.endings.append(reason)
         self.changed.set()
+
+    async def lost(self, reason: str) -> None:
+        self.losses.append(reason)
+        await self.ended(reason)
+
+    def moved(self, step: int, total: int) -> None:
+        self.moves.append((step, total))
+        self.changed.set()
+
+    def verdict(self) -> str | None:
+        return self.judged
 
     async def wait_ended(self, count: int = 1) -> None:
         async with asyncio.timeout(10):

@@ -293,15 +293,16 @@ async def test_an_error_in_evaluate_is_reported_and_raised(tmp_path: Path, monke
 
 
 async def test_an_sl_that_dies_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that waits for a merge hears at once that its SL stopped, as SwarmError."""
+    """A program whose SL stopped and stays away hears so after the time it waits for it, as SwarmError."""
     async with bridge_at(tmp_path) as place:
         point_at(monkeypatch, place)
+        monkeypatch.setenv("SWARM_CHANNEL_WAIT_SECONDS", "0.3")
         place.shell.hold = asyncio.Event()
         toy = await asyncio.to_thread(Toy)
         waiting = asyncio.create_task(asyncio.to_thread(toy.train, 1))
         await place.shell.holding.wait()
         place.task.cancel()
-        with pytest.raises(SwarmError, match="SL error: this SL is stopping"):
+        with pytest.raises(SwarmError, match=r"this SL is stopping, and did not come back within 0 s .*no SL listens"):
             await waiting
 
 

@@ -9,15 +9,18 @@ from typing import Any, Callable, Optional, Union
 import numpy as np
 import numpy.typing as npt
 
-from .client.swarm import DEFAULT_TRAINING_CONTRACT, SwarmCallbackBase, SwarmError, detached
+from .client.loops import LoopCallback
+from .client.resume import State
+from .client.swarm import DEFAULT_TRAINING_CONTRACT, SwarmError, detached
 
 __all__ = ["Parameters", "SwarmCallback", "SwarmError"]
 
+_STATE = "optimizer/"
 Parameters = Union[Mapping[str, npt.ArrayLike], Sequence[npt.ArrayLike]]
 """A model as named arrays, or as a list of arrays whose order never changes."""
 
 
-class SwarmCallback(SwarmCallbackBase):
+class SwarmCallback(LoopCallback):
     """Calls in your loop: ``on_train_begin()``, ``on_batch_end()``, ``on_epoch_end()``, ``on_train_end()``.
 
     Args:
@@ -28,6 +31,8 @@ class SwarmCallback(SwarmCallbackBase):
         set_parameters: takes what ``get_parameters`` returns, merged; the arrays are its to keep.
         evaluate: given the merged parameters, already set, returns (loss, metric) on validation data; without it
             both are reported as NaN: not known.
+        get_state: returns what else a restarted program needs (momenta, counters) as named arrays, for the resume file.
+        set_state: takes what ``get_state`` returned to an earlier process of this program; the arrays are its to keep.
         kwargs: the arguments all callbacks share, see SwarmCallbackBase.
 
     Raises:
@@ -43,8 +48,11 @@ class SwarmCallback(SwarmCallbackBase):
         get_parameters: Callable[[], Parameters],
         set_parameters: Callable[[Any], object],
         evaluate: Optional[Callable[[Any], tuple[float, float]]] = None,
+        get_state: Optional[Callable[[], Mapping[str, npt.ArrayLike]]] = None,
+        set_state: Optional[Callable[[dict[str, npt.NDArray[Any]]], object]] = None,
         **kwargs: Any,
     ) -> None:
+        self._get_state, self._set_state = get_state, set_state
         self._get, self._set, self._measure = get_parameters, set_parameters, evaluate
         self._current: Any = None
         self._listed = False
@@ -52,28 +60,24 @@ class SwarmCallback(SwarmCallbackBase):
         self._verifyAndSetPlatformContext(kwargs)
         self._swarmInitialize()
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Call before the first batch: all members start from one model."""
-        self._swarmOnTrainBegin()
-
-    def on_batch_end(self, batch: Any = None, logs: Any = None) -> None:
-        """Call after each batch."""
-        self._swarmOnBatchEnd()
-
-    def on_epoch_end(self, epoch: Any = None, logs: Any = None) -> None:
-        """Call after each epoch."""
-        self._swarmOnEpochEnd()
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Call once at the end: returns when the whole swarm has finished, with its final model set."""
-        self._swarmOnTrainEnd()
-
     def _verifyAndSetPlatformContext(self, params: Mapping[str, Any]) -> None:
         if not callable(self._get) or not callable(self._set):
             self._logAndRaiseError("get_parameters and set_parameters must be functions.")
 
     def _getValidationDataForAdaptiveSync(self, valData: Any, valBatchSize: Any) -> tuple[Any, ...]:
         return None, None, None, None, None
+
+    def _optimizerState(self) -> State:
+        if self._get_state is None:
+            return {}, {}
+        return {_STATE + name: np.asarray(value) for name, value in self._get_state().items()}, {}
+
+    def _restoreOptimizerState(self, arrays: Mapping[str, npt.NDArray[Any]], notes: Mapping[str, Any]) -> bool:
+        kept = {name[len(_STATE) :]: np.array(arrays[name]) for name in arrays if name.startswith(_STATE)}
+        if not kept or self._set_state is None:
+            return False
+        self._set_state(kept)
+        return True
 
     def _saveModelWeightsToDict(self) -> dict[str, npt.NDArray[Any]]:
         given = self._get()

@@ -11,13 +11,14 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
-from .tensorfile import BFloat16Bits
+from ._torchstate import Optimizers, random_state, restore_random_state, to_numpy, to_torch
+from .client.loops import LoopCallback
+from .client.resume import State
+from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmError
 
 __all__ = ["SwarmCallback", "SwarmError"]
 
@@ -31,7 +32,7 @@ class _Context:
         self.model = model
 
 
-class SwarmCallback(SwarmCallbackBase):
+class SwarmCallback(LoopCallback):
     """Call ``on_train_begin()``, ``on_batch_end()``, ``on_epoch_end(epoch)`` and ``on_train_end()`` in your loop.
 
     Args:
@@ -44,13 +45,17 @@ class SwarmCallback(SwarmCallbackBase):
             batches divided by the number of samples.
         metricFunction, metricFunctionArgs: class name in torchmetrics and its arguments.
             What has no function, or no adsValData, is reported as NaN: not known.
+        optimizer: the optimizer, or a list of them, whose state a restarted program takes up again; without it those
+            that step the model's parameters are found by themselves.
         kwargs: the arguments all callbacks share, see SwarmCallbackBase.
 
     Raises:
         SwarmError: an argument is wrong, or the SL cannot be reached or refuses.
     """
 
-    _own_arguments = frozenset({"model", "lossFunction", "lossFunctionArgs", "metricFunction", "metricFunctionArgs"})
+    _own_arguments = frozenset(
+        {"model", "lossFunction", "lossFunctionArgs", "metricFunction", "metricFunctionArgs", "optimizer"}
+    )
 
     def __init__(
         self,
@@ -71,23 +76,10 @@ class SwarmCallback(SwarmCallbackBase):
         else:
             self._loss_object()
             self._metric_object()
+        self._optimizers = Optimizers(self._parameters, self._given_optimizers(kwargs.get("optimizer")))
+        if self.loopback:
+            self._optimizers.forget()
         self._swarmInitialize()
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Call before the first batch: all members start from one model."""
-        self._swarmOnTrainBegin()
-
-    def on_batch_end(self, batch: Any = None, logs: Any = None) -> None:
-        """Call after each batch, after the optimizer's step."""
-        self._swarmOnBatchEnd()
-
-    def on_epoch_end(self, epoch: Any = None, logs: Any = None) -> None:
-        """Call after each epoch."""
-        self._swarmOnEpochEnd()
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Call once at the end: returns when the whole swarm has finished, with its final model loaded."""
-        self._swarmOnTrainEnd()
 
     def _verifyAndSetPlatformContext(self, params: Mapping[str, Any]) -> None:
         platform = params.get("ml_platform", params.get("mlPlatform", SLPlatforms.PYTORCH.name))
@@ -116,6 +108,44 @@ class SwarmCallback(SwarmCallbackBase):
         wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
         return model.module if isinstance(model, wrappers) else model
 
+    def _given_optimizers(self, given: Any) -> list[torch.optim.Optimizer]:
+        found = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
+        for one in found:
+            if not isinstance(one, torch.optim.Optimizer):
+                self._logAndRaiseError(
+                    f"optimizer is {type(one).__name__}, it must be a torch.optim.Optimizer or a list of them."
+                )
+        return found
+
+    def _parameters(self) -> Iterator[torch.nn.Parameter]:
+        yield from self._shared_model().parameters()
+
+    def _optimizerState(self) -> State:
+        try:
+            return self._optimizers.state()
+        except (ValueError, SwarmError) as fault:
+            if "optimizer" not in self._skipped:
+                self._skipped.add("optimizer")
+                self.logger.warning("The resume file is written without optimiser state: %s", fault)
+            return {}, {}
+
+    def _restoreOptimizerState(self, arrays: Mapping[str, npt.NDArray[Any]], notes: Mapping[str, Any]) -> bool:
+        def trouble(text: str) -> None:
+            self.logger.warning("The resume file's state does not fit this program: %s", text)
+
+        return self._optimizers.restore(arrays, notes, trouble)
+
+    def _randomState(self) -> dict[str, npt.NDArray[Any]]:
+        return {**super()._randomState(), **random_state()}
+
+    def _restoreRandomState(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        super()._restoreRandomState(arrays)
+        restore_random_state(arrays)
+
+    def _swarmOnTrainEnd(self) -> None:
+        super()._swarmOnTrainEnd()
+        self._optimizers.forget()
+
     def _saveModelWeightsToDict(self) -> dict[str, npt.NDArray[Any]]:
         found: dict[str, npt.NDArray[Any]] = {}
         for name, value in self._shared_model().state_dict().items():
@@ -124,18 +154,9 @@ class SwarmCallback(SwarmCallbackBase):
                     self._skipped.add(name)
                     self.logger.warning("%s is a %s and is not shared", name, type(value).__name__)
                 continue
-            found[name] = self._to_numpy(name, value)
+            found[name] = to_numpy(name, value)
         self.weightNames = list(found)
         return found
-
-    def _to_numpy(self, name: str, value: torch.Tensor) -> npt.NDArray[Any]:
-        plain = value.detach().cpu().contiguous()
-        if plain.dtype is torch.bfloat16:
-            return np.asarray(plain.view(torch.int16).numpy()).view(np.uint16).view(BFloat16Bits)
-        try:
-            return np.asarray(plain.numpy())
-        except (TypeError, RuntimeError) as fault:
-            raise SwarmError(f"parameter {name} has the type {value.dtype}, which cannot be shared: {fault}") from fault
 
     def _loadModelWeightsFromDict(self, paramsDict: Mapping[str, npt.NDArray[Any]]) -> None:
         model = self._shared_model()
@@ -144,7 +165,7 @@ class SwarmCallback(SwarmCallbackBase):
         for name in self.weightNames:
             if name not in paramsDict:
                 self._logAndRaiseError(f"the merged model has no {name}: the members run different programs.")
-            value = self._to_torch(paramsDict[name])
+            value = to_torch(paramsDict[name])
             if value.shape != own[name].shape:
                 self._logAndRaiseError(
                     f"the merged {name} has shape {list(value.shape)}, this model has {list(own[name].shape)}:"
@@ -152,13 +173,6 @@ class SwarmCallback(SwarmCallbackBase):
                 )
             merged[name] = value
         model.load_state_dict(merged, strict=False)
-
-    @staticmethod
-    def _to_torch(array: npt.NDArray[Any]) -> torch.Tensor:
-        usable = array if array.flags.writeable else array.copy()
-        if isinstance(array, BFloat16Bits):
-            return torch.from_numpy(np.asarray(usable).view(np.int16)).view(torch.bfloat16)
-        return torch.from_numpy(np.asarray(usable))
 
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         if self.valData is None:

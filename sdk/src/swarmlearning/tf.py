@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ try:
 except ImportError:
     from keras.callbacks import Callback
 
+from .client.resume import State
 from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
 from .tensorfile import BFloat16Bits
 
@@ -59,6 +60,8 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         **kwargs: Any,
     ) -> None:
         Callback.__init__(self)
+        self._first_epoch: Optional[int] = None
+        self._moved_epoch = False
         SwarmCallbackBase.__init__(self, syncFrequency, minPeers, trainingContract, kwargs)
         self._verifyAndSetPlatformContext(kwargs)
         if self.valData is None:
@@ -70,6 +73,25 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         self.mlCtx = _Context(self.model)
         self._swarmOnTrainBegin()
         self._stop_if_over()
+        if self.resumedEpoch and not self.isSwarmTrainingOver:
+            self._go_on_at_epoch()
+
+    def _go_on_at_epoch(self) -> None:
+        """Let fit() begin where an earlier process of this program ended, numbers of epochs included."""
+        begin = (self._first_epoch or 0) + self.resumedEpoch
+        if hasattr(self.model, "_initial_epoch"):  # Keras 3, as its BackupAndRestore does
+            if not self.model._initial_epoch:
+                self.model._initial_epoch, self._moved_epoch = begin, True
+        elif begin >= self._planned_epochs():
+            self.model.stop_training = True
+
+    def _planned_epochs(self) -> float:
+        return float((self.params or {}).get("epochs") or math.inf)
+
+    def on_epoch_begin(self, epoch: Any = None, logs: Any = None) -> None:
+        """Keras hook: notes with which number fit() begins."""
+        if self._first_epoch is None and isinstance(epoch, int):
+            self._first_epoch = epoch
 
     def on_batch_end(self, batch: Any = None, logs: Any = None) -> None:
         """Keras hook: counts the batch, syncs when it is time."""
@@ -79,9 +101,13 @@ class SwarmCallback(Callback, SwarmCallbackBase):
     def on_epoch_end(self, epoch: Any = None, logs: Any = None) -> None:
         """Keras hook: counts the epoch."""
         self._swarmOnEpochEnd()
+        if self.resumedEpoch and (self._first_epoch or 0) + self.epochsCompleted >= self._planned_epochs():
+            self.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
         """Keras hook: returns when the whole swarm has finished, with its final model loaded."""
+        if self._moved_epoch:
+            self.model._initial_epoch = None
         self._swarmOnTrainEnd()
 
     def _stop_if_over(self) -> None:
@@ -101,6 +127,35 @@ class SwarmCallback(Callback, SwarmCallbackBase):
 
     def _getValidationDataForAdaptiveSync(self, valData: Any, valBatchSize: Any) -> tuple[Any, ...]:
         return None, None, None, None, None
+
+    def _optimizerState(self) -> State:
+        optimizer = getattr(self.mlCtx.model, "optimizer", None)
+        notes: dict[str, Any] = {"first_epoch": self._first_epoch or 0}
+        if optimizer is None:
+            return {}, notes
+        variables = _variables(optimizer)
+        notes["optimizer"] = type(optimizer).__name__
+        return {f"optimizer/{number:06d}": np.asarray(one) for number, one in enumerate(variables)}, notes
+
+    def _restoreOptimizerState(self, arrays: Mapping[str, npt.NDArray[Any]], notes: Mapping[str, Any]) -> bool:
+        first = notes.get("first_epoch")
+        if type(first) is int and first >= 0:
+            self._first_epoch = first
+        optimizer = getattr(self.mlCtx.model, "optimizer", None)
+        kept = [arrays[name] for name in sorted(arrays) if name.startswith("optimizer/")]
+        if optimizer is None or not kept:
+            return False
+        if notes.get("optimizer") != type(optimizer).__name__:
+            kind = str(notes.get("optimizer"))[:60]
+            raise ValueError(f"the kept optimizer is {kind!r}, this program's is {type(optimizer).__name__}")
+        if not getattr(optimizer, "built", True):
+            optimizer.build(self.mlCtx.model.trainable_variables)
+        variables = _variables(optimizer)
+        if [tuple(one.shape) for one in kept] != [tuple(one.shape) for one in variables]:
+            raise ValueError(f"the kept {type(optimizer).__name__} has other variables than this program's")
+        for variable, array in zip(variables, kept):  # noqa: B905
+            variable.assign(_usable(array))
+        return True
 
     def _saveModelWeightsToDict(self) -> dict[str, npt.NDArray[Any]]:
         model = self.mlCtx.model
@@ -157,6 +212,12 @@ def _names(model: Any) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
     return names
+
+
+def _variables(optimizer: Any) -> list[Any]:
+    """Its step count, learning rate and momenta."""
+    found = optimizer.variables
+    return list(found() if callable(found) and not isinstance(found, (list, tuple)) else found)
 
 
 def _usable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from swarmlearning import tensorfile
 
 from swarm.core.engine.actions import AnswerProgram, FailProgram, LoadProgram
-from swarm.core.engine.events import Event, ProgramEnded, ProgramLoaded, ProgramOpened, ProgramSync
+from swarm.core.engine.events import Event, ProgramEnded, ProgramLoaded, ProgramMoved, ProgramOpened, ProgramSync
 from swarm.core.errors import LocalFault, ProgramFault
 from swarm.core.merge import get as merge_method
 from swarm.obs import log as obs_log
 from swarm.store.blobs import BlobStore
 
-from .bridge import Evaluate, SessionOpen, SyncCall, SyncDone
+from .bridge import Evaluate, Merged, SessionOpen, SyncCall, SyncDone
 from .timeline import Timeline
 from .transfers import look_at
 
@@ -26,15 +26,19 @@ log = obs_log.get("swarm.SL")
 
 Wish = LoadProgram | AnswerProgram | FailProgram
 WISHES_MAX = 16
+RETURN_SECONDS = 30.0
+"""How long a program that went away without a word may take to come back; then this node leaves the run."""
 
 
 @dataclass(slots=True)
 class Target:
-    """The job runtime that a session feeds: where events go, and the round that is open there."""
+    """The job runtime that a session feeds: where events go, and what is open there; ``swarm`` is 64 hex digits."""
 
     deliver: Callable[[Event], None]
     timeline: Timeline
     open_round: Callable[[], int]
+    open_run: Callable[[], int]
+    swarm: str
 
 
 class Program:
@@ -42,10 +46,19 @@ class Program:
 
     Args:
         take_part: finds or makes the runtime of a job; raises a SwarmFault the program is told.
+        return_seconds: how long a program that vanished may take to come back.
     """
 
-    def __init__(self, store: BlobStore, take_part: Callable[[str], Awaitable[Target]]) -> None:
-        self._store, self._take_part = store, take_part
+    def __init__(
+        self,
+        store: BlobStore,
+        take_part: Callable[[str], Awaitable[Target]],
+        *,
+        return_seconds: float = RETURN_SECONDS,
+    ) -> None:
+        self._store, self._take_part, self._return_seconds = store, take_part, return_seconds
+        self._giving_up: asyncio.TimerHandle | None = None
+        self._verdict: str | None = None
         self._target: Target | None = None
         self._session: SessionOpen | None = None
         self._wishes: asyncio.Queue[Wish] = asyncio.Queue(WISHES_MAX)
@@ -54,20 +67,28 @@ class Program:
         """The engine wants something of the program."""
         if self._wishes.full():
             raise LocalFault(f"{WISHES_MAX} wishes wait for the ML program; the engine repeats itself")
+        if isinstance(wish, FailProgram):
+            self._verdict = wish.text
         self._wishes.put_nowait(wish)
 
     async def opened(self, request: SessionOpen) -> str:
         merge_method(request.merge_method)
         self._target = await self._take_part(request.job)
-        self._session = request
+        self._keep_waiting_no_more()
+        self._session, self._verdict = request, None
         self._wishes = asyncio.Queue(WISHES_MAX)
-        log.info("Starting Swarm Learning Training", job=request.job, min_peers=request.min_peers)
+        if request.after is None:
+            log.info("Starting Swarm Learning Training", job=request.job, min_peers=request.min_peers)
+        else:
+            run, round_ = request.after
+            log.info("the ML program goes on with its session", job=request.job, run=run, trained_from_round=round_)
         self._target.deliver(
             ProgramOpened(
                 min_peers=request.min_peers,
                 sync_interval=request.sync_interval,
                 method=request.merge_method.lower(),
                 checkin_mode=request.checkin_mode,
+                after=request.after,
             )
         )
         return secrets.token_hex(8)
@@ -112,7 +133,8 @@ class Program:
                 "must build the same model with the same framework"
             )
         began = time.monotonic()
-        report = await evaluate(path)
+        what = Merged(target.swarm, target.open_run(), wish.round, wish.blob.hex())
+        report = await evaluate(path, what)
         target.timeline.add(wish.round, "load", time.monotonic() - began)
         target.timeline.mark(wish.round, "loaded_at")
         target.deliver(ProgramLoaded(wish.round, report.loss, report.metric, report.epochs_done, report.epochs_total))
@@ -123,6 +145,33 @@ class Program:
         if reason is not None:
             log.error("the ML program failed", reason=reason)
         target.deliver(ProgramEnded(reason))
+
+    async def lost(self, reason: str) -> None:
+        target, _ = self._running()
+        self._keep_waiting_no_more()
+        log.warning(
+            f"the ML program went away; this node leaves the run if it is not back in {self._return_seconds:g} s",
+            reason=reason,
+        )
+
+        def give_up() -> None:
+            self._target = self._session = self._giving_up = None
+            log.error("the ML program failed", reason=reason)
+            target.deliver(ProgramEnded(reason))
+
+        self._giving_up = asyncio.get_running_loop().call_later(self._return_seconds, give_up)
+
+    def _keep_waiting_no_more(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+
+    def moved(self, step: int, total: int) -> None:
+        target, _ = self._running()
+        target.deliver(ProgramMoved(step, total))
+
+    def verdict(self) -> str | None:
+        return self._verdict
 
     def _running(self) -> tuple[Target, SessionOpen]:
         if self._target is None or self._session is None:

@@ -133,6 +133,16 @@ class JobRuntime:
         view = self._engine.state.view
         return view.state.round if view is not None else 0
 
+    def open_run(self) -> int:
+        """Number of the run, 0 while the chain was not read yet."""
+        view = self._engine.state.view
+        return view.state.run if view is not None else 0
+
+    @property
+    def swarm(self) -> str:
+        """What no other swarm has: the domain of the contract's statements, 64 hex digits."""
+        return bytes(self._training.domain).hex()
+
     def status(self) -> dict[str, Any]:
         return {"job": self.job_name, **self._engine.status(time.monotonic())}
 

@@ -111,7 +111,7 @@ class Node:
         self._client: ChainClient | None = None
         self._swarm: Swarm | None = None
         self._stage = "starting"
-        self._program = Program(store, self._take_part)
+        self._program = Program(store, self._take_part, return_seconds=settings.program_return_seconds)
         self._bridge: FifoBridge | None = None
         self._ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
 
@@ -272,7 +272,7 @@ class Node:
         return self._target(runtime)
 
     def _target(self, runtime: JobRuntime) -> Target:
-        return Target(runtime.deliver, runtime.timeline, runtime.open_round)
+        return Target(runtime.deliver, runtime.timeline, runtime.open_round, runtime.open_run, runtime.swarm)
 
     def _job_ended(self, ended: asyncio.Future[Ended]) -> None:
         if not self._ended.done() and not ended.cancelled():

@@ -76,6 +76,13 @@ class SlSettings(NodeSettings):
         description="how long a leader waits for slower nodes once minPeers are ready",
         ge=0,
     )
+    program_return_seconds: Annotated[
+        float, Opt("--program-return", env="SWARM_PROGRAM_RETURN_SECONDS", unit="seconds")
+    ] = Field(
+        30.0,
+        description="how long an ML program that was killed may take to come back before this node leaves the run",
+        ge=0,
+    )
     strict: Annotated[bool, Opt("--strict", env="SL_STRICT", unit="true or false")] = Field(
         False, description="true: end with an error when a round was merged without one of the swarm's members"
     )

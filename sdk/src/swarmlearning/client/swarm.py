@@ -1,16 +1,16 @@
 """The base of every swarm callback: arguments, session, when to sync, what to load.
 
 Owns the rules that all frameworks share (rows K01-K08, K14-K16, E01, L02); a framework's module says how to read,
-load and evaluate its model by overriding five methods. The pipe and its files belong to ``pipe``.
+load and evaluate its model by overriding five methods, and may keep its optimiser by two more. The pipe and its
+files belong to ``pipe``, the resume file to ``resume``.
 """
 
 from __future__ import annotations
 
 import enum
-import logging
 import math
 import os
-import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Callable, NoReturn, Optional, TypeVar
@@ -19,8 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..tensorfile import TensorFileError
+from .logger import own_logger
+from .names import DEFAULT_TRAINING_CONTRACT, PLATFORM_OF, CheckinModel, SLMergeMethod, SLPlatforms, SwarmError
 from .pipe.channel import ChannelError
 from .pipe.session import LossResult, Session, SessionSettings
+from .randomness import random_state, restore_random_state
+from .resume import Resume, State
+from .resumefile import ResumeFileError, ResumePoint
 
 __all__ = [
     "DEFAULT_TRAINING_CONTRACT",
@@ -31,50 +36,13 @@ __all__ = [
     "SwarmError",
 ]
 
-DEFAULT_TRAINING_CONTRACT = "defaultbb.cqdb.sml.hpe"
 MAX_PEERS = 0
 WEIGHTAGE_MAX = 100
 INT32_MAX = 2**31 - 1
+PROGRESS_SECONDS = 5.0
+"""The SL hears at most this often how far the program is between two syncs."""
 
 _T = TypeVar("_T")
-
-
-class SwarmError(Exception):
-    """The swarm cannot go on with this program; the text says what happened, whose fault it is, and the fix."""
-
-
-class CheckinModel(enum.IntEnum):
-    """What a program that has finished contributes while others still train (row K06)."""
-
-    inactive = 1
-    active = 2
-    snapshot = 3
-
-
-class SLPlatforms(enum.IntEnum):
-    """Kinds of training program (row K10)."""
-
-    TF = 1
-    KERAS = 2
-    PYTORCH = 3
-    HF_TRANSFORMER = 4
-
-
-class SLMergeMethod(enum.IntEnum):
-    """How models are merged (row K05)."""
-
-    mean = 1
-    coordmedian = 2
-    geomedian = 3
-
-
-PLATFORM_OF = {
-    SLPlatforms.TF: "keras",
-    SLPlatforms.KERAS: "keras",
-    SLPlatforms.PYTORCH: "pytorch",
-    SLPlatforms.HF_TRANSFORMER: "pytorch",
-}
-"""mlPlatform -> the platform named in tensor files; without one it is "numpy"."""
 
 
 class SwarmCallbackBase(ABC):
@@ -94,6 +62,9 @@ class SwarmCallbackBase(ABC):
     """
 
     loopback: bool
+    resumedEpoch: int = 0
+    """After ``on_train_begin``: epochs that an earlier process of this program has done in this run. A loop that is
+    to end where it was planned is ``for epoch in range(callback.resumedEpoch, epochs)``."""
     mlPlatform: Optional[SLPlatforms] = None
 
     _common_arguments = frozenset(
@@ -118,7 +89,7 @@ class SwarmCallbackBase(ABC):
     def __init__(
         self, syncFrequency: Any, minPeers: Any, trainingContract: Optional[str], params: Mapping[str, Any]
     ) -> None:
-        self.logger: Any = params.get("logger") or _own_logger()
+        self.logger: Any = params.get("logger") or own_logger()
         unknown = sorted(set(params) - self._common_arguments - self._own_arguments)
         if unknown:
             self.logger.warning("Unknown arguments are ignored: %s", ", ".join(unknown))
@@ -153,10 +124,15 @@ class SwarmCallbackBase(ABC):
         ) = self._getValidationDataForAdaptiveSync(self.valData, self.valBatchSize)
         self.isSwarmTrainingOver = False
         self.userMergeDone = False
-        self.epochsCompleted = 0
+        self.epochsCompleted = self.stepsCompleted = 0
         self.lastSuccessfulMergeDictInActTrng: Optional[Mapping[str, npt.NDArray[Any]]] = None
         self._session: Optional[Session] = None
-        self._finished = False
+        self._finished = self._begun = False
+        self._told_at = 0.0
+        try:
+            self._resume = Resume(self.trainingContract, logger=self.logger)
+        except ValueError as fault:
+            self._logAndRaiseError(str(fault))
         self.loopback = os.environ.get("SWARM_LOOPBACK", "").strip().lower() in ("true", "1")
         self.logger.info(
             "Swarm callback: syncFrequency %d, minPeers %d, trainingContract %s, nodeWeightage %d,"
@@ -192,6 +168,24 @@ class SwarmCallbackBase(ABC):
     @abstractmethod
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         """Loss and metric of the model as it is now, on the validation data; NaN is what is not known."""
+
+    # ---- what a framework may say
+
+    def _optimizerState(self) -> State:
+        """The optimiser's arrays, named ``optimizer/...``, and what else it needs, as JSON. Nothing is kept here."""
+        return {}, {}
+
+    def _restoreOptimizerState(self, arrays: Mapping[str, npt.NDArray[Any]], notes: Mapping[str, Any]) -> bool:
+        """Put back what ``_optimizerState`` kept; False if there was nothing. ValueError: it does not fit."""
+        return False
+
+    def _randomState(self) -> dict[str, npt.NDArray[Any]]:
+        """The state of random numbers, named ``random/...``."""
+        return random_state()
+
+    def _restoreRandomState(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Put back what ``_randomState`` kept. ValueError: it does not fit."""
+        restore_random_state(arrays)
 
     # ---- what a framework calls
 
@@ -233,6 +227,9 @@ class SwarmCallbackBase(ABC):
             self.__doSync()
             self.userMergeDone = True
         self.stepsBeforeNextSync -= 1
+        self.stepsCompleted += 1
+        if time.monotonic() - self._told_at >= PROGRESS_SECONDS:
+            self._tell_progress()
 
     def _swarmOnEpochEnd(self) -> None:
         """Count an epoch; the count travels with the next loss report."""
@@ -258,6 +255,7 @@ class SwarmCallbackBase(ABC):
         else:
             self._end(local, merged)
         self._finished = True
+        self._resume.finished()
         if self._session is not None:
             self._session.close()
         self.logger.info("All peers and Swarm training rounds finished. Final Swarm model was loaded.")
@@ -291,6 +289,74 @@ class SwarmCallbackBase(ABC):
         following, self.isSwarmTrainingOver = self._hand_over(local, final=False)
         self.logger.info("Merge Done: RVInt [cur: %s Nxt: %s]", self.currentSyncFrequency, following)
         self.stepsBeforeNextSync = self.currentSyncFrequency = following
+        self._told_at = time.monotonic()
+        if not self._begun:
+            self._begun = True
+            if self._take_up():
+                return  # what is on disk holds until the next sync
+        if not self.isSwarmTrainingOver:
+            self._resume.keep(self._where)
+
+    def _tell_progress(self) -> None:
+        session, total = self._session, self.currentSyncFrequency
+        self._told_at = time.monotonic()
+        if session is None or self.isSwarmTrainingOver:
+            return
+        step = min(max(total - self.stepsBeforeNextSync, 0), total)
+        self._talk(
+            "training in the swarm",
+            lambda: session.progress(step, total, self.epochsCompleted, self.totalEpochs),
+        )
+
+    def _where(self) -> tuple[ResumePoint, State]:
+        """Where this program stands, for the resume file."""
+        session = self._session
+        if session is None or session.merged is None:
+            raise ResumeFileError("the SL does not say which model it hands over: it is of an older version")
+        merged = session.merged
+        arrays, notes = self._optimizerState() if self._resume.mode == "on" else ({}, {})
+        point = ResumePoint(
+            job=self.trainingContract,
+            swarm=merged.swarm,
+            run=merged.run,
+            round=merged.round,
+            blob=merged.blob,
+            manifest=session.manifest,
+            step=self.stepsCompleted,
+            epochs=self.epochsCompleted,
+        )
+        return point, ({**self._randomState(), **arrays}, notes)
+
+    def _take_up(self) -> bool:
+        """At the first merged model: go on where an earlier process of this program was; True if there was one."""
+        session = self._session
+        merged = session.merged if session is not None else None
+        if session is None or merged is None:
+            return False
+        name = f"model 0x{merged.blob[:8]} of the swarm"
+        found = self._resume.take_up(merged, session.manifest)
+        if found is not None:
+            point, arrays = found
+            self.stepsCompleted = point.step
+            self.epochsCompleted += point.epochs
+            self.resumedEpoch = point.epochs
+            kept = "no optimiser state"
+            try:
+                self._restoreRandomState(arrays)
+                if self._restoreOptimizerState(arrays, point.notes):
+                    kept = f"optimiser state of step {point.step}"
+            except ValueError as fault:
+                self.logger.warning("The resume file's state does not fit this program: %s", fault)
+            self.logger.info(
+                "Resuming run %d after round %d: %s, %s, %d epochs done.",
+                *(merged.run, merged.round, name, kept, point.epochs),
+            )
+        elif merged.round > 0 and not self.isSwarmTrainingOver:
+            self.logger.info("Taking part in run %d after round %d: %s.", merged.run, merged.round, name)
+        if self.isSwarmTrainingOver:
+            self.resumedEpoch = max(self.resumedEpoch, self.totalEpochs)
+            self.logger.info("Run %d is complete: its final %s was loaded.", merged.run, name)
+        return found is not None
 
     def _hand_over(self, parameters: Mapping[str, npt.NDArray[Any]], *, final: bool) -> tuple[int, bool]:
         session = self._session
@@ -319,8 +385,9 @@ class SwarmCallbackBase(ABC):
             last = merged
         elif self.checkinModelOnTrainEnd is CheckinModel.inactive:
             self.nodeWeightage = 0
+        self._resume.keep(self._where, now_or_never=True)  # a program killed from now on has nothing left to train
         self.logger.info("Final merging starts at training end. Waiting for other peers to complete ...")
-        self.stepsBeforeNextSync, self.isSwarmTrainingOver = self._hand_over(last, final=True)
+        self.stepsBeforeNextSync, self.isSwarmTrainingOver = self._hand_over(detached(last), final=True)
 
     def _leave(self, last: Mapping[str, npt.NDArray[Any]]) -> None:
         text = "Swarm training is over before local training. Exit gracefully."
@@ -368,25 +435,3 @@ class SwarmCallbackBase(ABC):
 def detached(parameters: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     """Copies that stay valid, subclass of ndarray kept."""
     return {name: np.array(array, subok=True) for name, array in parameters.items()}
-
-
-def _own_logger() -> logging.Logger:
-    """The logger named SwarmCallback, on standard output (row K08); set up once."""
-    logger = logging.getLogger("SwarmCallback")
-    if not any(isinstance(handler, _OwnHandler) for handler in logger.handlers):
-        logger.setLevel(logging.INFO)
-        handler = _OwnHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s : %(name)s : %(levelname)s : %(message)s"))
-        logger.addHandler(handler)
-    return logger
-
-
-class _OwnHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to whatever sys.stdout is at the time."""
-
-    def __init__(self) -> None:
-        super().__init__(sys.stdout)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stdout
-        super().emit(record)

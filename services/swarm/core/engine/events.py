@@ -80,6 +80,8 @@ class ProgramOpened:
     sync_interval: int
     method: str
     checkin_mode: str
+    after: tuple[int, int] | None = None
+    """Run and round whose merged model it trained on from: its session was cut off, and goes on."""
 
 
 @dataclass(frozen=True, slots=True)

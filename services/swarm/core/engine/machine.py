@@ -187,6 +187,8 @@ class Engine:
             wishes.insist_on_roster(state, old, now, out)
         if old is None:
             loading.recall_end(state)
+            if state.program.pending is not None:
+                self._aim()
             history.recall(state)
         if old is None or (view.state.round, view.state.prev) != (old.state.round, old.state.prev):
             self._committed(now, out)
@@ -278,7 +280,7 @@ class Engine:
 
     def _sync(self, event: ev.ProgramSync, now: float, out: Out) -> None:
         state = self.state
-        program, view = state.program, state.view
+        program = state.program
         program.pending, program.since = event, now
         program.done = event.final
         program.step = program.steps = 0
@@ -287,9 +289,19 @@ class Engine:
         state.program_moved_at = now
         state.held[event.blob] = Held(event.size, event.manifest, event.finite)
         state.progress += 1
-        committed = loading.last_round(state)
+        self._aim()
+
+    def _aim(self) -> None:
+        """Which round's commit answers the sync that waits."""
+        program, view = self.state.program, self.state.view
+        committed = loading.last_round(self.state)
         first = program.synced == 1
         over = view is not None and view.state.phase is Phase.COMPLETE
+        after = program.opened.after if program.opened is not None else None
+        if first and not over and view is not None and after is not None and after[0] == view.state.run:
+            # Its session was cut off. If its update's round is committed meanwhile, it gets the newest model.
+            program.waits_for = after[1] + 1
+            return
         # A program that starts in the middle of a run, or comes late to its end, gets the newest model as it is.
         program.waits_for = committed if (first or over) and committed >= 0 else committed + 1
 
@@ -329,6 +341,10 @@ class Engine:
         state = self.state
         transfer = state.transfers.get(blob)
         if transfer is None:
+            return
+        if reason == leading.FAILED_HERE:
+            transfer.retry_at = now + REFETCH_SECONDS_MAX
+            out.warn(f"could not keep blob 0x{blob.hex()[:16]}: {text}")
             return
         transfer.failures += 1
         transfer.retry_at = now + min(REFETCH_SECONDS * 2.0 ** min(transfer.failures - 1, 10), REFETCH_SECONDS_MAX)

@@ -1,6 +1,6 @@
 """The FIFO bridge between an SL and the ML program at its side."""
 
-from .api import BridgeState, Evaluate, Handler, LossReport, SessionOpen, SyncCall, SyncDone
+from .api import BridgeState, Evaluate, Handler, LossReport, Merged, SessionOpen, SyncCall, SyncDone
 from .bridge import FifoBridge
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "FifoBridge",
     "Handler",
     "LossReport",
+    "Merged",
     "SessionOpen",
     "SyncCall",
     "SyncDone",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,8 @@ class SessionOpen:
     weightage: int
     job: str
     merge_method: str
+    after: tuple[int, int] | None = None
+    """Run and round whose merged model this program trained on from: its session was cut off, and goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,20 @@ class SyncDone:
     training_over: bool
 
 
-Evaluate = Callable[[Path], Awaitable[LossReport]]
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Which merged model a program is given, for its resume file; ``swarm`` and ``blob`` are 64 hex digits."""
+
+    swarm: str
+    run: int
+    round: int
+    blob: str
+
+
+class Evaluate(Protocol):
+    """Makes the program load a tensor file and report on it."""
+
+    def __call__(self, merged: Path, what: Merged | None = None, /) -> Awaitable[LossReport]: ...
 
 
 class Handler(Protocol):
@@ -79,8 +94,17 @@ class Handler(Protocol):
     async def ended(self, reason: str | None) -> None:
         """The session is over. None: closed cleanly, or the program went on without the swarm (F05, K16).
 
-        A text says what went wrong. Called exactly once for each session that ``opened`` accepted.
+        A text says what went wrong. Each session that ``opened`` accepted ends in one call of this or of ``lost``.
         """
+
+    async def lost(self, reason: str) -> None:
+        """The program went away without a word, or a new one took its place; it may come back."""
+
+    def moved(self, step: int, total: int) -> None:
+        """The program has done ``step`` of the ``total`` batches between two syncs."""
+
+    def verdict(self) -> str | None:
+        """Why the open session cannot go on, if that is known while the program trains."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from swarmlearning.client.pipe.messages import MessageType, StatusCode
 
 from swarm.core.errors import LocalFault, OperatorFault, ProgramFault, SwarmFault
 
-from . import forms, inline
-from .api import BridgeState, Handler, LossReport, SyncCall, SyncDone
+from . import forms
+from .api import BridgeState, Handler, LossReport, Merged, SyncCall, SyncDone
 from .forms import Form
 from .link import Link, ProgramGone, make_pipe
-from .order import Order, Phase, session_open
+from .order import NoSession, Order, Phase, session_open
+from .syncbody import SyncBody
 
 SPOOL_BYTES = 1 << 20
 STATUS_TEXT_MAX = 1000
@@ -32,6 +33,7 @@ TELL_SECONDS = 5.0
 """How long a program may take to read the error that ends its session."""
 _OPEN_HEADER = frames.encode_header(MessageType.OPEN_REQUEST, 1)[:-4]
 """What every OpenSession begins with."""
+_PROGRESS_HEADER = frames.encode_header(MessageType.PROGRESS, 1)[:-4]
 
 
 class FifoBridge:
@@ -127,6 +129,7 @@ class _Conversation:
         self._order = Order()
         self._form = Form.TENSORS
         self._spool: Path | None = None
+        self._extended = False
 
     async def serve(self) -> bool:
         """Until the program has gone (False), or broke the rules and may begin anew (True).
@@ -137,7 +140,7 @@ class _Conversation:
             await self._talk()
         except ProgramGone:
             if self._order.phase is not Phase.IDLE:
-                await self._failed(f"the ML program ended while {self._order.phase.value}, without closing its session")
+                await self._lost(f"the ML program ended while {self._order.phase.value}, without closing its session")
             elif not self._order.session:
                 self._log.warning("ml_program_left", reason="the program opened the pipes but no session")
         except SwarmFault as fault:
@@ -145,10 +148,12 @@ class _Conversation:
             await self._failed(str(fault))
             return await self._recover()
         except BaseException as fault:
-            text = "this SL is stopping"
+            verdict = self._handler.verdict()
+            text = verdict or "this SL is stopping"
             if isinstance(fault, Exception):
                 text = f"internal error: {type(fault).__name__}: {fault}"
-            await self._tell(LocalFault(text))
+            stopping = verdict is None and not isinstance(fault, Exception)
+            await self._tell(LocalFault(text), come_back=stopping)
             await self._failed(text)
             raise
         finally:
@@ -177,6 +182,11 @@ class _Conversation:
             self._order.phase = Phase.IDLE
             await self._handler.ended(reason)
 
+    async def _lost(self, reason: str) -> None:
+        self._log.warning("session_lost", reason=reason, session=self._order.session)
+        self._order.phase = Phase.IDLE
+        await self._handler.lost(reason)
+
     async def _talk(self) -> None:
         while True:
             self._bridge._now(f"waiting for the ML program: {self._order.phase.value}")
@@ -189,7 +199,7 @@ class _Conversation:
                 else:
                     await self._sync(kind, body)
             except _Replaced as new:
-                await self._failed("the ML program was replaced by a new one without closing its session")
+                await self._lost("the ML program was replaced by a new one without closing its session")
                 await self._open(new.request)
 
     async def _open(self, request: Any) -> None:
@@ -198,6 +208,9 @@ class _Conversation:
             raise LocalFault(f"a session id has 1 to 200 characters, got {len(session)}")
         self._order.opened(session)
         answer = messages.SessionResponse(sessionID=session)
+        self._extended = request.extension >= messages.EXTENSION
+        if self._extended:
+            answer.extension = messages.EXTENSION
         answer.status.CopyFrom(_ok())
         await self._send(MessageType.OPEN_RESPONSE, answer)
 
@@ -209,7 +222,7 @@ class _Conversation:
         self._log.info("session_killed", session=request.sessionID, reason=reason.msg[:STATUS_TEXT_MAX])
         await self._handler.ended(text)
 
-    async def _sync(self, kind: MessageType, body: _SyncBody) -> None:
+    async def _sync(self, kind: MessageType, body: SyncBody) -> None:
         final = kind is MessageType.CLOSE_REQUEST
         self._order.syncing(kind, body.session, body.number, body.weightage)
         self._form = body.form
@@ -235,11 +248,13 @@ class _Conversation:
         if final:
             await self._handler.ended(None)
 
-    async def _evaluate(self, merged: Path) -> LossReport:
+    async def _evaluate(self, merged: Path, what: Merged | None = None, /) -> LossReport:
         """Make the program load ``merged`` and report on it; the file stays the caller's."""
         order = self._order
         number = order.evaluating()
         request = messages.LossRequest(sessionID=order.session, syncSeqNum=order.sync_number, lossSeqNum=number)
+        if what is not None and self._extended:
+            request.swarm, request.run, request.round, request.blob = what.swarm, what.run, what.round, what.blob
         if self._form is Form.INLINE:
             size, parts = await asyncio.to_thread(
                 forms.give_inline, merged, messages.encode(request), frames.INLINE_BYTES_MAX
@@ -282,16 +297,46 @@ class _Conversation:
     async def _interrupted(self) -> None:
         """Until the program goes, or speaks while it has to wait for its sync."""
         while not self._link.gone.is_set():
-            if self._order.phase is Phase.SYNCING and self._link.unread:
+            if self._order.phase is Phase.SYNCING and self._link.unread and not self._skip_progress():
                 return
             await self._link.change()
+
+    def _skip_progress(self) -> bool:
+        """Drop what a program says of itself while it waits; False if it says anything else."""
+        while head := self._link.peek(frames.HEADER_BYTES):
+            if not head.startswith(_PROGRESS_HEADER[: len(head)]):
+                return False
+            if len(head) < frames.HEADER_BYTES:
+                break  # the rest of the header is to come
+            size = int.from_bytes(head[-4:], "little")
+            if size > frames.BODY_BYTES_MAX:
+                return False
+            if len(self._link.peek(frames.HEADER_BYTES + size)) < frames.HEADER_BYTES + size:
+                break
+            self._link.take(frames.HEADER_BYTES + size)
+        return True
+
+    def _progress(self, report: Any) -> None:
+        order, bridge = self._order, self._bridge
+        if order.phase is not Phase.OPEN or report.sessionID != order.session or not 0 <= report.step <= report.total:
+            return  # said before a sync was asked for, or by a program that is replaced
+        if report.total > 0:
+            self._handler.moved(report.step, report.total)
+            done = f"batch {report.step} of {report.total} before the next sync"
+            epochs = f", {report.epochsdone} of {report.totalepochs} epochs done" if report.totalepochs > 0 else ""
+            what = f"waiting for the ML program: {order.phase.value}, {done}{epochs}"
+            bridge._state = BridgeState(what, bridge._state.since)
 
     # ---- frames
 
     async def _receive(self) -> tuple[MessageType, Any]:
         try:
-            header = frames.decode_header(await self._link.read_exactly(frames.HEADER_BYTES), inline=True)
-            self._order.admit(header.type)
+            while True:
+                header = frames.decode_header(await self._link.read_exactly(frames.HEADER_BYTES), inline=True)
+                self._order.admit(header.type)
+                if header.type is not MessageType.PROGRESS:
+                    break
+                self._progress(frames.decode_body(header.type, await self._link.read_exactly(header.size)))
             if header.type is MessageType.OPEN_REQUEST and self._order.phase is not Phase.IDLE:
                 raise _Replaced(frames.decode_body(header.type, await self._link.read_exactly(header.size)))
             if header.type in (MessageType.SYNC_REQUEST, MessageType.CLOSE_REQUEST):
@@ -301,10 +346,10 @@ class _Conversation:
         except frames.FrameError as fault:
             raise ProgramFault(f"the program broke the pipe's rules: {fault}") from fault
 
-    async def _receive_sync(self, size: int) -> _SyncBody:
+    async def _receive_sync(self, size: int) -> SyncBody:
         if size <= frames.BODY_BYTES_MAX:
             raw = await self._link.read_exactly(size)
-            found = _SyncBody.parse(memoryview(raw))
+            found = SyncBody.parse(memoryview(raw))
             if found.form is Form.INLINE:
                 self._spool = self._spool_path()
                 await asyncio.to_thread(self._spool.write_bytes, raw)
@@ -318,7 +363,7 @@ class _Conversation:
                     piece += await self._link.read_some(left - len(piece))
                 left -= len(piece)
                 await asyncio.to_thread(file.write, piece)
-        return await asyncio.to_thread(_SyncBody.parse, forms.mapped(self._spool))
+        return await asyncio.to_thread(SyncBody.parse, forms.mapped(self._spool))
 
     def _spool_path(self) -> Path:
         return self._bridge._work / "message.spool"
@@ -326,33 +371,14 @@ class _Conversation:
     async def _send(self, kind: MessageType, message: Any) -> None:
         await self._link.write(frames.frame(kind, message))
 
-    async def _tell(self, fault: SwarmFault) -> None:
-        """Say what went wrong to a program that may be gone or deaf."""
+    async def _tell(self, fault: SwarmFault, *, come_back: bool = False) -> None:
+        """Say what went wrong to a program that may be gone or deaf; ``come_back``: it may open a new session."""
         code = StatusCode.ERROR_IN_USER if isinstance(fault, ProgramFault) else StatusCode.ERROR_IN_SL
+        status = messages.Status(code=int(code), msg=str(fault)[:STATUS_TEXT_MAX])
+        status.comeBack = come_back or isinstance(fault, NoSession)
         with contextlib.suppress(ProgramGone, TimeoutError):
             async with asyncio.timeout(TELL_SECONDS):
-                await self._send(MessageType.STATUS, messages.Status(code=int(code), msg=str(fault)[:STATUS_TEXT_MAX]))
-
-
-class _SyncBody:
-    """A SyncRequest read by hand: its field 5 may be a name or gigabytes of weights."""
-
-    def __init__(self, session: str, numbers: dict[int, int], form: Form, field: slice) -> None:
-        self.session, self.form, self.field = session, form, field
-        self.number, self.weightage = numbers.get(2, 0), numbers.get(3, 0)
-
-    @classmethod
-    def parse(cls, data: memoryview) -> _SyncBody:
-        session, numbers, payload = "", dict[int, int](), memoryview(b"")
-        at = slice(0, 0)
-        for number, value, where in inline.fields_at(data):
-            if number == 1:
-                session = inline.text(value, "a session id", 200)
-            elif number in (2, 3, 4) and isinstance(value, int):
-                numbers[number] = value
-            elif number == 5 and not isinstance(value, int):
-                payload, at = value, where
-        return cls(session, numbers, forms.recognise(payload), at)
+                await self._send(MessageType.STATUS, status)
 
 
 def _ok() -> Any:

@@ -136,10 +136,7 @@ class Link:
                 raise ProgramGone
             self._arrived.clear()
             await self._arrived.wait()
-        piece = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        self._resume()
-        return piece
+        return self.take(count)
 
     async def read_exactly(self, count: int) -> bytes:
         """Exactly ``count`` bytes, with ``count`` already bounded by the caller. Raises ProgramGone."""
@@ -163,6 +160,17 @@ class Link:
     def unread(self) -> bool:
         """Whether the program has sent something that nobody has read yet."""
         return bool(self._buffer)
+
+    def peek(self, count: int) -> bytes:
+        """Up to ``count`` bytes of what has arrived, which stay unread."""
+        return bytes(self._buffer[:count])
+
+    def take(self, count: int) -> bytes:
+        """Exactly ``count`` bytes that :meth:`peek` has shown."""
+        piece = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        self._resume()
+        return piece
 
     async def change(self) -> None:
         """Until the program sends something more, or goes."""

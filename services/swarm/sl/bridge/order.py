@@ -25,6 +25,10 @@ MERGE_METHODS = ("mean", "coordmedian", "geomedian")
 CHECKIN_MODES = ("snapshot", "active", "inactive")
 
 
+class NoSession(ProgramFault):
+    """A program speaks of a session that another SL process opened: it has to open one here."""
+
+
 class Phase(enum.Enum):
     IDLE = "no session is open"
     OPEN = "a session is open, the program trains"
@@ -34,9 +38,9 @@ class Phase(enum.Enum):
 
 _DUE: dict[Phase, Set[MessageType]] = {
     Phase.IDLE: {MessageType.OPEN_REQUEST},
-    Phase.OPEN: {MessageType.SYNC_REQUEST, MessageType.CLOSE_REQUEST, MessageType.KILL},
-    Phase.SYNCING: frozenset(),
-    Phase.EVALUATING: {MessageType.LOSS_RESPONSE},
+    Phase.OPEN: {MessageType.SYNC_REQUEST, MessageType.CLOSE_REQUEST, MessageType.KILL, MessageType.PROGRESS},
+    Phase.SYNCING: {MessageType.PROGRESS},
+    Phase.EVALUATING: {MessageType.LOSS_RESPONSE, MessageType.PROGRESS},
 }
 
 
@@ -57,8 +61,9 @@ class Order:
         named pipe does not tell its writers apart.
         """
         if kind not in _DUE[self.phase] and kind is not MessageType.OPEN_REQUEST:
-            due = " or ".join(sorted(one.name for one in _DUE[self.phase]))
-            raise ProgramFault(f"the program sent {kind.name} while {self.phase.value}; due is {due or 'nothing'}")
+            due = " or ".join(sorted(one.name for one in _DUE[self.phase] if one is not MessageType.PROGRESS))
+            fault = NoSession if self.phase is Phase.IDLE and not self.session else ProgramFault
+            raise fault(f"the program sent {kind.name} while {self.phase.value}; due is {due or 'nothing'}")
 
     def opened(self, session: str) -> None:
         self.phase, self.session = Phase.OPEN, session
@@ -136,4 +141,5 @@ def session_open(request: Any) -> SessionOpen:
         weightage=request.nodeWeightage,
         job=request.trainingContract,
         merge_method=method,
+        after=(request.afterRun, request.afterRound) if request.afterRun > 0 and request.afterRound >= 0 else None,
     )

@@ -6,6 +6,7 @@ its ends in the order that lets programs with blocking opens through (F02); here
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import logging
@@ -19,17 +20,26 @@ from typing import Any, Callable, Optional
 from .frames import HEADER_BYTES, FrameError, decode_body, decode_header, frame
 from .messages import MessageType
 
-__all__ = ["Channel", "ChannelError"]
+__all__ = ["Channel", "ChannelError", "SlAbsent", "SlLost"]
 
 POLL_SECONDS = 0.05
 PROGRESS_SECONDS = 10.0
 REMINDER_SECONDS = 60.0
+STALE_BYTES = 64 * 1024
 ALONE_SECONDS = 5.0
 """How long a program that ends may take until the next one gets its pipes."""
 
 
 class ChannelError(RuntimeError):
     """The pipe to the SL cannot be used; the text says whose fault it is and what to do."""
+
+
+class SlLost(ChannelError):
+    """The SL went away; it may come back, and then a session can be opened anew."""
+
+
+class SlAbsent(ChannelError):
+    """No SL was there in time."""
 
 
 class Channel:
@@ -41,7 +51,8 @@ class Channel:
         wait_seconds: bound on the wait for the SL to appear.
 
     Raises:
-        ChannelError: the pipes are not there in time, or are not pipes.
+        SlAbsent: the pipes are not there, or nobody listens, in time.
+        ChannelError: they are not pipes, or another program uses them.
     """
 
     def __init__(
@@ -72,6 +83,7 @@ class Channel:
             self._be_the_only_one(response)
             while self._write < 0:
                 self._write = self._try_write(request)
+            self._forget_stale()
         except BaseException:
             self.close()
             raise
@@ -91,6 +103,12 @@ class Channel:
                     ) from None
             self._sleep(POLL_SECONDS)
 
+    def _forget_stale(self) -> None:
+        """What stands in the pipe was said to an earlier session: forked children can keep a pipe alive."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._read, STALE_BYTES):
+                pass
+
     def _try_write(self, request: Path) -> int:
         try:
             return os.open(request, os.O_WRONLY | os.O_NONBLOCK)
@@ -103,7 +121,7 @@ class Channel:
     def _pause(self, what: str, fix: str) -> None:
         now = self._clock()
         if now >= self._deadline:
-            raise ChannelError(
+            raise SlAbsent(
                 f"waited {now - self._started:.0f} s {what}, in vain. {fix}"
                 " SWARM_CHANNEL_WAIT_SECONDS sets how long to wait."
             )
@@ -117,11 +135,35 @@ class Channel:
             )
         self._sleep(POLL_SECONDS)
 
+    @property
+    def stirred(self) -> bool:
+        """Whether something can be read now: a message, or the end of the pipe. None is due between requests."""
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def try_send(self, kind: MessageType, message: Any) -> bool:
+        """Write a small message at once, or not at all: False if the pipe is full.
+
+        Raises:
+            SlLost: the SL has gone.
+        """
+        whole = b"".join(frame(kind, message))
+        if len(whole) > select.PIPE_BUF:
+            raise ChannelError(f"a message of {len(whole)} bytes cannot be written at once")
+        try:
+            os.write(self._write, whole)
+        except BlockingIOError:
+            return False
+        except BrokenPipeError as fault:
+            raise SlLost("the SL closed the pipe: it stopped or crashed; its log says why") from fault
+        return True
+
     def send(self, kind: MessageType, message: Any) -> None:
         """Write header, then body.
 
         Raises:
-            ChannelError: the SL has gone.
+            SlLost: the SL has gone.
         """
         for part in frame(kind, message):
             rest = memoryview(part)
@@ -131,66 +173,61 @@ class Channel:
                 except BlockingIOError:
                     select.select([], [self._write], [])
                 except BrokenPipeError as fault:
-                    raise ChannelError(
-                        "the SL closed the pipe: it stopped or crashed; its log says why. Restart it,"
-                        " then this program."
-                    ) from fault
+                    raise SlLost("the SL closed the pipe: it stopped or crashed; its log says why") from fault
 
-    def receive(self, waiting: str) -> tuple[MessageType, Any]:
+    def receive(
+        self, waiting: str, *, seconds: Optional[float] = None, each: Optional[Callable[[], object]] = None
+    ) -> tuple[MessageType, Any]:
         """The next message; ``waiting`` says what for, in a reminder each minute.
 
+        Args:
+            seconds: give up after this long; None waits as long as the SL lives.
+            each: called with each reminder.
+
         Raises:
-            ChannelError: the SL closed the pipe, or sent what is no message.
+            SlLost: the SL closed the pipe, or did not answer in ``seconds``.
+            ChannelError: it sent what is no message.
         """
+        until = None if seconds is None else self._clock() + seconds
         try:
-            header = decode_header(self._exactly(HEADER_BYTES, waiting))
-            return header.type, decode_body(header.type, self._exactly(header.size, waiting))
+            header = decode_header(self._exactly(HEADER_BYTES, waiting, until, each))
+            return header.type, decode_body(header.type, self._exactly(header.size, waiting, until, each))
         except FrameError as fault:
             raise ChannelError(f"the SL sent an unreadable message: {fault}") from fault
 
-    def _exactly(self, count: int, waiting: str) -> bytes:
+    def _exactly(self, count: int, waiting: str, until: Optional[float], each: Optional[Callable[[], object]]) -> bytes:
         data = bytearray()
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
         started = self._clock()
         while len(data) < count:
-            if not poll.poll(REMINDER_SECONDS * 1000):
-                self._logger.info("Still waiting %s: %.0f s so far", waiting, self._clock() - started)
+            patience = REMINDER_SECONDS if until is None else min(REMINDER_SECONDS, until - self._clock())
+            if patience <= 0:
+                raise SlLost(f"the SL gave no answer within {self._clock() - started:.0f} s")
+            if not poll.poll(patience * 1000):
+                if until is None:
+                    self._logger.info("Still waiting %s: %.0f s so far", waiting, self._clock() - started)
+                    if each is not None:
+                        each()
                 continue
             try:
                 piece = os.read(self._read, count - len(data))
             except BlockingIOError:
                 continue
             if not piece:
-                raise ChannelError(
+                raise SlLost(
                     f"the SL closed the pipe while this program waited {waiting}: it stopped or crashed;"
-                    " its log says why. Restart it, then this program."
+                    " its log says why"
                 )
             data += piece
         return bytes(data)
 
     def close(self) -> None:
-        """Close both ends; safe to repeat."""
+        """Close both ends; safe to repeat. The lock goes at once, also if a forked child holds the pipe."""
+        if self._read >= 0:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._read, fcntl.LOCK_UN)
         for descriptor in (self._write, self._read):
             if descriptor >= 0:
                 os.close(descriptor)
         self._read = self._write = -1
-
-
-def channel_paths(environ: Optional[Any] = None) -> tuple[Path, Path]:
-    """Request and response pipe from the environment.
-
-    Raises:
-        ChannelError: a variable is missing.
-    """
-    source = os.environ if environ is None else environ
-    paths = []
-    for variable in ("SL_REQUEST_CHANNEL", "SL_RESPONSE_CHANNEL"):
-        value = source.get(variable, "")
-        if not value:
-            raise ChannelError(
-                f"the environment variable {variable} is not set, so this program cannot find its SL."
-                " Set it to the same pipe as the SL's, or set SWARM_LOOPBACK=True to run without a swarm."
-            )
-        paths.append(Path(value))
-    return paths[0], paths[1]

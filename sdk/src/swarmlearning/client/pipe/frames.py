@@ -77,7 +77,7 @@ def decode_header(raw: bytes, *, inline: bool = False) -> FrameHeader:
     try:
         known = MessageType(kind)
     except ValueError:
-        raise FrameError(f"unsupported message type {kind}, known are 1 to 10") from None
+        raise FrameError(f"unsupported message type {kind}, known are 1 to 10 and 100") from None
     bound = INLINE_BYTES_MAX if inline and known in _CARRIES_WEIGHTS else BODY_BYTES_MAX
     if not 1 <= size <= bound:
         raise FrameError(f"a {known.name} message claims {size} bytes, allowed are 1 to {bound}")

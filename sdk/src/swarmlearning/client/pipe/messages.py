@@ -1,7 +1,8 @@
 """Protobuf messages of the pipe, built from descriptors at run time.
 
-Owns names, numbers and types of fields (wire version 2). There is no generated code: one file serves protobuf
-3.20 and everything after it. The pool is private, so the original wheel may live in the same process.
+Owns names, numbers and types of fields (wire version 2), and this project's own fields beside them, which the
+original skips. There is no generated code: one file serves protobuf 3.20 and everything after it. The pool is
+private, so the original wheel may live in the same process.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from google.protobuf import (  # type: ignore[import-untyped]
 
 __all__ = [
     "BY_TYPE",
+    "EXTENSION",
     "Header",
     "KillSessionRequest",
     "LossRequest",
     "LossResponse",
     "MessageType",
+    "ProgressReport",
     "SessionRequest",
     "SessionResponse",
     "Status",
@@ -32,8 +35,12 @@ __all__ = [
 ]
 
 
+EXTENSION = 1
+"""Version of this project's own fields and of PROGRESS; either side uses them only if the other one named it too."""
+
+
 class MessageType(enum.IntEnum):
-    """Type numbers of the header (row F05); 0 and 11 are fences."""
+    """Type numbers of the header (row F05); 0 and 11 are fences. PROGRESS is this project's, never answered."""
 
     STATUS = 1
     OPEN_REQUEST = 2
@@ -45,6 +52,7 @@ class MessageType(enum.IntEnum):
     LOSS_REQUEST = 8
     LOSS_RESPONSE = 9
     KILL = 10
+    PROGRESS = 100
 
 
 class StatusCode(enum.IntEnum):
@@ -59,6 +67,7 @@ _FIELD = descriptor_pb2.FieldDescriptorProto
 _TYPES = {
     "fixed32": _FIELD.TYPE_FIXED32,
     "int32": _FIELD.TYPE_INT32,
+    "int64": _FIELD.TYPE_INT64,
     "bool": _FIELD.TYPE_BOOL,
     "string": _FIELD.TYPE_STRING,
     "float": _FIELD.TYPE_FLOAT,
@@ -111,6 +120,21 @@ _MESSAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("int32", "totalepochs"),
     ),
     "KillSessionRequest": (("string", "sessionID"), ("Status", "reason")),
+    "ProgressReport": (
+        ("string", "sessionID"),
+        ("int32", "step"),
+        ("int32", "total"),
+        ("int32", "epochsdone"),
+        ("int32", "totalepochs"),
+    ),
+}
+_OWN_FIELDS_FROM = 16
+# message -> this project's fields, numbered from 16 up
+_OWN_FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "Status": (("bool", "comeBack"),),
+    "SessionRequest": (("int32", "extension"), ("int64", "afterRun"), ("int64", "afterRound")),
+    "SessionResponse": (("int32", "extension"),),
+    "LossRequest": (("string", "swarm"), ("int64", "run"), ("int64", "round"), ("string", "blob")),
 }
 
 
@@ -118,7 +142,8 @@ def _build() -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(name="swarmlearning/pipe.proto", package=_PACKAGE, syntax="proto3")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
-        for number, (kind, field_name) in enumerate(fields, start=1):
+        numbered = [*enumerate(fields, 1), *enumerate(_OWN_FIELDS.get(name, ()), _OWN_FIELDS_FROM)]
+        for number, (kind, field_name) in numbered:
             field = message.field.add(name=field_name, number=number, label=_FIELD.LABEL_OPTIONAL)
             if kind in _TYPES:
                 field.type = _TYPES[kind]
@@ -152,6 +177,7 @@ SyncResponse: Any = _CLASSES["SyncResponse"]
 LossRequest: Any = _CLASSES["LossRequest"]
 LossResponse: Any = _CLASSES["LossResponse"]
 KillSessionRequest: Any = _CLASSES["KillSessionRequest"]
+ProgressReport: Any = _CLASSES["ProgressReport"]
 
 BY_TYPE: dict[MessageType, Any] = {
     MessageType.STATUS: Status,
@@ -164,6 +190,7 @@ BY_TYPE: dict[MessageType, Any] = {
     MessageType.LOSS_REQUEST: LossRequest,
     MessageType.LOSS_RESPONSE: LossResponse,
     MessageType.KILL: KillSessionRequest,
+    MessageType.PROGRESS: ProgressReport,
 }
 
 
