@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from support.sim.faults import simulate
+from support.sim.seeds import simulate
 from swarm.core.engine import context, following, leading, loading, machine
 
 SEEDS_MAX = 40

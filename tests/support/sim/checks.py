@@ -1,4 +1,4 @@
-"""What must hold at every step of a simulation (V1, V2, V4, the promises), whatever the faults.
+"""What must hold at every step of a simulation (V1 to V5, V7, the promises), whatever the faults.
 
 Owns judgement only: it sees what nodes journal, say, submit and load, and what the chain records. A broken
 rule becomes a line in ``violations``; the run goes on, so that one seed shows all that breaks.
@@ -7,16 +7,19 @@ rule becomes a line in ``violations``; the run goes on, so that one seed shows a
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from swarm.core.bundle import Bundle
-from swarm.core.chain_view import JobState, Phase
+from swarm.core.chain_view import JobState, Phase, Status
+from swarm.core.engine.actions import Merge
 from swarm.core.engine.context import CONTEXT_KEY
+from swarm.core.engine.events import ChainView
 from swarm.core.engine.messages import ProposalMessage, Pulse, signed_of
 from swarm.core.errors import Reverted
 from swarm.core.ids import ZERO32, Address, BlobId, Digest
 from swarm.core.roster import Roster
-from swarm.core.statements import Ack, CheckIn, Proposal, RoundName, Takeover, name_from_json
+from swarm.core.statements import Ack, CheckIn, Proposal, RoundName, Takeover, method_name, name_from_json
 
 if TYPE_CHECKING:
     from .node import SimNode
@@ -42,6 +45,8 @@ class Checks:
         self._chosen: dict[RoundName, Digest] = {}
         self._rosters: dict[Digest, Roster] = {}
         self._merged: dict[tuple[int, int], BlobId] = {}
+        self._recorded: dict[tuple[int, int], set[BlobId]] = defaultdict(set)
+        self._said_in: dict[CheckIn, int] = {}
 
     def broken(self, rule: str, text: str) -> None:
         line = f"{rule}: {text}"
@@ -81,6 +86,8 @@ class Checks:
             statement = signed.statement
             if isinstance(statement, CheckIn | Ack | Takeover):
                 own.add(statement)
+            if isinstance(statement, CheckIn) and self._said_in.setdefault(statement, node.life) != node.life:
+                self._world.rows.says_again(node, statement)
         if pulse.proposal is not None and pulse.proposal.signed.statement.leader == node.address:
             own.add(pulse.proposal.signed.statement)
             self._entitled(node, pulse.proposal)
@@ -142,6 +149,8 @@ class Checks:
             self.broken("ack", f"{node.name} acknowledges a round of a roster it is not on")
             return
         by.add(node.address)
+        if self._world.liars:
+            return
         if len(by) >= roster.majority and self._chosen.setdefault(ack.name, ack.result) != ack.result:
             self.broken("V1", f"two results of round {ack.name.round} (epoch {ack.name.epoch}) have a majority")
 
@@ -154,7 +163,9 @@ class Checks:
         return [s for s in self._signed.values() if isinstance(s, CheckIn) and s.node == node.address]
 
     def certificate(self, node: SimNode, bundle: Bundle) -> None:
-        """A certificate exists at this node."""
+        """A certificate exists at this node. (A liar in two majorities can make two: the chain takes one.)"""
+        if self._world.liars:
+            return
         if self._chosen.setdefault(bundle.name, bundle.result.hash()) != bundle.result.hash():
             self.broken("V1", f"{node.name} holds a second certificate for round {bundle.name.round}")
 
@@ -165,46 +176,84 @@ class Checks:
 
     def committed(self, bundle: Bundle, before: JobState, after: JobState) -> None:
         """The chain took a commit."""
-        self.rounds += 1
         self.committed_at[bundle.name.round] = self._world.now
         key = (bundle.name.run, bundle.name.round)
         if key in self._merged or (before.run, before.round) != key or after.round != before.round + 1:
             self.broken("V1", f"round {bundle.name.round} is committed out of turn")
         self._merged[key] = bundle.result.merged
+        self.rounds = len(self._merged)
+        self._recorded[key].add(bundle.result.merged)
         if len({i.check_in.node for i in bundle.items}) < before.min_peers:
             self.broken("V4", f"round {bundle.name.round} has fewer than minPeers contributors")
         if len({a.node for a, _ in bundle.acks} & set(bundle.roster.addresses)) < bundle.roster.majority:
             self.broken("V4", f"round {bundle.name.round} has no majority of acks")
+        self._recomputed(bundle)
         for item in bundle.items:
-            blob, weight = item.check_in.blob, item.check_in.weight
-            if weight and not self._world.blobs[blob].finite:
-                self.broken("V6", f"round {bundle.name.round} merges a model with NaN")
+            member = self._world.chain.members.member(item.check_in.node)
+            if member.status is Status.REVOKED and member.changed_block < before.opened_block:
+                self.broken("V5", f"round {bundle.name.round} merges a member that was revoked before it opened")
         if after.phase is Phase.COMPLETE:
-            for member in bundle.roster.addresses:
-                node = self._world.node(member)
-                if node.up and node.script.training:
+            for address in bundle.roster.addresses:
+                node = self._world.node(address)
+                if node.up and node.script.training and not node.script.said_final and not node.liar:
                     self.broken("V4", f"the run ends while {node.name} of the roster still trains")
+
+    def _recomputed(self, bundle: Bundle) -> None:
+        """V3: the committed list gives the committed bytes, whoever computes them (a liar's merge is its own)."""
+        used = [i for i in bundle.items if i.check_in.weight]
+        for item in used:
+            held = self._world.blobs.get(item.check_in.blob)
+            if held is not None and not held.finite and not self._world.liars:
+                self.broken("V6", f"round {bundle.name.round} merges a model with NaN")
+        if bundle.result.merged in self._world.invented:
+            return
+        if not used:
+            made: BlobId | None = BlobId(bundle.name.prev)
+        else:
+            blobs = [i.check_in.blob for i in used]
+            made = self._world.made(method_name(bundle.result.method), blobs, [i.coefficient for i in used])
+        if made != bundle.result.merged:
+            self.broken("V3", f"round {bundle.name.round}: its inputs do not give its merged model")
+
+    def orphaned(self, left: Mapping[tuple[int, int], Bundle]) -> None:
+        """The chain has gone back: what is recorded now."""
+        self._merged = {key: bundle.result.merged for key, bundle in left.items()}
+        self.rounds = len(self._merged)
 
     # ---- what nodes do -------------------------------------------------------------------------------
 
     def refused(self, node: SimNode, fault: Reverted) -> None:
-        """The contract refused a certificate: only one of an epoch that a reform ended may be refused."""
-        if fault.name not in ("TrainingWrongRun", "TrainingWrongPhase"):
+        """The contract refused a certificate: one of a name that a reset, reform or reorganisation ended, at most."""
+        allowed = {"TrainingWrongRun", "TrainingWrongPhase"}
+        if self._world.chain.reorgs:
+            allowed |= {"TrainingWrongPrev", "TrainingWrongRoster"}
+        if fault.name not in allowed:
             self.broken("certificate", f"{node.name} submitted a certificate that is unacceptable: {fault}")
 
-    def loads(self, node: SimNode, run: int, round_: int, blob: BlobId) -> None:
-        wanted = self._merged.get((run, round_))
-        if wanted is None:
+    def loads(self, node: SimNode, view: ChainView, round_: int, blob: BlobId) -> None:
+        recorded = self._recorded[(view.state.run, round_)]
+        if not recorded or view.state.round <= round_:
             self.broken("V2", f"{node.name} loads round {round_} before the chain has it")
-        elif wanted != blob:
+        elif blob not in recorded or (view.state.round == round_ + 1 and view.state.prev != blob):
             self.broken("V2", f"{node.name} loads another model than the chain's of round {round_}")
         if blob not in node.disk:
             self.broken("V2", f"{node.name} loads a model that is not on its disk")
+        self._world.rows.loads(node, view.state.run, round_)
 
-    def merges(self, node: SimNode, blobs: list[BlobId]) -> None:
-        for blob in blobs:
+    def merges(self, node: SimNode, action: Merge) -> None:
+        context, view = node.engine.state.context, node.engine.state.view
+        fresh = context is not None and context.name == action.name
+        for member, blob, _ in action.inputs:
             if blob not in node.disk:
                 self.broken("store", f"{node.name} merges a model that is not on its disk")
+            if fresh and view is not None and member not in view.active:
+                self.broken("V5", f"{node.name} merges the model of a member that it knows to be revoked")
+        self._world.rows.merges(node, action)
+
+    def served(self, node: SimNode, reader: Address, blob: BlobId) -> None:
+        view = node.engine.state.view
+        if not node.liar and (view is None or reader not in view.active):
+            self.broken("V5", f"{node.name} serves a model to a member that is not active")
 
     def after_step(self, node: SimNode) -> None:
         context = node.engine.state.context

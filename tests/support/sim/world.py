@@ -11,11 +11,17 @@ from dataclasses import replace
 from swarm.core.engine import Config
 from swarm.core.engine.context import Held
 from swarm.core.ids import Address, BlobId, sha256
+from swarm.core.roster import Roster, leader
+from swarm.core.statements import RoundName
 
-from .chain import JOB, Keys, SimChain
+from .chain import JOB, SimChain
 from .checks import Checks
+from .keys import Keys, remember_hashes
+from .liar import Liar
 from .net import SimNet
 from .node import Plan, SimNode
+from .rows import Rows
+from .sn import SimSn
 
 STEPS_MAX = 2_000_000
 """Events in one simulation: above this something spins."""
@@ -33,6 +39,9 @@ class World:
         plans: one per node.
         ticking: False takes the clock's ticks away: what still happens was caused by events alone.
         block_seconds: mean time from a transaction to its block.
+        sns: SNs of the swarm; nodes are spread over them.
+        forks: the chain may reorganise, so its past is kept.
+        liars: so many of the nodes lie (:mod:`.liar`).
     """
 
     def __init__(
@@ -43,27 +52,57 @@ class World:
         ticking: bool = True,
         block_seconds: float = 0.05,
         config: Config | None = None,
+        sns: int = 1,
+        forks: bool = False,
+        liars: int = 0,
     ) -> None:
-        self.seed, self.ticking = seed, ticking
+        remember_hashes()
+        self.seed, self.ticking, self.forks = seed, ticking, forks
         self.rng = random.Random(seed)
         self.now = 0.0
         self.lines: list[str] = []
         self.counts: Counter[str] = Counter()
         self.blobs: dict[BlobId, Held] = {}
+        self.recipes: dict[bytes, BlobId] = {}
+        """What each merged model was made from and how, and what came out."""
+        self.invented: set[BlobId] = set()
+        """Models that a liar merged as it pleased."""
+        self.liars = liars
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
-        self.domain = base_config().domain
+        self.domain, self.job = base_config().domain, JOB
         self.keys = Keys()
         addresses = sorted(Address(sha256(b"%d %d" % (seed, i))[:20]) for i in range(len(plans)))
-        base = config or base_config()
-        self.checks = Checks(self)
+        self._config = config or base_config()
+        self.checks, self.rows = Checks(self), Rows(self)
         self.chain = SimChain(self, addresses, block_seconds)
+        self.sns = [SimSn(self.chain, f"sn{i}") for i in range(sns)]
         self.net = SimNet(self)
-        self.nodes = [
-            SimNode(self, address, f"n{i}", plan, replace(base, me=address))
-            for i, (address, plan) in enumerate(zip(addresses, plans, strict=True))
-        ]
-        self._by_address = {n.address: n for n in self.nodes}
+        self.nodes: list[SimNode] = []
+        self._by_address: dict[Address, SimNode] = {}
+        liar_at = set(random.Random(seed).sample(range(len(plans)), liars))
+        for index, (address, plan) in enumerate(zip(addresses, plans, strict=True)):
+            self._add(Liar if index in liar_at else SimNode, address, plan)
+
+    def _add(self, kind: type[SimNode], address: Address, plan: Plan) -> SimNode:
+        number = len(self.nodes)
+        config = replace(self._config, me=address)
+        node = kind(self, address, f"n{number}", plan, config, number % len(self.sns))
+        self.nodes.append(node)
+        self._by_address[address] = node
+        return node
+
+    def replace(self, lost: SimNode) -> SimNode:
+        """A node whose disk is gone comes back as another one: new key, new address, admitted anew."""
+        address = Address(sha256(b"%d again %d" % (self.seed, len(self.nodes)))[:20])
+        self.chain.admit(address)
+        return self._add(SimNode, address, lost.script.plan)
+
+    def turn(self, roster: Roster, name: RoundName, attempt: int) -> SimNode:
+        """Whose turn it is to lead."""
+        address = leader(roster, name.job, name.run, name.round, attempt)
+        assert address is not None
+        return self._by_address[address]
 
     def node(self, address: Address) -> SimNode:
         return self._by_address[address]
@@ -82,6 +121,17 @@ class World:
         blob = BlobId(sha256(f"{self.seed} {text}".encode()))
         self.blobs[blob] = held
         return blob
+
+    def made(self, method: str, blobs: Sequence[BlobId], coefficients: Sequence[float]) -> BlobId | None:
+        """What somebody's merge of these gave; None if nobody ever made it."""
+        return self.recipes.get(_recipe(method, blobs, coefficients))
+
+    def merged(self, method: str, blobs: Sequence[BlobId], coefficients: Sequence[float], held: Held) -> BlobId:
+        """The file that this merge gives, on whatever machine."""
+        recipe = _recipe(method, blobs, coefficients)
+        if recipe not in self.recipes:
+            self.recipes[recipe] = self.new_blob(f"merged {recipe.hex()}", held)
+        return self.recipes[recipe]
 
     def block(self) -> None:
         """A block was mined: everybody hears of it, sooner or later."""
@@ -116,3 +166,7 @@ class World:
 
     def tail(self, count: int = 60) -> str:
         return "\n".join(self.lines[-count:])
+
+
+def _recipe(method: str, blobs: Sequence[BlobId], coefficients: Sequence[float]) -> bytes:
+    return method.encode() + b"".join(blobs) + str(tuple(coefficients)).encode()

@@ -31,11 +31,15 @@ def said(pulse: Pulse, me: Address) -> Iterable[Signed[Statement]]:
     return kinds.values()
 
 
-def may_move(context: RoundContext, node: Address, attempt: int, now: float) -> bool:
-    """Whether the word of ``node`` alone may take this node to a higher attempt now; counts it if so."""
+def may_move(context: RoundContext, node: Address, attempt: int, now: float) -> int:
+    """The attempt to which the word of ``node`` alone takes this node now, counted; the one it is at if nowhere.
+
+    One that is too far ahead moves this node as far as one step may go: else a member that jumps further and
+    further while some are cut off would part them from the others for good.
+    """
     ahead = ATTEMPT_AHEAD_MAX if context.promised < ATTEMPT_LATE else ATTEMPT_AHEAD_LATE
     level, at = context.moves.get(node, (MOVES_BURST, now))
     level = min(MOVES_BURST, level + (now - at) / MOVE_SECONDS)
-    allowed = attempt <= context.promised + ahead and level >= 1.0
+    allowed = level >= 1.0
     context.moves[node] = (level - 1.0 if allowed else level, now)
-    return allowed
+    return min(attempt, context.promised + ahead) if allowed else context.promised

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from ..ids import ZERO32, Address, BlobId
+from ..merge import measured_fault
 from ..statements import (
     FLAG_DONE,
     FLAG_OBSERVER,
@@ -95,7 +96,9 @@ def _sign_check_in(
 
 
 def hear(state: EngineState, context: RoundContext, pulse: Pulse, now: float, out: Out) -> None:
-    """File whatever is new in a peer's pulse about the open round."""
+    """File whatever is new in a peer's pulse about the open round. A member no longer active is not heard."""
+    if state.view is None or pulse.node not in state.view.active:
+        return
     for signed in said(pulse, state.me):
         statement = signed.statement
         if statement.name != context.name:
@@ -150,12 +153,14 @@ def _hear_takeover(state: EngineState, context: RoundContext, signed: Signed[Tak
         return
     if statement.attempt < 1 or not signed.valid(state.config.domain, state.verifier):
         return
-    if statement.attempt > context.promised and not may_move(context, statement.node, statement.attempt, now):
-        return  # it says so again; filed, it would push out those that count
-    context.file_takeover(signed)
-    state.progress += 1
+    step = statement.attempt
     if statement.attempt > context.promised:
-        adopt(state, context, statement.attempt, f"0x{statement.node.hex()} is there already", now, out)
+        step = may_move(context, statement.node, statement.attempt, now)
+    if step == statement.attempt:  # else it says so again; filed, it would push out those that count
+        context.file_takeover(signed)
+        state.progress += 1
+    if step > context.promised:
+        adopt(state, context, step, f"0x{statement.node.hex()} is there already", now, out)
 
 
 def _hear_ack(state: EngineState, context: RoundContext, signed: Signed[Ack]) -> None:
@@ -220,9 +225,10 @@ def _hear_proposal(state: EngineState, context: RoundContext, message: ProposalM
         if inputs_hash(digests) != message.result.inputs:
             return
     if statement.attempt > context.promised:
-        if not may_move(context, statement.leader, statement.attempt, now):
+        step = may_move(context, statement.leader, statement.attempt, now)
+        adopt(state, context, step, "its leader proposes", now, out)
+        if step < statement.attempt:
             return
-        adopt(state, context, statement.attempt, "its leader proposes", now, out)
     if known is None:
         context.file_result(message)
         state.progress += 1
@@ -332,8 +338,11 @@ def fresh_fault(state: EngineState, context: RoundContext, message: ProposalMess
         return "its merged model is a member's own update of the round before"  # acknowledging it would publish that
     if view.state.manifest not in (ZERO32, message.result.manifest):
         return "its manifest is not the run's"
-    expected = state.coefficients(method_name(message.result.method), [i.check_in.weight for i in weighted])
-    if expected is not None and expected != tuple(i.coefficient for i in weighted):
+    method, weights = method_name(message.result.method), [i.check_in.weight for i in weighted]
+    expected = state.coefficients(method, weights)
+    if expected is None:
+        return measured_fault(method, weights, [i.coefficient for i in weighted])
+    if expected != tuple(i.coefficient for i in weighted):
         return "its coefficients do not follow from the weights"
     return None
 

@@ -13,8 +13,9 @@ STAGGER_SECONDS = 3.0
 
 def stuck(state: EngineState, context: RoundContext, now: float) -> str | None:
     """Why this round cannot go on with its roster, or None (design: protocol 6)."""
-    roster = context.roster
-    live = [n for n in roster.addresses if n == state.me or state.peers.live(n, now, context.opened_at, None)]
+    roster, active = context.roster, state.view.active if state.view is not None else frozenset()
+    others = [n for n in roster.addresses if n in active and state.peers.live(n, now, context.opened_at, None)]
+    live = [n for n in roster.addresses if n == state.me or n in others]  # a revoked one no longer counts
     if len(live) < roster.majority:
         return f"{len(live)} of {len(roster)} members of the roster are alive, {roster.majority} are needed"
     stuck_programs = {n for n in live if n != state.me and state.peers.program_gone(n, now)}

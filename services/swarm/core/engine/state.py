@@ -181,13 +181,13 @@ class EngineState:
         return context.check_in.statement if context and context.check_in else None
 
     def participants(self) -> list[Address]:
-        """Everybody joined now, and everybody on the open round's roster, ascending, without this node."""
+        """Active members joined now or on the open round's roster, ascending, without this node."""
         if self.view is None:
             return []
         nodes = {a for a, joiner in self.view.joiners.items() if joiner.joined}
         nodes.update(self.view.roster.addresses)
         nodes.discard(self.me)
-        return sorted(nodes)
+        return sorted(nodes & self.view.active)
 
     def contributors_allowed(self) -> list[Address]:
         """Who may contribute to the open round: its roster, and joiners whose join is deep enough; active ones."""
@@ -247,9 +247,9 @@ class Out(list[Action]):
         transfer = state.transfers.get(blob)
         if transfer is None:
             state.transfers[blob] = Transfer(blob, size, now, now)
+            state.progress += 1
         elif transfer.retry_at is not None and now >= transfer.retry_at:
             transfer.retry_at, transfer.moved_at = None, now
         else:
             return
-        state.progress += 1
         self.append(Fetch(blob, size, tuple(sources)))
