@@ -37,7 +37,7 @@ $(STAMPS)/base: requirements/base.txt requirements/uv.txt pyproject.toml sdk/pyp
 	@tools/venv.sh $(VENV) base editable
 	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/dev $(STAMPS)/torch $(STAMPS)/tensorflow: $(STAMPS)/%: requirements/%.txt $(STAMPS)/base
+$(STAMPS)/dev $(STAMPS)/torch $(STAMPS)/tensorflow $(STAMPS)/frameworks: $(STAMPS)/%: requirements/%.txt $(STAMPS)/base
 	@tools/venv.sh $(VENV) $*
 	@touch $@
 
@@ -50,7 +50,7 @@ build/slither/.stamp: requirements/slither.txt tools/venv.sh
 
 setup-dev: $(STAMPS)/base $(STAMPS)/dev contracts/node_modules/.stamp
 # What cannot be had here (no Go, no Docker) is not an error yet: the tests say what they miss, or fail for it.
-setup: setup-dev $(STAMPS)/torch $(STAMPS)/tensorflow
+setup: setup-dev $(STAMPS)/torch $(STAMPS)/frameworks $(STAMPS)/tensorflow
 	@tools/geth.sh >/dev/null || true
 	@if docker version >/dev/null 2>&1; then tools/docker-base-images.sh || true; fi
 
@@ -69,7 +69,7 @@ images:  ## build the Docker images of docker-compose.yml
 # ---- what a developer runs ---------------------------------------------------------------------
 
 test: setup  ## everything; SWARM_REQUIRE=geth,docker turns a missing tool into a failure (PATHS= ARGS=)
-	@SWARM_SIM_SEEDS=$(or $(SWARM_SIM_SEEDS),200) $(BIN)/python -m pytest $(PATHS) $(ARGS)
+	@SWARM_SIM_SEEDS=$(or $(SWARM_SIM_SEEDS),500) $(BIN)/python -m pytest $(PATHS) $(ARGS)
 
 check: setup-dev  ## format, lint, types, imports, spelling, unit and simulation tests: under two minutes
 	@$(BIN)/ruff format --check --quiet $(wildcard $(CODE)) || { echo "run 'make fix'"; exit 1; }

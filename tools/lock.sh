@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../requirements"
 uv="${UV:-../.venv/bin/uv}"
-shared="base node ml dev torch tensorflow uv"
+shared="base node ml dev torch frameworks tensorflow uv"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

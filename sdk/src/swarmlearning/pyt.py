@@ -5,16 +5,18 @@ Rows K01, K08, K09, K12. Your loop calls the hooks; training is never stopped fr
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy.typing as npt
-import torch
-from torch.utils.data import DataLoader, Dataset
 
+from ._optional import framework
+
+with framework("swarmlearning.pyt", "torch", install="torch"):
+    import torch
+
+from ._torcheval import VALIDATION_BATCH_DEFAULT, checked, judge, loss_function, metric_object
 from ._torchstate import Optimizers, random_state, restore_random_state, to_numpy, to_torch
 from .client.loops import LoopCallback
 from .client.resume import State
@@ -22,7 +24,16 @@ from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmError
 
 __all__ = ["SwarmCallback", "SwarmError"]
 
-VALIDATION_BATCH_DEFAULT = 32
+
+def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    """The program's own module, whose names are the same at every site, below DataParallel and torch.compile."""
+    while True:
+        if isinstance(model, (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), torch.nn.Module):
+            model = model._orig_mod
+        else:
+            return model
 
 
 class _Context:
@@ -39,11 +50,13 @@ class SwarmCallback(LoopCallback):
         syncFrequency: batches between two syncs.
         minPeers: members that a round needs.
         trainingContract: name of the job.
-        model: the torch.nn.Module; a DataParallel wrapper is looked through.
-        adsValData: validation data: a DataLoader, a Dataset, or a list of them.
-        lossFunction, lossFunctionArgs: class name in torch.nn and its arguments; the loss is the sum over the
-            batches divided by the number of samples.
-        metricFunction, metricFunctionArgs: class name in torchmetrics and its arguments.
+        model: the torch.nn.Module, or the part of one that is shared; DataParallel, DistributedDataParallel and
+            torch.compile are looked through.
+        adsValData: validation data: a DataLoader, a Dataset, (x, y), a generator of batches, or a list of them.
+        adsValBatchSize: batch size for evaluating what is no loader; 32 if not given.
+        lossFunction, lossFunctionArgs: class name in torch.nn and its arguments, or a function of (output, target);
+            the loss is the sum over the batches divided by the number of samples.
+        metricFunction, metricFunctionArgs: class name in torchmetrics and its arguments, or an object like those.
             What has no function, or no adsValData, is reported as NaN: not known.
         optimizer: the optimizer, or a list of them, whose state a restarted program takes up again; without it those
             that step the model's parameters are found by themselves.
@@ -56,6 +69,8 @@ class SwarmCallback(LoopCallback):
     _own_arguments = frozenset(
         {"model", "lossFunction", "lossFunctionArgs", "metricFunction", "metricFunctionArgs", "optimizer"}
     )
+    _collate: Optional[Callable[..., Any]] = None
+    """Makes a batch of a dataset's samples; None is torch's own way."""
 
     def __init__(
         self,
@@ -65,17 +80,17 @@ class SwarmCallback(LoopCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(syncFrequency, minPeers, trainingContract, kwargs)
-        self.lossFunction: Optional[str] = kwargs.get("lossFunction")
+        self.lossFunction: Any = kwargs.get("lossFunction")
         self.lossFunctionArgs: Optional[Mapping[str, Any]] = kwargs.get("lossFunctionArgs")
-        self.metricFunction: Optional[str] = kwargs.get("metricFunction")
+        self.metricFunction: Any = kwargs.get("metricFunction")
         self.metricFunctionArgs: Optional[Mapping[str, Any]] = kwargs.get("metricFunctionArgs")
         self._skipped: set[str] = set()
         self._verifyAndSetPlatformContext(kwargs)
         if self.valData is None:
             self.logger.warning("adsValData is not given: loss and metric of merged models cannot be shown")
         else:
-            self._loss_object()
-            self._metric_object()
+            loss_function(self.lossFunction, self.lossFunctionArgs)
+            metric_object(self.metricFunction, self.metricFunctionArgs)
         self._optimizers = Optimizers(self._parameters, self._given_optimizers(kwargs.get("optimizer")))
         if self.loopback:
             self._optimizers.forget()
@@ -94,19 +109,11 @@ class SwarmCallback(LoopCallback):
         self.hfMode = None
 
     def _getValidationDataForAdaptiveSync(self, valData: Any, valBatchSize: Any) -> tuple[Any, ...]:
-        given = valData if isinstance(valData, (list, tuple)) else [valData]
-        for one in given:
-            if one is not None and not isinstance(one, (DataLoader, Dataset)):
-                self._logAndRaiseError(
-                    f"adsValData is {type(one).__name__}, it must be a torch.utils.data.DataLoader,"
-                    " a Dataset, or a list of them."
-                )
+        self._sources = checked(valData)
         return None, None, None, None, None
 
     def _shared_model(self) -> torch.nn.Module:
-        model = self.mlCtx.model
-        wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
-        return model.module if isinstance(model, wrappers) else model
+        return unwrapped(self.mlCtx.model)
 
     def _given_optimizers(self, given: Any) -> list[torch.optim.Optimizer]:
         found = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
@@ -177,73 +184,11 @@ class SwarmCallback(LoopCallback):
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         if self.valData is None:
             return math.nan, math.nan
-        model = self.mlCtx.model
-        loss_of, metric = self._loss_object(), self._metric_object()
-        device = next((one.device for one in model.parameters()), torch.device("cpu"))
-        metric = metric.to(device) if metric is not None else None
-        total, samples = 0.0, 0
-        with _evaluating(model), torch.no_grad():
-            for loader in self._loaders():
-                samples += len(loader.dataset)
-                for data, target in loader:
-                    output = model(_moved(data, device))
-                    wanted = _moved(target, device)
-                    if loss_of is not None:
-                        total += float(loss_of(output, wanted))
-                    if metric is not None:
-                        metric.update(output, wanted)
-        loss = total / max(samples, 1) if loss_of is not None else math.nan
-        return loss, float(metric.compute()) if metric is not None else math.nan
-
-    def _loaders(self) -> Iterator[Any]:
-        given: Any = self.valData
-        for one in given if isinstance(given, (list, tuple)) else [given]:
-            if isinstance(one, DataLoader):
-                yield one
-            else:
-                yield DataLoader(one, batch_size=int(self.valBatchSize or VALIDATION_BATCH_DEFAULT))
-
-    def _loss_object(self) -> Any:
-        if self.lossFunction is None:
-            return None
-        found = getattr(torch.nn, str(self.lossFunction), None)
-        if not isinstance(found, type):
-            self._logAndRaiseError(f"lossFunction is {self.lossFunction!r}, torch.nn has no such class.")
-        return found(**(self.lossFunctionArgs or {}))
-
-    def _metric_object(self) -> Any:
-        if self.metricFunction is None:
-            return None
-        try:
-            module = importlib.import_module("torchmetrics")
-        except ImportError as fault:
-            raise SwarmError(
-                f"metricFunction is {self.metricFunction!r} but torchmetrics is not installed here:"
-                " pip install torchmetrics, or leave metricFunction out."
-            ) from fault
-        found = getattr(module, str(self.metricFunction), None)
-        if found is None:
-            self._logAndRaiseError(f"metricFunction is {self.metricFunction!r}, torchmetrics has no such class.")
-        return found(**(self.metricFunctionArgs or {}))
-
-
-@contextlib.contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode, and afterwards each part in the mode it had: frozen parts stay frozen."""
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, Mapping):
-        return {key: _moved(one, device) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_moved(one, device) for one in value)
-    return value
+        return judge(
+            self._shared_model(),
+            self._sources,
+            loss_function(self.lossFunction, self.lossFunctionArgs),
+            metric_object(self.metricFunction, self.metricFunctionArgs),
+            batch_size=int(self.valBatchSize or VALIDATION_BATCH_DEFAULT),
+            collate=self._collate,
+        )
