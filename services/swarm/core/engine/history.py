@@ -61,7 +61,7 @@ def _taken_back(old: ChainView, view: ChainView) -> str | None:
         return None
     if after.prev != before.prev:
         return f"round {before.round - 1} has another result, 0x{after.prev.hex()[:16]} for 0x{before.prev.hex()[:16]}"
-    if after.started and after.roster != before.roster:
+    if before.started and after.roster != before.roster:
         return f"round {before.round} has another roster"
     return None
 
