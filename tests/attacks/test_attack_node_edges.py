@@ -20,11 +20,12 @@ from swarm.net.faults import Refused
 from swarm.net.identity import PeerIdentity
 from swarm.net.probe import connect
 from swarm.net.transfer import _Call
+from swarm.net.uri import parse_uri
 from swarm.node.joining import find_swarm
 from swarm.obs.ops import ops_app
 from swarm.obs.waits import Waits
 from swarm.sl.app import PULSES_AT_ONCE_MAX, PeerApp
-from swarm.sl.directory import UNKNOWN_BURST, Members, parse_uri
+from swarm.sl.directory import UNKNOWN_BURST, Members
 from swarm.sl.transfers import Counters, Transfers
 from swarm.store.blobs import BlobStore
 from swarm.store.journal import Journal

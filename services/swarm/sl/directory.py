@@ -6,14 +6,13 @@ Owns the cache; which member may do what is decided in ``app`` and the engine.
 from __future__ import annotations
 
 import json
-from urllib.parse import urlsplit
 
 from swarm.chain.membership import Membership
-from swarm.core.chain_view import Member
+from swarm.core.chain_view import Member, Role
 from swarm.core.errors import PeerFault
 from swarm.core.ids import Address, Digest, to_hex
-from swarm.core.limits import URI_BYTES_MAX
 from swarm.net.identity import PeerIdentity
+from swarm.net.uri import parse_uri
 from swarm.node.rates import Buckets
 from swarm.store.journal import Journal
 
@@ -48,6 +47,10 @@ class Members:
     def active(self, node: Address, block_time: int) -> bool:
         member = self._members.get(node)
         return member is not None and member.active_at(block_time)
+
+    def active_as(self, node: Address, role: Role, block_time: int) -> bool:
+        member = self._members.get(node)
+        return member is not None and member.role is role and member.active_at(block_time)
 
     async def holder(self, spki: Digest, block_time: int) -> Address | None:
         """The active member that holds this certificate key; asks the chain when the cache has no answer."""
@@ -92,22 +95,3 @@ class Expectation:
                 f"spki: the certificate shown is not the one the chain binds to member {to_hex(self._node)} "
                 f"(shown {to_hex(peer.spki)}, bound {to_hex(self._spki) if self._spki else 'none'})"
             )
-
-
-def parse_uri(uri: str) -> tuple[str, int]:
-    """Host and port of a member's URI.
-
-    Raises:
-        PeerFault: not ``https://host:port`` without path, user or query, at most 256 bytes.
-    """
-    try:
-        parts = urlsplit(uri)
-        port = parts.port
-        plain = parts.path in ("", "/") and not parts.query and not parts.fragment and parts.username is None
-        if len(uri.encode()) <= URI_BYTES_MAX and parts.scheme == "https" and parts.hostname and port and plain:
-            parts.hostname.encode("idna")  # or the name fails later, where nobody expects it
-            if uri.isascii() and uri.isprintable() and " " not in uri:
-                return parts.hostname, port
-    except ValueError as error:
-        raise PeerFault(f"a member's address {uri!r:.100} cannot be read: {error}") from error
-    raise PeerFault(f"a member's address {uri!r:.100} is not https://host:port")

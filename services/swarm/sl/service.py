@@ -10,6 +10,7 @@ import importlib.metadata
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from swarm.chain.client import ChainClient
@@ -31,9 +32,10 @@ from swarm.net.server import serve
 from swarm.net.tls import client_context, server_context
 from swarm.node.cursor import JournalCursor
 from swarm.node.identity import own_account, state_folder, tls_files
-from swarm.node.joining import Swarm, find_swarm, join_swarm
+from swarm.node.joining import Swarm, check_pin, find_swarm, join_swarm
 from swarm.node.outbox import JournalOutbox
 from swarm.node.sn_link import SnLink
+from swarm.node.sn_list import SnList
 from swarm.obs import log as obs_log
 from swarm.obs.metrics import Values, phase_seconds, registry
 from swarm.obs.ops import ops_app
@@ -79,9 +81,10 @@ async def run(settings: SlSettings) -> int:
     store = BlobStore(state / "store")
     store.sweep()
     with Journal(state / "journal.db") as journal:
-        link = SnLink(settings.sn_url, client_tls, waker)
+        sns = SnList(settings.sn_urls, journal)
+        link = SnLink(sns, client_tls, waker, partial(check_pin, journal))
         try:
-            node = Node(settings, journal, store, link, waits, waker, signer, client_tls)
+            node = Node(settings, journal, store, link, sns, waits, waker, signer, client_tls)
             return await node.serve(stop, server_tls, account)
         finally:
             await link.aclose()
@@ -96,19 +99,21 @@ class Node:
         journal: Journal,
         store: BlobStore,
         link: SnLink,
+        sns: SnList,
         waits: Waits,
         waker: Waker,
         signer: LocalSigner,
         client_tls: Any,
     ) -> None:
         self._settings, self._journal, self._store = settings, journal, store
-        self._link, self._waits, self._waker = link, waits, waker
+        self._link, self._sns, self._waits, self._waker = link, sns, waits, waker
         self._signer, self._client_tls = signer, client_tls
         self._counters = Counters()
         self._version = importlib.metadata.version("swarm-platform")
         self._runtime: JobRuntime | None = None
         self._group: asyncio.TaskGroup | None = None
         self._client: ChainClient | None = None
+        self._watch: ChainWatch | None = None
         self._swarm: Swarm | None = None
         self._stage = "starting"
         self._program = Program(store, self._take_part, return_seconds=settings.program_return_seconds)
@@ -140,14 +145,13 @@ class Node:
         """Find the swarm and be admitted."""
         own = self._client_tls.own
         self._stage = "looking for the SN"
-        swarm = await find_swarm(
-            self._link.client, self._journal, self._waits, wait_seconds=self._settings.sn_wait_seconds
-        )
+        swarm = await find_swarm(self._link, self._journal, self._waits, wait_seconds=self._settings.sn_wait_seconds)
         self._stage = "asking for admission"
-        await join_swarm(self._link.client, swarm, self._signer, own, Role.SL, self._waits)
+        await join_swarm(self._link, swarm, self._signer, own, Role.SL, self._waits)
         self._swarm = swarm
         self._client = ChainClient(self._link.rpc, account, JournalOutbox(self._journal), chain_id=swarm.chain_id)
         self._client.waker = self._waker
+        self._link.on_turn.append(self._client.resend)
         log.info("member of the swarm", node=to_hex(self._signer.address), chain_id=swarm.chain_id)
 
     async def _take_turns(self, stop: asyncio.Event) -> int:
@@ -258,7 +262,10 @@ class Node:
             waker=self._waker,
         )
         commits = Commits(self._journal, job)
-        watch = ChainWatch(self._link.rpc, training, membership, feed, members, commits, self._waker, job, runtime.view)
+        watch = ChainWatch(
+            self._link, self._sns, training, membership, feed, members, commits, self._waker, job, runtime.view
+        )
+        self._watch = watch
         peering = Peering(members, self._client_tls, runtime.deliver)
         transfers = Transfers(self._store, members, self._client_tls, runtime.deliver, self._counters)
         runtime.attach(watch, peering, transfers)
@@ -312,7 +319,7 @@ class Node:
             "program": bridge.what if bridge is not None else "not started",
             "bytes_in": self._counters.bytes_in,
             "bytes_out": self._counters.bytes_out,
-            "sn": {"url": self._link.url, "trouble": self._link.trouble or None},
+            "sn": self._link.status(),
             "final": None,
             "error": None,
         }
@@ -340,7 +347,8 @@ class Node:
         return [timed(row, now) for row in self._wait_rows()]
 
     def _wait_rows(self) -> list[dict[str, Any]]:
-        rows = self._waits.told()
+        rows = self._waits.told() + self._link.told()
+        rows += self._watch.told() if self._watch is not None and not self._link.trouble else []
         if self._runtime is not None:
             rows += self._runtime.status()["waits"]
         elif self._bridge is not None:
@@ -353,7 +361,7 @@ class Node:
         return alive_of(self.status(), self._wait_rows(), self._runtime.height() if self._runtime else 0)
 
     async def _tell(self, said: dict[str, Any]) -> None:
-        await self._link.client.post("/v1/alive", said)
+        await self._link.post("/v1/alive", said)
 
     def figures(self) -> Values:
         """What Prometheus reads; see :mod:`swarm.obs.metrics`."""

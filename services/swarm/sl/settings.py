@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from swarm.core.limits import FULL_QUORUM_SECONDS_DEFAULT, LEADER_FAILURE_SECONDS_DEFAULT
 from swarm.core.options import Opt
+from swarm.net.uri import bracketed
 from swarm.node.settings import LogLevel, NodeSettings, Port, load_node_settings
+from swarm.node.sn_list import sn_urls
 
 FOREIGN_VARIABLES = (
     "SN_I_AM_SENTINEL",
@@ -40,13 +42,16 @@ class SlSettings(NodeSettings):
         None, description="address or name under which other SLs reach this one", max_length=200
     )
     sn_ip: Annotated[str | None, Opt("--sn-ip", env="SN_NODE_IP")] = Field(
-        None, description="address of the SN this node uses", max_length=255
+        None,
+        description="address of the SN this node uses, or several, comma separated, the preferred first; each may name "
+        "its port; SNs that announce themselves are used as well when these fail",
+        max_length=4000,
     )
     sn_api_port: Annotated[Port, Opt("--sn-api-port", env="SN_API_SERVER_PORT", unit="TCP port")] = Field(
         30304, description="API port of that SN"
     )
     sn_api_service: Annotated[str | None, Opt("--sn-api-service", env="SN_API_SERVICE", unit="name:port")] = Field(
-        None, description="API service of the SN behind a reverse proxy, instead of --sn-ip"
+        None, description="API service of the SN behind a reverse proxy, or several, instead of --sn-ip"
     )
     fs_port: Annotated[Port, Opt("--sl-fs-port", env="SL_FS_PORT", unit="TCP port")] = Field(
         30305, description="port of this node's file and peer server (mutual TLS)"
@@ -98,7 +103,7 @@ class SlSettings(NodeSettings):
 
     @model_validator(mode="after")
     def _together(self) -> SlSettings:
-        if self.sn_ip is None and self.sn_api_service is None:
+        if not self.sn_urls:
             raise ValueError("say which SN to use: --sn-ip (SN_NODE_IP) or --sn-api-service (SN_API_SERVICE)")
         if self.host_ip is None and self.fs_service is None:
             raise ValueError(
@@ -107,11 +112,9 @@ class SlSettings(NodeSettings):
         return self
 
     @property
-    def sn_url(self) -> str:
-        if self.sn_api_service is not None:
-            name, _, port = self.sn_api_service.partition(":")
-            return f"https://{name}:{port or 443}"
-        return f"https://{_bracketed(self.sn_ip or '')}:{self.sn_api_port}"
+    def sn_urls(self) -> list[str]:
+        """The SNs to use, the preferred first."""
+        return sn_urls(self.sn_ip, self.sn_api_service, self.sn_api_port)
 
     @property
     def own_uri(self) -> str:
@@ -119,11 +122,7 @@ class SlSettings(NodeSettings):
         if self.fs_service is not None:
             name, _, port = self.fs_service.partition(":")
             return f"https://{name}:{port or 443}"
-        return f"https://{_bracketed(self.host_ip or '')}:{self.fs_port}"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+        return f"https://{bracketed(self.host_ip or '')}:{self.fs_port}"
 
 
 def load_settings(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> SlSettings:

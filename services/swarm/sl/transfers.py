@@ -17,14 +17,15 @@ from swarmlearning import tensorfile
 
 from swarm.core.engine.context import Held
 from swarm.core.engine.events import BlobFailed, BlobMoved, BlobVerified, Event
-from swarm.core.engine.leading import REFUSED_HASH, REFUSED_UNREACHABLE, REFUSED_UNREADABLE
+from swarm.core.engine.leading import FAILED_HERE, REFUSED_HASH, REFUSED_UNREACHABLE, REFUSED_UNREADABLE
 from swarm.core.errors import LocalFault, PeerFault
 from swarm.core.ids import Address, BlobId, Digest, to_hex
 from swarm.net import transfer
 from swarm.net.faults import Unreachable
+from swarm.net.uri import parse_uri
 from swarm.store.blobs import BlobStore
 
-from .directory import Members, parse_uri
+from .directory import Members
 from .merging import UnusableInput, check_finite
 
 log = logging.getLogger("swarm.sl.transfers")
@@ -122,6 +123,7 @@ class Transfers:
                     self._deliver(BlobFailed(blob, REFUSED_UNREADABLE, str(fault)))
                     return
                 except (LocalFault, OSError) as fault:
+                    reason = FAILED_HERE
                     texts.append(f"this node's disk: {fault}")
                     continue
                 self._deliver(BlobVerified(blob, held.size, held.manifest, held.finite))

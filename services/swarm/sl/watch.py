@@ -12,17 +12,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from swarm.chain.calldata import decode_commit
-from swarm.chain.events import Joined, RoundMerged
+from swarm.chain.events import Announced, Joined, RoundMerged
 from swarm.chain.feed import EventFeed, Happened, Removed
 from swarm.chain.membership import Membership
-from swarm.chain.rpc import Rpc
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
 from swarm.core.bundle import Bundle
+from swarm.core.chain_view import Role
 from swarm.core.engine.events import ChainView
 from swarm.core.errors import ChainFault, PeerFault
 from swarm.core.ids import Digest, from_hex, to_hex
 from swarm.core.roster import Roster
+from swarm.node.sn_link import SnLink
+from swarm.node.sn_list import SnList
 from swarm.store.journal import Journal
 
 from .directory import Members
@@ -31,6 +33,8 @@ log = logging.getLogger("swarm.sl.watch")
 
 SLOW_POLL_SECONDS = 2.0
 RETRY_SECONDS = 0.5
+STILL_SECONDS = 30.0
+"""A chain that has not moved for so long makes this node ask the other SNs how far they are, as often."""
 TORN_READS_MAX = 5
 """Reads that straddle a new block are repeated at once, this often."""
 COMMITS_REMEMBERED = 64
@@ -67,7 +71,8 @@ class ChainWatch:
 
     def __init__(
         self,
-        rpc: Rpc,
+        link: SnLink,
+        sns: SnList,
         training: Training,
         membership: Membership,
         feed: EventFeed,
@@ -77,7 +82,8 @@ class ChainWatch:
         job: Digest,
         deliver: Callable[[ChainView], Awaitable[None]],
     ) -> None:
-        self._rpc, self._training, self._membership = rpc, training, membership
+        self._link, self._sns, self._rpc = link, sns, link.rpc
+        self._training, self._membership = training, membership
         self._feed, self._members, self._waker = feed, members, waker
         self._job, self._deliver = job, deliver
         self._commits = commits
@@ -86,7 +92,10 @@ class ChainWatch:
         self.reorgs = 0
         """How often events were taken back since this process started."""
         self.head_at = time.monotonic()
+        self._doubted_at = time.monotonic()
+        self._troubled_at = 0.0
         self.trouble = ""
+        link.on_turn.append(feed.reanchor)
 
     async def run(self) -> None:
         """Deliver a view after each change, for ever."""
@@ -98,10 +107,27 @@ class ChainWatch:
             except ChainFault as error:
                 if self.trouble != str(error):
                     log.warning("the chain cannot be read: %s", error)
+                self._troubled_at = self._troubled_at if self.trouble else time.monotonic()
                 self.trouble = str(error)
+                await self._doubt()
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            await self._doubt()
             await ticket.wait(SLOW_POLL_SECONDS)
+
+    async def _doubt(self) -> None:
+        now = time.monotonic()
+        if now - max(self.head_at, self._doubted_at) >= STILL_SECONDS:
+            self._doubted_at = now
+            await self._link.doubt()
+
+    def told(self) -> list[dict[str, Any]]:
+        """The wait for a readable chain as a row of the table of waits."""
+        if not self.trouble:
+            return []
+        since = time.monotonic() - self._troubled_at
+        row = {"what": "the chain", "whom": self._link.url, "then": f"it is read again ({self.trouble})"}
+        return [{**row, "since_seconds": since, "until_seconds": None}]
 
     def wake(self) -> None:
         """Look again now."""
@@ -121,6 +147,11 @@ class ChainWatch:
                 self._members.learn_uri(event.node, event.uri)
             except PeerFault as fault:
                 log.warning("member %s joined with an address that cannot be used: %s", to_hex(event.node), fault)
+        elif isinstance(event, Announced):
+            try:
+                self._sns.learn(event.node, event.uri)
+            except PeerFault as fault:
+                log.warning("SN %s announced an address that cannot be used: %s", to_hex(event.node), fault)
         elif isinstance(event, RoundMerged) and event.job == self._job:
             self._commits.learn(event.run, event.round, notice.log.transaction)
 
@@ -133,14 +164,19 @@ class ChainWatch:
                 self._membership.version(),
                 self._rpc("eth_getBlockByNumber", ["latest", False]),
             )
+            if (number := int(block["number"], 16)) < self.head:
+                # A replaced block comes back within moments; an SN that lags must not look like lost rounds.
+                raise ChainFault(f"the SN is behind: it is at block {number}, this node has seen {self.head}")
             await self._members.refresh(version)
             if not state.started or roster.hash() == state.roster:
                 break
         else:
             raise ChainFault("state and roster of the job do not fit each other; the SN answers inconsistently")
-        if int(block["number"], 16) != self.head:
+        if number != self.head:
             self.head_at = time.monotonic()
-        self.head, self.block_time = int(block["number"], 16), int(block["timestamp"], 16)
+        self.head, self.block_time = number, int(block["timestamp"], 16)
+        self._link.seen(number)
+        self._sns.only(lambda node: self._members.active_as(node, Role.SN, self.block_time))
         by_node = {j.node: j for j in joiners}
         everybody = set(by_node) | set(roster.addresses)
         return ChainView(
