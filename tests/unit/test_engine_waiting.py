@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from support.sim.node import Plan, SimNode
+from support.sim.story import lose
 from support.sim.world import World
 from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
@@ -124,3 +125,21 @@ def test_a_revoked_member_reads_nothing() -> None:
     world.chain.revoke(gone.address)
     world.run(lambda: False, 1)
     assert not leader.engine.may_read(gone.address, world.chain.view.state.prev)
+
+
+def test_a_merged_model_that_nobody_serves_is_named() -> None:
+    """First its leader is waited for; once no source has it, those whose inputs it can be made from."""
+    world = swarm(3)
+    leader_of(world, 2)
+    assert world.run(lambda: 2 in world.checks.committed_at, 30)
+    lose(world, world.chain.view.state.prev)
+    for node in world.nodes:
+        node.engine.may_read = lambda reader, blob: False  # type: ignore[method-assign]
+    node = next(n for n in world.nodes if n.address != world.chain.bundles[(1, 2)].leader)
+    world.run(lambda: False, 0.1)
+    row = rows(node)["the merged model of round 2"]
+    assert row["whom"] == to_hex(world.chain.bundles[(1, 2)].leader)
+    world.run(lambda: False, 10)
+    row = rows(node)["the merged model of round 2"]
+    assert row["then"] == "it is made again from its inputs"
+    assert len(str(row["whom"]).split(", ")) == 3

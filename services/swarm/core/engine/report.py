@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..chain_view import Phase
-from ..ids import Address, BlobId, to_hex
+from ..ids import ZERO32, Address, BlobId, to_hex
 from . import remerging
+from .events import ChainView
 from .leading import gather
 from .peers import STALLED
 from .pulses import phase_of
@@ -55,7 +56,8 @@ def waits(state: EngineState, now: float) -> list[dict[str, Any]]:
         )
 
     if program.opened is None and not state.finished:
-        row("an ML program", "this site's program", state.started_at, None, "it joins the run")
+        then = "it goes on training" if state.joined else "it joins the run"
+        row("an ML program", "this site's program", state.started_at, None, then)
         return rows
     if view is None:
         row("the chain", "the SN", state.started_at, None, "the run is read")
@@ -63,6 +65,8 @@ def waits(state: EngineState, now: float) -> list[dict[str, Any]]:
     if state.joined and not view.state.started:
         have, need = sum(j.joined for j in view.joiners.values()), view.state.min_peers
         row("founders of the run", f"{have} of {need} have joined", program.since, None, "round 0 opens")
+    if (state.joined or view.state.phase is Phase.COMPLETE) and view.state.prev not in (ZERO32, *state.held):
+        _model_row(state, view, row)
     if context is None or not state.open():
         return rows
     if context.check_in is not None and context.certificate is None:
@@ -79,6 +83,19 @@ def waits(state: EngineState, now: float) -> list[dict[str, Any]]:
     if view.state.call_id:
         row("answers to a call", "all members", now, None, "the roster is re-formed, or the call is void")
     return rows
+
+
+def _model_row(state: EngineState, view: ChainView, row: Any) -> None:
+    what, bundle = f"the merged model of round {view.state.round - 1}", state.commit
+    if bundle is None or bundle.result.merged != view.state.prev:
+        row(what, "the SN's record of its commit", state.commit_seen_at, None, "the model is fetched")
+    elif state.remerge is not None:
+        row(what, "this node's merge", state.commit_seen_at, None, "the model is loaded")
+    else:
+        transfer = state.transfers.get(view.state.prev)
+        again = transfer is not None and transfer.failures >= remerging.FAILURES_BEFORE
+        whom = [i.check_in.node for i in bundle.items if i.check_in.weight] if again else [bundle.leader]
+        row(what, whom, state.commit_seen_at, None, "it is made again from its inputs" if again else "it is loaded")
 
 
 def _leader_rows(state: EngineState, now: float, row: Any) -> None:
