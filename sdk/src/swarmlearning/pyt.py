@@ -20,9 +20,9 @@ from ._torcheval import VALIDATION_BATCH_DEFAULT, checked, judge, loss_function,
 from ._torchstate import Optimizers, random_state, restore_random_state, to_numpy, to_torch
 from .client.loops import LoopCallback
 from .client.resume import State
-from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmError
+from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
 
-__all__ = ["SwarmCallback", "SwarmError"]
+__all__ = ["SwarmCallback", "SwarmError", "TorchCallback"]
 
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
@@ -36,15 +36,15 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
             return model
 
 
-class _Context:
+class Context:
     """Holds the model that is shared."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         self.model = model
 
 
-class SwarmCallback(LoopCallback):
-    """Call ``on_train_begin()``, ``on_batch_end()``, ``on_epoch_end(epoch)`` and ``on_train_end()`` in your loop.
+class TorchCallback(SwarmCallbackBase):
+    """What the callbacks of everything that trains PyTorch models have in common; their hooks differ.
 
     Args:
         syncFrequency: batches between two syncs.
@@ -105,8 +105,8 @@ class SwarmCallback(LoopCallback):
         if not isinstance(model, torch.nn.Module):
             self._logAndRaiseError(f"model is {type(model).__name__}, it must be a torch.nn.Module.")
         self.model = model
-        self.mlCtx = _Context(model)
-        self.hfMode = None
+        self.mlCtx = Context(model)
+        self.hfMode: Optional[str] = None
 
     def _getValidationDataForAdaptiveSync(self, valData: Any, valBatchSize: Any) -> tuple[Any, ...]:
         self._sources = checked(valData)
@@ -125,7 +125,8 @@ class SwarmCallback(LoopCallback):
         return found
 
     def _parameters(self) -> Iterator[torch.nn.Parameter]:
-        yield from self._shared_model().parameters()
+        if self.mlCtx.model is not None:
+            yield from self._shared_model().parameters()
 
     def _optimizerState(self) -> State:
         try:
@@ -153,9 +154,17 @@ class SwarmCallback(LoopCallback):
         super()._swarmOnTrainEnd()
         self._optimizers.forget()
 
+    def _shared_state(self) -> Mapping[str, Any]:
+        """What travels, by name; the tensors are the model's own."""
+        state: Mapping[str, Any] = self._shared_model().state_dict()
+        return state
+
+    def _put_state(self, merged: dict[str, torch.Tensor]) -> None:
+        self._shared_model().load_state_dict(merged, strict=False)
+
     def _saveModelWeightsToDict(self) -> dict[str, npt.NDArray[Any]]:
         found: dict[str, npt.NDArray[Any]] = {}
-        for name, value in self._shared_model().state_dict().items():
+        for name, value in self._shared_state().items():
             if not isinstance(value, torch.Tensor):
                 if name not in self._skipped:
                     self._skipped.add(name)
@@ -166,8 +175,7 @@ class SwarmCallback(LoopCallback):
         return found
 
     def _loadModelWeightsFromDict(self, paramsDict: Mapping[str, npt.NDArray[Any]]) -> None:
-        model = self._shared_model()
-        own = model.state_dict()
+        own = self._shared_state()
         merged: dict[str, torch.Tensor] = {}
         for name in self.weightNames:
             if name not in paramsDict:
@@ -179,7 +187,7 @@ class SwarmCallback(LoopCallback):
                     " the members run different programs."
                 )
             merged[name] = value
-        model.load_state_dict(merged, strict=False)
+        self._put_state(merged)
 
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         if self.valData is None:
@@ -192,3 +200,10 @@ class SwarmCallback(LoopCallback):
             batch_size=int(self.valBatchSize or VALIDATION_BATCH_DEFAULT),
             collate=self._collate,
         )
+
+
+class SwarmCallback(TorchCallback, LoopCallback):
+    """Call ``on_train_begin()``, ``on_batch_end()``, ``on_epoch_end(epoch)`` and ``on_train_end()`` in your loop.
+
+    The arguments are those of :class:`TorchCallback`.
+    """
