@@ -55,6 +55,8 @@ class RoundContext:
     submitted_at: float | None = None
     quorum_at: float | None = None
     merging: bool = False
+    merge_failed_at: float | None = None
+    """When this node's own disk last made its merge fail."""
     closing: tuple[Signed[CheckIn], ...] = ()
     entitling: tuple[Signed[Takeover], ...] = ()
     closed_at: float | None = None

@@ -20,6 +20,8 @@ from .state import INPUT_FAILURES_MAX, EngineState, Out
 
 REFUSED_HASH, REFUSED_MANIFEST, REFUSED_NOT_FINITE = 1, 2, 3
 REFUSED_UNREADABLE, REFUSED_TOO_LARGE, REFUSED_UNREACHABLE = 4, 5, 6
+FAILED_HERE = 0
+"""Why a pull failed that is no fault of its peer: this node's own disk."""
 REASONS = {
     REFUSED_HASH: "its bytes do not have the announced hash or size",
     REFUSED_MANIFEST: "its tensors (names, their order, shapes, dtypes or framework) differ from the swarm's",
@@ -29,6 +31,8 @@ REASONS = {
     REFUSED_UNREACHABLE: "it could not be fetched",
 }
 
+MERGE_RETRY_SECONDS = 5.0
+"""Pause after a merge that this node's own disk made fail."""
 SECOND_VERSION_SECONDS = 5.0
 """How long a close waits for the second version of a live node whose first check-in was refused."""
 PULL_QUIET_SECONDS = 10.0
@@ -214,7 +218,10 @@ def _merge_when_closed(state: EngineState, context: RoundContext, now: float, ou
     enough = len(found.usable) >= view.state.min_peers
     if not enough:
         context.quorum_at = None
-        state.progress += 1  # waiting for minPeers is no lack of progress
+        if not found.pulling:  # a pull that gets on says so itself
+            state.progress += 1  # waiting for minPeers is no lack of progress
+        return
+    if context.merge_failed_at is not None and now - context.merge_failed_at < MERGE_RETRY_SECONDS:
         return
     training = any(not s.statement.done for s in found.usable)
     if context.quorum_at is None and training:
@@ -258,7 +265,8 @@ def _start_merge(state: EngineState, context: RoundContext, found: Gathered, now
     inputs = tuple((s.statement.node, s.statement.blob, s.statement.weight) for s in chosen if s.statement.weight)
     context.closing = tuple(chosen)
     context.closed_at = now
-    state.progress += 1
+    if context.merge_failed_at is None:  # else only success is progress: a leader with a full disk is replaced
+        state.progress += 1
     program = state.program.opened
     method = program.method if program else "mean"
     if inputs:
@@ -272,7 +280,7 @@ def _start_merge(state: EngineState, context: RoundContext, found: Gathered, now
 def merge_done(state: EngineState, context: RoundContext, event: MergeDone, now: float, out: Out) -> None:
     if not context.merging or event.name != context.name or event.attempt != context.promised:
         return  # of another round, or of an attempt this node has given up
-    context.merging = False
+    context.merging, context.merge_failed_at = False, None
     program = state.program.opened
     method = program.method if program else "mean"
     weighted = iter(event.coefficients)
@@ -288,6 +296,7 @@ def merge_failed(state: EngineState, context: RoundContext, event: MergeFailed, 
     context.merging = False
     signed = context.latest(event.node) if event.node is not None else None
     if signed is None:
+        context.merge_failed_at = now
         out.warn(f"the merge failed here: {event.text}", round=context.name.round)
         return
     state.held.pop(signed.statement.blob, None)
