@@ -15,6 +15,7 @@ from swarm.core.chain_view import JobState, Phase, Status
 from swarm.core.engine.actions import Merge
 from swarm.core.engine.context import CONTEXT_KEY
 from swarm.core.engine.events import ChainView
+from swarm.core.engine.leading import gather
 from swarm.core.engine.messages import ProposalMessage, Pulse, signed_of
 from swarm.core.errors import Reverted
 from swarm.core.ids import ZERO32, Address, BlobId, Digest
@@ -47,6 +48,7 @@ class Checks:
         self._merged: dict[tuple[int, int], BlobId] = {}
         self._recorded: dict[tuple[int, int], set[BlobId]] = defaultdict(set)
         self._said_in: dict[CheckIn, int] = {}
+        self._training_quorum: dict[tuple[Address, RoundName, int], float] = {}
 
     def broken(self, rule: str, text: str) -> None:
         line = f"{rule}: {text}"
@@ -101,9 +103,19 @@ class Checks:
         """A later attempt's proposal shows a majority's takeovers, and the result they bind it to."""
         said = message.signed.statement
         roster = self._rosters.get(said.name.roster)
-        if said.attempt == 0 or roster is None:
+        if roster is None:
             return
-        shown = {t.statement.node: t.statement for t in message.takeovers if t.statement.attempt == said.attempt}
+        shown = {
+            t.statement.node: t.statement
+            for t in message.takeovers
+            if (t.statement.name, t.statement.attempt) == (said.name, said.attempt)
+        }
+        fresh = all(t.acked_result == ZERO32 for t in shown.values())
+        done = all(i.check_in.done for i in message.items)
+        if fresh and done and not {i.check_in.node for i in message.items}.issuperset(roster.addresses):
+            self.broken("V4", f"{node.name} proposes an end of the run without a member of the roster")
+        if said.attempt == 0:
+            return
         if len(set(shown) & set(roster.addresses)) < roster.majority:
             self.broken("takeover", f"{node.name} leads attempt {said.attempt} without a majority's takeovers")
         acked = [t for t in shown.values() if t.acked_result != ZERO32]
@@ -248,7 +260,23 @@ class Checks:
                 self.broken("store", f"{node.name} merges a model that is not on its disk")
             if fresh and view is not None and member not in view.active:
                 self.broken("V5", f"{node.name} merges the model of a member that it knows to be revoked")
+        self.closes(node, action)
         self._world.rows.merges(node, action)
+
+    def closes(self, node: SimNode, action: Merge) -> None:
+        """A round closes without a live member only after the grace, and only programs that train start that."""
+        engine = node.engine.state
+        context = engine.context
+        if context is None or context.name != action.name:
+            return
+        since = self._training_quorum.get((node.address, context.name, context.promised), node.now)
+        missing = gather(engine, context, node.now, None).missing
+        live = [n for n in missing if n not in context.check_ins]
+        if live and node.now - since < node.config.full_quorum_seconds:
+            names = " ".join(self._world.node(n).name for n in live)
+            self.broken(
+                "grace", f"{node.name} closes round {context.name.round} without {names} before the grace is over"
+            )
 
     def served(self, node: SimNode, reader: Address, blob: BlobId) -> None:
         view = node.engine.state.view
@@ -257,8 +285,16 @@ class Checks:
 
     def after_step(self, node: SimNode) -> None:
         context = node.engine.state.context
-        if context is not None and context.certificate is not None:
+        if context is None:
+            return
+        if context.certificate is not None:
             self.certificate(node, context.certificate)
+        key = (node.address, context.name, context.promised)
+        if key not in self._training_quorum and context.leader() == node.address:
+            latest = [context.latest(n) for n in context.check_ins]
+            training = any(s is not None and not s.statement.done for s in latest)
+            if training and len(latest) >= self._world.chain.view.state.min_peers:
+                self._training_quorum[key] = node.now
 
     def at_end(self) -> None:
         """The run is complete: everybody alive holds the final model and ended well."""

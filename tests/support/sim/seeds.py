@@ -5,9 +5,10 @@ Once the faults have ended the run must complete within ``RECOVERY_SECONDS`` and
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +17,7 @@ from multiprocessing import get_context
 from swarm.core.limits import JOIN_DEPTH_BLOCKS
 
 from .faults import BadDay
+from .liar import Liar, Lie
 from .node import Plan
 from .rows import Row
 from .world import World, base_config
@@ -123,17 +125,20 @@ def simulate(
     nervous: bool | None = None,
     pair: bool = False,
     keep_log: bool = True,
+    lies: Sequence[Lie] = (),
 ) -> Outcome:
-    """Run one seed to its end, or to the first broken rule."""
+    """Run one seed to its end, or to the first broken rule; its liars, if any, tell ``lies`` all day."""
     world, day = make(seed, nervous=nervous, pair=pair)
     checks = world.checks
+    for liar in [n for n in world.nodes if isinstance(n, Liar)]:
+        liar.lies.update(dict.fromkeys(lies, math.inf))
     world.start()
 
     def stop() -> bool:
         return stop_at_violation and bool(checks.violations)
 
     world.run(lambda: stop() or day.over, DAY_SECONDS)
-    world.net.calm()
+    world.calm()
     left = max((n.script.plan.syncs + 1 - n.script.answered for n in world.nodes), default=0)
     rounds_max = checks.rounds + left + RECOVERY_ROUNDS
     if not world.run(lambda: stop() or world.finished(), RECOVERY_SECONDS):
