@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from swarm.core.control.adaptive import bounds, next_interval
-from swarm.core.control.combined import FIXED_MAX, Combined, Told, combine
+from swarm.core.control.combined import FIXED_MAX, Combined, Committed, Told, combine
 from swarm.core.control.stop import StopRule
 from swarm.core.errors import OperatorFault
 from swarm.core.limits import FIXED_POINT, NOT_REPORTED
@@ -74,8 +74,8 @@ def test_the_interval_keeps_its_bounds(requested, last, before, now) -> None:
     assert 1 <= low <= next_interval(requested, last, before, now) <= high
 
 
-def history(*losses: float | None) -> list[Combined]:
-    return [Combined(None if v is None else round(v * FIXED_POINT), None) for v in losses]
+def history(*losses: float | None) -> list[Committed]:
+    return [Committed(1, None if v is None else round(v * FIXED_POINT), None) for v in losses]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,15 @@ class Combined:
     metric: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a committed round leaves for the rules: the interval it set, batches, and its combined figures."""
+
+    interval: int
+    loss: int | None
+    metric: int | None
+
+
 def combine(told: Iterable[Told]) -> Combined:
     """The weighted means, rounded to the nearest 1e-6, halves away from zero."""
     known = [t for t in told if t.weight > 0]

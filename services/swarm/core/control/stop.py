@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..errors import OperatorFault
 from ..limits import FIXED_POINT
-from .combined import Combined
+from .combined import Committed
 
 ROUNDS_MAX = 2**32 - 1
 PATIENCE_MAX = 100_000
@@ -34,15 +34,15 @@ class StopRule:
     patience: int | None = None
     max_rounds: int | None = None
 
-    def reached(self, history: Sequence[Combined]) -> str | None:
+    def reached(self, history: Sequence[Committed]) -> str | None:
         """Why the run should end after these committed rounds (all of the run, oldest first), or None."""
         if self.max_rounds is not None and len(history) >= self.max_rounds:
             return f"{self.max_rounds} rounds are done"
         sign = 1 if self.direction == "max" else -1
         best: int | None = None
         waited = 0
-        for round_, combined in enumerate(history):
-            value = combined.loss if self.figure == "loss" else combined.metric
+        for round_, committed in enumerate(history):
+            value = committed.loss if self.figure == "loss" else committed.metric
             if value is None:
                 continue
             if self.target is not None and sign * value >= sign * self.target:
