@@ -223,11 +223,11 @@ class SwarmCallbackBase(ABC):
         """Count a batch, and sync when it is time."""
         if self.loopback or self._finished:
             return
+        self.stepsCompleted += 1
         if self.stepsBeforeNextSync == 0 and not self.isSwarmTrainingOver:
             self.__doSync()
             self.userMergeDone = True
         self.stepsBeforeNextSync -= 1
-        self.stepsCompleted += 1
         if time.monotonic() - self._told_at >= PROGRESS_SECONDS:
             self._tell_progress()
 
