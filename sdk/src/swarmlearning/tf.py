@@ -13,10 +13,13 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
-try:
-    from tensorflow.keras.callbacks import Callback
-except ImportError:
-    from keras.callbacks import Callback
+from ._optional import framework
+
+with framework("swarmlearning.tf", "tensorflow", "keras", install="tensorflow, or keras and a backend of it"):
+    try:
+        from tensorflow.keras.callbacks import Callback
+    except ImportError:
+        from keras.callbacks import Callback
 
 from .client.resume import State
 from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
@@ -41,8 +44,8 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         syncFrequency: batches between two syncs.
         minPeers: members that a round needs.
         trainingContract: name of the job.
-        adsValData: validation data: (x, y) or (x, y, sample weights), a dataset, or a generator of batches
-            (at most 1000 are read, once).
+        adsValData: validation data: (x, y) or (x, y, sample weights), x and y also lists for several inputs or
+            outputs; a dataset or a list of datasets; or a generator of batches (at most 1000 are read, once).
         adsValBatchSize: batch size for evaluating arrays.
         kwargs: the arguments all callbacks share, see SwarmCallbackBase.
 
@@ -61,7 +64,7 @@ class SwarmCallback(Callback, SwarmCallbackBase):
     ) -> None:
         Callback.__init__(self)
         self._first_epoch: Optional[int] = None
-        self._moved_epoch = False
+        self._moved_epoch = self._waits_for_build = False
         SwarmCallbackBase.__init__(self, syncFrequency, minPeers, trainingContract, kwargs)
         self._verifyAndSetPlatformContext(kwargs)
         if self.valData is None:
@@ -71,6 +74,10 @@ class SwarmCallback(Callback, SwarmCallbackBase):
     def on_train_begin(self, logs: Any = None) -> None:
         """Keras hook: all members start from one model."""
         self.mlCtx = _Context(self.model)
+        self._waits_for_build = not self.loopback and not _is_built(self.model)
+        if self._waits_for_build:
+            self.logger.info("The model has no weights before its first batch: all members start from one model then.")
+            return
         self._swarmOnTrainBegin()
         self._stop_if_over()
         if self.resumedEpoch and not self.isSwarmTrainingOver:
@@ -95,7 +102,11 @@ class SwarmCallback(Callback, SwarmCallbackBase):
 
     def on_batch_end(self, batch: Any = None, logs: Any = None) -> None:
         """Keras hook: counts the batch, syncs when it is time."""
-        self._swarmOnBatchEnd()
+        if self._waits_for_build:  # this batch only made the weights
+            self._waits_for_build = False
+            self._swarmOnTrainBegin()
+        else:
+            self._swarmOnBatchEnd()
         self._stop_if_over()
 
     def on_epoch_end(self, epoch: Any = None, logs: Any = None) -> None:
@@ -180,16 +191,26 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         if self.valData is None:
             return math.nan, math.nan
         model, data = self.mlCtx.model, self.valData
-        if isinstance(data, Iterator):
+        if isinstance(data, Iterator) and not hasattr(data, "__len__"):
             data = self.valData = self._read_once(data)
-        if isinstance(data, (tuple, list)) and len(data) in (2, 3):
+        parts = list(data) if isinstance(data, (list, tuple)) and data and all(map(_is_dataset, data)) else None
+        if parts is not None:  # equal weight for equal numbers of batches, as in one dataset
+            counts = [_batches_of(part) for part in parts]
+            scores = [_values(model.evaluate(part, verbose=0)) for part in parts]
+            values = [sum(v * n for v, n in zip(one, counts)) / sum(counts) for one in zip(*scores)]  # noqa: B905
+        elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
             weights = data[2] if len(data) == 3 else None
-            scores = model.evaluate(
-                x=data[0], y=data[1], sample_weight=weights, batch_size=self.valBatchSize, verbose=0
+            values = _values(
+                model.evaluate(
+                    x=_arrays(data[0]),
+                    y=_arrays(data[1]),
+                    sample_weight=weights,
+                    batch_size=self.valBatchSize,
+                    verbose=0,
+                )
             )
         else:
-            scores = model.evaluate(data, verbose=0)
-        values = scores if isinstance(scores, (list, tuple)) else [scores]
+            values = _values(model.evaluate(data, verbose=0))
         return float(values[0]), float(values[1]) if len(values) > 1 else math.nan
 
     def _read_once(self, batches: Iterator[Any]) -> tuple[Any, ...]:
@@ -198,7 +219,52 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         widths = {len(batch) for batch in read if isinstance(batch, (tuple, list))}
         if not read or len(widths) != 1 or not widths <= {2, 3}:
             self._logAndRaiseError("adsValData is a generator that does not yield (x, y) or (x, y, weights).")
-        return tuple(np.concatenate([np.asarray(batch[part]) for batch in read]) for part in range(widths.pop()))
+        return tuple(_joined([batch[part] for batch in read]) for part in range(widths.pop()))
+
+
+def _is_built(model: Any) -> bool:
+    """Whether all weights are there: a subclassed model, or one without an Input, makes them in its first batch."""
+    parts = (model, *getattr(model, "layers", ()))
+    return bool(model.weights) and all(getattr(one, "built", True) for one in parts)
+
+
+def _values(scores: Any) -> list[float]:
+    """What evaluate() returned: loss first, then metrics."""
+    return [float(one) for one in scores] if isinstance(scores, (list, tuple)) else [float(scores)]
+
+
+def _joined(parts: list[Any]) -> Any:
+    """One batch of many, for inputs and outputs in lists and dicts too."""
+    if isinstance(parts[0], dict):
+        return {key: _joined([part[key] for part in parts]) for key in parts[0]}
+    if isinstance(parts[0], (list, tuple)):
+        return [_joined([part[place] for part in parts]) for place in range(len(parts[0]))]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _arrays(given: Any) -> Any:
+    """Nested lists of numbers as an array; a list of arrays, for several inputs, stays one."""
+    if isinstance(given, (list, tuple)) and given and not hasattr(given[0], "shape"):
+        deep = given[0]
+        while isinstance(deep, (list, tuple)) and deep:
+            deep = deep[0]
+        return np.asarray(given) if isinstance(deep, (int, float)) else given
+    return given
+
+
+def _is_dataset(one: Any) -> bool:
+    """A tf.data dataset, or a sequence of batches."""
+    return hasattr(one, "cardinality") or (
+        hasattr(one, "__len__") and hasattr(one, "__getitem__") and not hasattr(one, "shape") and not _is_plain(one)
+    )
+
+
+def _is_plain(one: Any) -> bool:
+    return isinstance(one, (list, tuple, dict, str))
+
+
+def _batches_of(dataset: Any) -> int:
+    return len(dataset) if hasattr(dataset, "__len__") else sum(1 for _ in dataset)
 
 
 def _names(model: Any) -> list[str]:
