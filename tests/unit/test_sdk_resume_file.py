@@ -216,7 +216,7 @@ def test_a_folder_that_others_may_write_is_not_trusted(tmp_path: Path) -> None:
 
 
 def test_writing_takes_its_share_of_the_time_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write of 2 s is followed by none for 40 s, but for the one at the end of training."""
+    """A write of 2 s is followed by none for 95 s, but for the one at the end of training."""
     now = [0.0]
     written: list[float] = []
 
@@ -226,9 +226,12 @@ def test_writing_takes_its_share_of_the_time_and_no_more(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(resume_module.resumefile, "write", slow)
     kept = Resume("job", logger=Lines(), environ={"SWARM_RESUME_DIR": str(tmp_path)}, clock=lambda: now[0])
-    while now[0] < 100:
+    while now[0] < 200:
         kept.keep(lambda: (POINT, (TENSORS, {})))
         now[0] += 0.5
-    assert written == [0.0, 42.0, 84.0]
+    assert written == [0.0, 97.0, 194.0]
     kept.keep(lambda: (POINT, (TENSORS, {})), now_or_never=True)
     assert len(written) == 4
+    assert [resume_module.pause_after(cost) for cost in (0.0, 0.01, 0.05, 0.12, 0.5)] == pytest.approx(
+        [0, 0.5, 1, 1, 20]
+    )

@@ -23,8 +23,10 @@ from .resumefile import ResumeFileError, ResumePoint
 
 __all__ = ["Resume", "State"]
 
-SHARE_OF_TIME = 0.05
-"""The file is written as often as this share of the program's time allows, whatever the model's size."""
+SHARE_OF_TIME = 0.02
+"""The file is written as often as this share of the program's time allows, whatever the model's size;"""
+FRESH_SECONDS, CHEAP_SECONDS = 1.0, 0.1
+"""but one that takes less than the second of these is at most the first one old."""
 MODES = ("on", "light", "off")
 
 State = tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
@@ -94,7 +96,7 @@ class Resume:
         began = self._clock()
         if self.mode == "off" or self._broken:
             return
-        if not now_or_never and began - self._written_at < self._cost / SHARE_OF_TIME:
+        if not now_or_never and began - self._written_at < pause_after(self._cost):
             return
         try:
             resumefile.prepare_folder(self._folder)
@@ -110,6 +112,11 @@ class Resume:
         """The run is over for this program: there is nothing to go on from."""
         if self.mode != "off" and not self._broken:
             self._path.unlink(missing_ok=True)
+
+
+def pause_after(cost: float) -> float:
+    """How long no file is written after one that took ``cost``; both in seconds."""
+    return max(min(FRESH_SECONDS, cost / SHARE_OF_TIME), (cost - CHEAP_SECONDS) / SHARE_OF_TIME)
 
 
 def _foreign(point: ResumePoint, job: str, merged: MergedModel, manifest: str) -> Optional[str]:
