@@ -53,11 +53,12 @@ LOOPBACK = Place()
 
 @dataclass
 class SnProcess:
-    """Args: files: the SN's own certificate, key and CA; more: further flags."""
+    """Args: files: the SN's own certificate, key and CA; more: further flags; environ: further variables."""
 
     folder: Path
     files: TlsFiles
     more: list[str] = field(default_factory=list)
+    environ: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     ops_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None

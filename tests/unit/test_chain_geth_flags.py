@@ -58,7 +58,7 @@ def test_the_flags_of_a_sealer_are_these() -> None:
         "--gcmode archive --state.scheme hash --cache 256 --nodekey /data/nodekey.secret "
         "--nodiscover --nat extip:127.0.0.1 --netrestrict 127.0.0.1/32 --maxpeers 0 "
         "--ipcpath /data/geth.ipc --authrpc.addr 127.0.0.1 --authrpc.port 0 "
-        "--txpool.pricelimit 1 --miner.gasprice 1 --miner.recommit 1s --miner.gaslimit 60000000 "
+        "--txpool.pricelimit 1 --miner.gasprice 1 --miner.recommit 90s --miner.gaslimit 60000000 "
         "--rpc.txfeecap 0 --verbosity 3 "
         "--miner.etherbase 0x{0} --unlock 0x{0} --password /data/sealer.password --allow-insecure-unlock"
     ).format("aa" * 20)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from swarm.chain.membership import Membership
+from swarm.chain.rpc import RpcUnreachable
 from swarm.core.chain_view import Role
 from swarm.core.errors import Reverted
 from swarm.core.ids import Digest, to_hex
@@ -87,6 +88,9 @@ class Admission:
             # One at a time: two requests with one nonce, or for one key, must not both pass.
             async with self._lock:
                 return await self._decided(peer, join, signature)
+        except RpcUnreachable as error:
+            # As while geth restarts to meet a new SN: not this request's fault, nor for long.
+            raise ApiError(503, "chain_away", "the chain of this SN does not answer now; ask again") from error
         finally:
             self._asking -= 1
 

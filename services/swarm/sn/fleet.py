@@ -23,6 +23,7 @@ from swarm.net.client import JsonClient
 from swarm.net.faults import BadAnswer, Unreachable
 from swarm.net.identity import role_of
 
+from .forks import Tip
 from .uris import Latest
 
 SNS_MAX = 64
@@ -114,6 +115,22 @@ class Fleet:
         """A block of that SN's chain (its newest by default), or None if it does not answer with one."""
         try:
             return await block_of(self._client(sn.uri), number)
+        except (SwarmFault, ValueError):
+            return None
+
+    async def tip(self, sn: Sn) -> Tip | None:
+        """That SN's newest block with its chain's weight, or None if it does not answer with one."""
+        call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["latest", False]}
+        try:
+            found = (await self._client(sn.uri).post("/v1/rpc", call))["result"]
+            return Tip(int(found["number"], 16), str(found["hash"]), int(found["totalDifficulty"], 16))
+        except (SwarmFault, KeyError, TypeError, ValueError):
+            return None
+
+    async def living(self, sn: Sn) -> Any:
+        """That SN's table of signs of life, or None if it does not answer with one."""
+        try:
+            return await self._client(sn.uri).get("/v1/alive")
         except (SwarmFault, ValueError):
             return None
 

@@ -18,6 +18,7 @@ from swarm.core.ids import Address, to_hex
 from swarm.obs.waits import Waits
 
 from .fleet import Answer, Fleet, Sn
+from .forks import Tip, give_way, yields
 from .gethhost import GethHost
 from .sealers import Life, SealerView, Vote, majority, step
 
@@ -26,10 +27,13 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 LOOK_ALONE_SECONDS = 5.0
 """With nobody else listed there is little to see."""
+LEAVE_LOOK_SECONDS = 0.2
 LEAVE_SECONDS_MAX = 10.0
 """A planned stop waits so long to be voted out."""
 STILL_SECONDS = 5.0
 """A chain whose head is older than this stands still: then being "down" says nothing against an SN."""
+FORK_SECONDS = 10.0
+"""A chain of several sealers that stands still for so long is looked at for a fork."""
 PENDING_SECONDS = 600.0
 """An SN that has told its enode, but has not announced itself on the chain, is kept as a peer for so long."""
 BLOCKS_LOOKED_AT_MAX = 16
@@ -68,6 +72,7 @@ class Sealing:
         self._wake = asyncio.Event()
         self._gate = contextlib.ExitStack()
         self._trouble = ""
+        self._looks = 0
         self._vote: Vote | None = None
         self.signers: list[Address] = []
         self.sealing = False
@@ -86,6 +91,7 @@ class Sealing:
                     if str(error) != self._trouble:
                         log.warning("the SNs are not looked after now: %s", error)
                     self._trouble = str(error)
+                self._looks += 1
                 pause = LOOK_SECONDS if self._fleet.others() or self._pending else LOOK_ALONE_SECONDS
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -109,7 +115,7 @@ class Sealing:
         """A planned stop: be voted out while others live, at most LEAVE_SECONDS_MAX."""
         self.leaving = True
         self._wake.set()
-        if not self._staying():
+        if not self._fleet.others() and not self._pending:
             return
         row = self._waits.row(
             what="to be voted out of the sealers",
@@ -117,10 +123,12 @@ class Sealing:
             deadline_seconds=LEAVE_SECONDS_MAX,
             then="this node stops",
         )
+        # What was seen last may be old: an SN can have become ready, or said that it leaves as well, since then.
+        look = self._looks + 2
         with row, contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS_MAX):
-                while self._geth.sealer in self.signers and self._staying():
-                    await asyncio.sleep(LOOK_SECONDS / 10)
+                while self._looks < look or (self._geth.sealer in self.signers and self._staying()):
+                    await asyncio.sleep(LEAVE_LOOK_SECONDS)
                     self._wake.set()
 
     def lives(self) -> dict[Address, Life]:
@@ -159,6 +167,7 @@ class Sealing:
             answer = self._answers.get(sn.node, Answer.NONE)
             if sn.node not in self._signs or answer is Answer.UP or (standing and answer is Answer.DOWN):
                 self._signs[sn.node] = self._clock()
+        await self._mend_fork()
         await self._seal()
         await self._cast()
 
@@ -213,6 +222,18 @@ class Sealing:
             log.info("sealing stops at block %d: not a signer any more", self._head)
             await admin.stop_sealing()
         self.sealing = wanted
+
+    async def _mend_fork(self) -> None:
+        """Look for sealers on another chain of the same weight once the chain has stood still for FORK_SECONDS."""
+        fellows = [sn for sn in self._fleet.others() if sn.sealer in self.signers]
+        if not fellows or self._geth.sealer not in self.signers or self._clock() - self._moved < FORK_SECONDS:
+            return
+        own = Tip(*await self._geth.admin.tip())
+        found = await asyncio.gather(*(self._fleet.tip(sn) for sn in fellows))
+        tips = [(tip, sn) for tip, sn in zip(found, fellows, strict=True) if tip is not None]
+        at = yields(own, [tip for tip, _ in tips])
+        if at is not None and await give_way(self._geth.admin, own, lambda n: self._fleet.block(tips[at][1], n)):
+            self._moved = self._clock()
 
     async def _heads_are_equal(self) -> bool:
         """Whether a majority of the signers, this one included, has our chain up to its last blocks.

@@ -198,7 +198,7 @@ class Node:
             tasks = [
                 group.create_task(self._client.keep(), name="outbox"),
                 group.create_task(self._tell(), name="own signs of life"),
-                group.create_task(several.run(), name="several SNs"),
+                group.create_task(several.run(self._signs.merge), name="several SNs"),
             ]
             if self._host.heartbeat is not None:
                 tasks.append(group.create_task(self._beat(), name="heartbeat"))

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from swarm.chain.client import ChainClient
 from swarm.chain.deploy import Deployed, attach
 from swarm.chain.geth.peers import Enode
+from swarm.core.alive import ALIVE_SECONDS
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault
 from swarm.core.ids import Address, address, to_hex
 from swarm.net.answers import ApiError
@@ -30,6 +32,8 @@ from .grants import Grants
 from .sealing import Sealing
 from .settings import SnSettings
 from .starting import Starting, sync_first
+
+log = logging.getLogger(__name__)
 
 BODY_BYTES_MAX = 1024
 
@@ -67,14 +71,15 @@ class Several:
                 host.geth, self._fleet, client.address, waits, ready=self._ready, dead_seconds=settings.sn_dead_after
             )
 
-    async def run(self) -> None:
-        """The loops beside the API, until cancelled."""
+    async def run(self, merge: Callable[[Any], int]) -> None:
+        """The loops beside the API, until cancelled. ``merge`` takes in the signs of life that another SN has heard."""
         if self._sealing is None:
             return
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._sealing.run(), name="sealing")
                 group.create_task(self._grants.run(), name="admission rights")
+                group.create_task(self._hear(merge), name="signs of life at other SNs")
         finally:
             await self._fleet.aclose()
 
@@ -123,6 +128,19 @@ class Several:
         except ChainFault as error:
             raise ApiError(503, "busy", str(error)) from error
         return {"peers": {to_hex(n): e for n, e in peers.items()}}
+
+    async def _hear(self, merge: Callable[[Any], int]) -> None:
+        """A member tells one SN that it lives; the others hear of it here."""
+        while True:
+            for sn in self._fleet.others():
+                rows = await self._fleet.living(sn)
+                if rows is None:
+                    continue
+                try:
+                    merge(rows)
+                except PeerFault as error:
+                    log.warning("%s sends no signs of life: %s", sn.uri, error)
+            await asyncio.sleep(ALIVE_SECONDS)
 
     def _ready(self) -> bool:
         return self.starting.stage is None and self._host.fault() is None

@@ -67,6 +67,15 @@ class GethAdmin:
         found = await self._rpc("eth_getBlockByNumber", ["latest" if number is None else hex(number), False])
         return None if found is None else (int(found["number"], 16), str(found["hash"]))
 
+    async def tip(self) -> tuple[int, str, int]:
+        """Number, hash and total difficulty of the newest block."""
+        found = await self._rpc("eth_getBlockByNumber", ["latest", False])
+        return int(found["number"], 16), str(found["hash"]), int(found["totalDifficulty"], 16)
+
+    async def rewind(self, number: int) -> None:
+        """Forget all blocks after that one; peers that have them give them back, unless their chain is heavier."""
+        await self._rpc("debug_setHead", [hex(number)])
+
     async def enode(self) -> str:
         """This node's address for others."""
         return str((await self._rpc("admin_nodeInfo", []))["enode"])

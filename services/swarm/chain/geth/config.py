@@ -14,6 +14,9 @@ from swarm.core.ids import Address, to_hex
 CACHE_MB = 256
 LOOPBACK = "127.0.0.1"
 TCP_API = "eth,net,web3"
+RECOMMIT_SECONDS = 90
+"""Longer than any block period. At a period of 1 s and the same here, a sealer now and then signs two blocks of one
+height, since a block's content is made anew in the very moment in which it is sealed: seen to split two sealers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def run_command(config: GethConfig) -> list[str]:
         command += ["--http", "--http.addr", LOOPBACK, "--http.port", str(config.http_port), "--http.api", TCP_API]
     if config.ws_port is not None:
         command += ["--ws", "--ws.addr", LOOPBACK, "--ws.port", str(config.ws_port), "--ws.api", TCP_API]
-    command += ["--txpool.pricelimit", "1", "--miner.gasprice", "1", "--miner.recommit", "1s"]
+    command += ["--txpool.pricelimit", "1", "--miner.gasprice", "1", "--miner.recommit", f"{RECOMMIT_SECONDS}s"]
     command += ["--miner.gaslimit", "60000000", "--rpc.txfeecap", "0", "--verbosity", str(config.verbosity)]
     if config.sealer is not None:
         who = to_hex(config.sealer)
