@@ -46,7 +46,7 @@ def checked(data: Any) -> Any:
     if isinstance(data, (tuple, list)):
         if len(data) == 2 and _is_array(data[1]) and (_is_array(data[0]) or _are_arrays(data[0])):
             inputs = [data[0]] if _is_array(data[0]) else list(data[0])
-            return [TensorDataset(*(torch.as_tensor(np.asarray(one)) for one in (*inputs, data[1])))]
+            return [TensorDataset(*map(torch.as_tensor, (*inputs, data[1])))]
         if data and all(isinstance(one, Mapping) or _are_arrays(one) for one in data):
             return [list(data)]
         return [_source(one) for one in data]
