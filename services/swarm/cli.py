@@ -6,11 +6,13 @@ flags (their settings are one declaration); the others are Typer commands.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -95,7 +97,7 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 def _source(
-    sn: str | None, ops: str | None, cert: Path | None, key: Path | None, cacert: Path | None, capath: Path | None
+    sn: Sn = None, ops: Ops = None, cert: Cert = None, key: Key = None, cacert: CaCert = None, capath: CaPath = None
 ) -> Source:
     from swarm.inspect.source import source
 
@@ -103,58 +105,80 @@ def _source(
     return source(sn=sn, ops=ops or f"http://127.0.0.1:{port}", cert=cert, key=key, cacert=cacert, capath=capath)
 
 
+def asks(act: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of ``_source``; it gets the source they mean as its first argument, ``where``."""
+    own = list(inspect.signature(act, eval_str=True, locals={"Source": object}).parameters.values())[1:]
+    whom = list(inspect.signature(_source, eval_str=True, locals={"Source": object}).parameters.values())
+
+    @functools.wraps(act)
+    def command(**given: Any) -> None:
+        where = _source(**{p.name: given.pop(p.name) for p in whom})
+        act(where, **given)
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *whom)]
+    command.__dict__["__signature__"] = inspect.Signature(parameters)
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
 @app.command(short_help="Print the chain's record of a run.")
+@asks
 def audit(
+    where: Source,
     job: Job,
     run: Annotated[int | None, typer.Option("--run", help="which run [default: the latest]")] = None,
     as_json: Json = False,
-    sn: Sn = None,
-    ops: Ops = None,
-    cert: Cert = None,
-    key: Key = None,
-    cacert: CaCert = None,
-    capath: CaPath = None,
 ) -> None:
     """Print the chain's record of a run: members, rounds, leaders, contributions, metrics."""
     from swarm.inspect.commands import audit as act
 
-    raise typer.Exit(act(_source(sn, ops, cert, key, cacert, capath), job, run, as_json=as_json))
+    raise typer.Exit(act(where, job, run, as_json=as_json))
+
+
+@app.command(short_help="List all runs of a job.")
+@asks
+def history(
+    where: Source,
+    job: Annotated[str | None, typer.Argument(help="name of the job [default: all jobs]")] = None,
+    as_json: Json = False,
+) -> None:
+    """List all runs of a job: when, how many rounds, from whom, how each ended."""
+    from swarm.inspect.commands import history as act
+
+    raise typer.Exit(act(where, job, as_json=as_json))
+
+
+@app.command(context_settings=PASS_ON, short_help="Open the next run of a job.")
+def reset(ctx: typer.Context) -> None:
+    """Open the next run of a job (its flags: swarm reset --help)."""
+    from swarm.inspect.reset import main as run
+
+    raise typer.Exit(run(ctx.args))
 
 
 @app.command()
+@asks
 def wait(
+    where: Source,
     job: Job,
     timeout: Annotated[
         float | None, typer.Option("--timeout", help="give up after so many seconds [default: never]")
     ] = None,
     run: Annotated[int | None, typer.Option("--run", help="which run [default: the latest]")] = None,
-    sn: Sn = None,
-    ops: Ops = None,
-    cert: Cert = None,
-    key: Key = None,
-    cacert: CaCert = None,
-    capath: CaPath = None,
 ) -> None:
     """Wait for the end of a run. Exit code: 0 complete, 1 failed, 3 timeout."""
     from swarm.inspect.commands import wait as act
 
-    raise typer.Exit(act(_source(sn, ops, cert, key, cacert, capath), job, run, timeout))
+    raise typer.Exit(act(where, job, run, timeout))
 
 
 @app.command()
-def status(
-    as_json: Json = False,
-    sn: Sn = None,
-    ops: Ops = None,
-    cert: Cert = None,
-    key: Key = None,
-    cacert: CaCert = None,
-    capath: CaPath = None,
-) -> None:
+@asks
+def status(where: Source, as_json: Json = False) -> None:
     """Show the swarm: its SN, members and jobs, and who waits for what."""
     from swarm.inspect.commands import status as act
 
-    raise typer.Exit(act(_source(sn, ops, cert, key, cacert, capath), as_json=as_json))
+    raise typer.Exit(act(where, as_json=as_json))
 
 
 @app.command(short_help="Tell whether this host's node does its work.")

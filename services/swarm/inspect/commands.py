@@ -1,4 +1,4 @@
-"""``swarm audit``, ``wait`` and ``status``: read, print, and end with an exit code."""
+"""``swarm audit``, ``history``, ``wait`` and ``status``: read, print, and end with an exit code."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from swarm.core.errors import ChainFault
 from swarm.core.ids import to_hex
 
 from . import table
+from .history import runs_of
 from .reading import job_of, read_run, told
 from .record import RunRecord
 from .source import Source, View, open_view
@@ -61,6 +62,22 @@ def status(where: Source, *, as_json: bool) -> int:
         print(json.dumps(found, indent=1))
     else:
         _print_status(_console(), found)
+    return 0
+
+
+def history(where: Source, job: str | None, *, as_json: bool) -> int:
+    """Print all runs of a job, or of all jobs."""
+
+    async def act() -> list[dict[str, Any]]:
+        async with open_view(where) as view:
+            names = [job] if job is not None else sorted((await view.training.jobs()).values())
+            return [row for name in names for row in await runs_of(view, name)]
+
+    rows = asyncio.run(act())
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        _print_history(_console(), rows)
     return 0
 
 
@@ -198,6 +215,23 @@ def _print_status(console: Console, found: dict[str, Any]) -> None:
     for name, job in found["jobs"].items():
         jobs.add_row(_safe(name), str(job["run"]), job["phase"], job["told"])
     console.print(jobs)
+
+
+def _print_history(console: Console, rows: list[dict[str, Any]]) -> None:
+    shown = Table("job", "run", "state", "rounds", "from", "began", "ended", "last merged model", "how", title="runs")
+    for r in rows:
+        shown.add_row(
+            _safe(r["job"]),
+            str(r["run"]),
+            r["state"],
+            str(r["rounds"]),
+            f"{len(r['contributors'])} of {len(r['members'])}",
+            _clock(r["began"]),
+            _clock(r["ended"]),
+            _short(r["final"] or "-"),
+            _safe(r["how"]),
+        )
+    console.print(shown)
 
 
 def _safe(text: str) -> str:

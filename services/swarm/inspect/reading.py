@@ -45,7 +45,7 @@ async def read_run(view: View, name: str, run: int | None) -> RunRecord:
     number = state.run if run is None else run
     if not 0 <= number <= state.run:
         raise OperatorFault(f"--run={number}: the latest run of {name} is {state.run}")
-    record = build(name, number, await _events(view, job, number))
+    record = build(name, number, await events_of(view, job, number))
     if number == state.run and state.phase is Phase.IDLE and not record.members:
         record.phase = "idle"
     for one in record.rounds.values():
@@ -55,7 +55,12 @@ async def read_run(view: View, name: str, run: int | None) -> RunRecord:
     return record
 
 
-async def _events(view: View, job: Digest, run: int) -> list[tuple[int, Any]]:
+async def events_of(view: View, job: Digest, run: int) -> list[tuple[int, Any]]:
+    """Everything the chain says about one run: (block, event) in order.
+
+    Raises:
+        ChainFault: the SN or its chain failed.
+    """
     decode = EventDecoder({"Training": view.training.address})
     head = int(await view.rpc("eth_blockNumber", []), 16)
     wanted = {"address": to_hex(view.training.address), "topics": [None, to_hex(job), "0x" + f"{run:064x}"]}

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from swarm.core.errors import OperatorFault
 from swarm.core.options import Opt, load
 
+from .sn_list import sn_urls
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -34,7 +36,8 @@ class NodeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: ClassVar[str]
-    """The sub-command, and the name of the default state folder."""
+    """The name of the default state folder, and of the sub-command unless ``command`` is set."""
+    command: ClassVar[str] = ""
     prefixes: ClassVar[tuple[str, ...]]
     """Variables that begin so are ours: one that looks like a typo is refused."""
     foreign: ClassVar[tuple[str, ...]] = ()
@@ -119,6 +122,37 @@ class NodeSettings(BaseModel):
         return Path(base) / "swarm" / cls.role
 
 
+class ThroughSn(NodeSettings):
+    """What the settings of every node share that reaches the chain through an SN."""
+
+    sn_ip: Annotated[str | None, Opt("--sn-ip", env="SN_NODE_IP")] = Field(
+        None,
+        description="address of the SN this node uses, or several, comma separated, the preferred first; each may name "
+        "its port; SNs that announce themselves are used as well when these fail",
+        max_length=4000,
+    )
+    sn_api_port: Annotated[Port, Opt("--sn-api-port", env="SN_API_SERVER_PORT", unit="TCP port")] = Field(
+        30304, description="API port of that SN"
+    )
+    sn_api_service: Annotated[str | None, Opt("--sn-api-service", env="SN_API_SERVICE", unit="name:port")] = Field(
+        None, description="API service of the SN behind a reverse proxy, or several, instead of --sn-ip"
+    )
+    sn_wait_seconds: Annotated[float, Opt("--sn-wait", env="SWARM_SN_WAIT_SECONDS", unit="seconds")] = Field(
+        600.0, description="how long to wait for the SN at start", gt=0
+    )
+
+    @model_validator(mode="after")
+    def _an_sn_is_named(self) -> ThroughSn:
+        if not self.sn_urls:
+            raise ValueError("say which SN to use: --sn-ip (SN_NODE_IP) or --sn-api-service (SN_API_SERVICE)")
+        return self
+
+    @property
+    def sn_urls(self) -> list[str]:
+        """The SNs to use, the preferred first."""
+        return sn_urls(self.sn_ip, self.sn_api_service, self.sn_api_port)
+
+
 S = TypeVar("S", bound=NodeSettings)
 
 
@@ -133,7 +167,7 @@ def load_node_settings(model: type[S], argv: Sequence[str], environ: Mapping[str
         model,
         argv,
         env,
-        prog=f"swarm {model.role}",
+        prog=f"swarm {model.command or model.role}",
         prefixes=model.prefixes,
         foreign=(*OF_EVERY_PROCESS, *model.foreign),
     )

@@ -11,8 +11,7 @@ from pydantic import Field, model_validator
 from swarm.core.limits import FULL_QUORUM_SECONDS_DEFAULT, LEADER_FAILURE_SECONDS_DEFAULT
 from swarm.core.options import Opt
 from swarm.net.uri import bracketed
-from swarm.node.settings import LogLevel, NodeSettings, Port, load_node_settings
-from swarm.node.sn_list import sn_urls
+from swarm.node.settings import LogLevel, Port, ThroughSn, load_node_settings
 
 FOREIGN_VARIABLES = (
     "SN_I_AM_SENTINEL",
@@ -31,7 +30,7 @@ CHANNEL_FOLDER = Path("/tmp/channel")  # noqa: S108 - the original's place (row 
 EXCHANGE_FOLDER = Path("/tmp/hpe-swarm")  # noqa: S108 - the original's place (row F03)
 
 
-class SlSettings(NodeSettings):
+class SlSettings(ThroughSn):
     """A swarm learning node: takes part in training for one ML program at its side."""
 
     role = "sl"
@@ -40,18 +39,6 @@ class SlSettings(NodeSettings):
 
     host_ip: Annotated[str | None, Opt("--host-ip", env=("SL_HOST_IP", "THIS_NODE_IP"))] = Field(
         None, description="address or name under which other SLs reach this one", max_length=200
-    )
-    sn_ip: Annotated[str | None, Opt("--sn-ip", env="SN_NODE_IP")] = Field(
-        None,
-        description="address of the SN this node uses, or several, comma separated, the preferred first; each may name "
-        "its port; SNs that announce themselves are used as well when these fail",
-        max_length=4000,
-    )
-    sn_api_port: Annotated[Port, Opt("--sn-api-port", env="SN_API_SERVER_PORT", unit="TCP port")] = Field(
-        30304, description="API port of that SN"
-    )
-    sn_api_service: Annotated[str | None, Opt("--sn-api-service", env="SN_API_SERVICE", unit="name:port")] = Field(
-        None, description="API service of the SN behind a reverse proxy, or several, instead of --sn-ip"
     )
     fs_port: Annotated[Port, Opt("--sl-fs-port", env="SL_FS_PORT", unit="TCP port")] = Field(
         30305, description="port of this node's file and peer server (mutual TLS)"
@@ -94,27 +81,17 @@ class SlSettings(NodeSettings):
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
         30391, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
     )
-    sn_wait_seconds: Annotated[float, Opt("--sn-wait", env="SWARM_SN_WAIT_SECONDS", unit="seconds")] = Field(
-        600.0, description="how long to wait for the SN at start", gt=0
-    )
     log_level: Annotated[LogLevel, Opt("--log-level", env=("SL_LOG_LEVEL", "SWARM_LOG_LEVEL"))] = Field(
         "INFO", description="least important log lines shown (SWARM_LOG_FORMAT=human|json|auto)"
     )
 
     @model_validator(mode="after")
     def _together(self) -> SlSettings:
-        if not self.sn_urls:
-            raise ValueError("say which SN to use: --sn-ip (SN_NODE_IP) or --sn-api-service (SN_API_SERVICE)")
         if self.host_ip is None and self.fs_service is None:
             raise ValueError(
                 "say where other SLs reach this one: --host-ip (SL_HOST_IP) or --sl-fs-service (SL_FS_SERVICE)"
             )
         return self
-
-    @property
-    def sn_urls(self) -> list[str]:
-        """The SNs to use, the preferred first."""
-        return sn_urls(self.sn_ip, self.sn_api_service, self.sn_api_port)
 
     @property
     def own_uri(self) -> str:

@@ -1,0 +1,131 @@
+"""``swarm reset``: opens the next run of a job, as a node of role SWCI that joins like any other.
+
+Owns its settings and what it tells; that a busy job is not reset by accident is the contract's rule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from swarm.chain.client import ChainClient
+from swarm.chain.events import EventDecoder, RunReset
+from swarm.chain.keys import LocalSigner
+from swarm.chain.names import TrainingError
+from swarm.chain.training import Training
+from swarm.chain.wake import Waker
+from swarm.core.chain_view import Phase, Role
+from swarm.core.errors import ChainFault, OperatorFault, Reverted, SwarmFault
+from swarm.core.ids import DEFAULT_JOB, Address, Digest, job_id, to_hex
+from swarm.core.options import Opt
+from swarm.net.tls import client_context
+from swarm.node.identity import own_account, state_folder, tls_files
+from swarm.node.joining import check_pin, find_swarm, join_swarm
+from swarm.node.outbox import JournalOutbox
+from swarm.node.settings import ThroughSn, load_node_settings
+from swarm.node.sn_link import SnLink
+from swarm.node.sn_list import SnList
+from swarm.obs.waits import Waits
+from swarm.store.journal import Journal
+
+from . import table
+
+RESET_SECONDS_MAX = 120.0
+"""For the transaction to be mined."""
+
+
+class ResetSettings(ThroughSn):
+    """Open the next run of a job (JOB, first on the line; default: the job that every swarm has)."""
+
+    role = "swci"
+    command = "reset [JOB]"
+    prefixes: ClassVar[tuple[str, ...]] = ("SWCI_",)
+
+    force: Annotated[bool, Opt("--force", switch=True)] = Field(
+        False, description="end a run whose members are live; their programs fail"
+    )
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
+    """The command line: ``[JOB] [flags]``; 0 once the next run is open.
+
+    Raises:
+        OperatorFault: settings, certificates, no such job, members are live, nothing to reset.
+        ChainFault: the chain refused or did not answer.
+    """
+    named = bool(argv) and not argv[0].startswith("-")
+    settings = load_node_settings(ResetSettings, argv[1:] if named else argv, environ)
+    print(asyncio.run(_reset(settings, argv[0] if named else DEFAULT_JOB)))
+    return 0
+
+
+async def _reset(settings: ResetSettings, name: str) -> str:
+    context = client_context(tls_files(settings))
+    own = context.own
+    assert own is not None  # read with the certificate
+    account = await own_account(settings)
+    waits = Waits()
+    with Journal(state_folder(settings) / "journal.db") as journal:
+        link = SnLink(SnList(settings.sn_urls, journal), context, Waker(), partial(check_pin, journal))
+        try:
+            swarm = await find_swarm(link, journal, waits, wait_seconds=settings.sn_wait_seconds)
+            await join_swarm(link, swarm, LocalSigner(bytes(account.key)), own, Role.SWCI, waits)
+            client = ChainClient(link.rpc, account, JournalOutbox(journal), chain_id=swarm.chain_id)
+            await client.tend()
+            return await _open_next(link, Training(client, swarm.training), name, force=settings.force)
+        finally:
+            await link.aclose()
+
+
+async def _open_next(link: SnLink, training: Training, name: str, *, force: bool) -> str:
+    jobs = await training.jobs()
+    try:
+        job = job_id(name)
+    except ValueError as error:
+        raise OperatorFault(str(error)) from None
+    if job not in jobs:
+        raise OperatorFault(f"no job is called {name}; there are: {', '.join(sorted(jobs.values()))}")
+    before = await training.state(job)
+    try:
+        receipt = await training.reset(job, force)
+    except Reverted as error:
+        if error.name == TrainingError.MEMBERS_LIVE:
+            live = await _live(link, training, job, error.values["members"])
+            raise OperatorFault(
+                f"{name} is busy: run {before.run} has {len(live)} live members: {'; '.join(live)}. Wait for its end, "
+                "or end it with --force: their programs fail then"
+            ) from error
+        if error.name == TrainingError.WRONG_PHASE:
+            raise OperatorFault(f"nothing to reset: nobody has joined run {before.run} of {name} yet") from error
+        if error.name == TrainingError.NOT_ALLOWED:
+            raise OperatorFault("this certificate's node was admitted in a role that may not reset jobs") from error
+        raise
+    decode = EventDecoder({"Training": training.address})
+    opened = [event.run for event in map(decode, receipt.logs) if isinstance(event, RunReset)]
+    if not opened:
+        raise ChainFault("the reset was mined without saying which run it opened")
+    ended = "was complete" if before.phase is Phase.COMPLETE else "ended without a result"
+    return f"{name}: run {opened[0]} is open for joining; run {before.run} {ended}"
+
+
+async def _live(link: SnLink, training: Training, job: Digest, members: Sequence[Address]) -> list[str]:
+    """Who holds the run, each in a few words: name, address, since when, when last heard of."""
+    joiners = {j.node: j for j in await training.joiners_of(job)}
+    try:
+        signs: dict[str, Any] = {s["node"]: s for s in await link.get("/v1/alive")}
+    except SwarmFault:
+        signs = {}  # the refusal itself is what matters; names are a courtesy
+    told = []
+    for node in members:
+        sign = signs.get(to_hex(node), {})
+        block = await link.rpc("eth_getBlockByNumber", [hex(joiners[node].joined_block), False])
+        joined = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(int(block["timestamp"], 16)))
+        heard = f"heard of {table.ago(sign['age_seconds'])} ago" if sign else "not heard of at this SN"
+        name = f"{sign['name']} " if sign.get("name") else ""
+        told.append(f"{name}{to_hex(node)}, joined {joined} UTC, {heard}")
+    return told
