@@ -73,6 +73,27 @@ def test_the_policy_shortens_a_membership():
     assert ask(policy=Policy(member_seconds=10**9)) == Admit(LIFE_ENDS)
 
 
+def test_attack_an_sn_must_be_named_one():
+    """A certificate that names role sn admits an SN; one that names nothing needs an operator, whatever the policy."""
+    name = SpiffeId.parse("spiffe://test/site-a/sn/sn-2")
+    join = replace(JOIN, role=int(Role.SN), spiffe=keccak(str(name).encode()))
+    assert ask(join=join, peer=replace(PEER, spiffe=name)) == Admit(LIFE_ENDS)
+    nameless = {"join": replace(join, spiffe=ZERO32, site=keccak(b"sn-2")), "peer": replace(PEER, spiffe=None)}
+    assert ask(**nameless) == Wait()
+    assert ask(**nameless, approved=True) == Admit(LIFE_ENDS)
+    assert ask(join=replace(nameless["join"], role=int(Role.SL)), peer=nameless["peer"]) == Admit(LIFE_ENDS)
+
+
+def test_where_no_further_sn_can_come_it_is_told_why():
+    """On an embedded chain an SN is refused by name, approved or not; other nodes come in."""
+    name = SpiffeId.parse("spiffe://test/site-a/sn/sn-2")
+    join, peer = replace(JOIN, role=int(Role.SN), spiffe=keccak(str(name).encode())), replace(PEER, spiffe=name)
+    policy = Policy(no_sns="begin with --chain geth")
+    refused = ask(join=join, peer=peer, policy=policy, approved=True)
+    assert refused == Refuse("no_sns", "role: begin with --chain geth")
+    assert ask(policy=policy) == Admit(LIFE_ENDS)
+
+
 @pytest.mark.parametrize(
     ("changed", "code"),
     [

@@ -115,7 +115,7 @@ def decide(
             "every node needs a certificate and a chain key of its own",
         )
     if join.role == Role.SN and policy.no_sns:
-        return Refuse("no_sns", policy.no_sns)
+        return Refuse("no_sns", f"role: {policy.no_sns}")
     if join.role == Role.SN and peer.spiffe is None:
         # An SN seals and admits. A certificate that says nothing of roles is not enough for that by itself.
         policy = replace(policy, admission="approve")
