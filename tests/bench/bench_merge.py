@@ -1,4 +1,5 @@
-"""How fast models merge: GB/s of input, in memory and from files, beside memcpy measured in the same run.
+"""How fast models merge: GB/s of input, in memory and from files, beside memcpy measured in the same run; each
+method's seconds and memory, the shares' pass included.
 
 Run it: ``python tests/bench/bench_merge.py [--nodes 4] [--mb 100] [--repeat 3]``; prints one JSON object.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from swarm.core import merge
-from swarm.sl.merging import merge_files
+from swarm.sl.merging import SMALL_WINDOW_BYTES, find_shares, merge_files
 from swarmlearning import tensorfile
 
 
@@ -52,14 +53,26 @@ def in_memory(models: list[np.ndarray], repeat: int) -> dict[str, float]:
     }
 
 
-def from_files(paths: list[Path], folder: Path, repeat: int) -> tuple[float, float]:
-    """GB/s of input, page cache warm, and the growth of the peak RSS in MB."""
-    mean = merge.get("mean")
-    shares = mean.coefficients(list(range(1, len(paths) + 1)))
+def from_files(paths: list[Path], folder: Path, name: str, repeat: int, **options: Any) -> dict[str, float]:
+    """Page cache warm: seconds of the pass for the shares and of the merge, GB/s of input, growth of the peak RSS.
+
+    The first file stands for the previous merged model where one is needed; ``weights`` are among the options.
+    """
+    method = merge.get(name)
+    weights = options.pop("weights", [1] * len(paths))
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again at what is resident now
     before = peak_rss_mb()
-    taken = seconds(lambda: merge_files(paths, shares, folder / "merged", mean), repeat)
-    return sum(path.stat().st_size for path in paths) / 1e9 / taken, peak_rss_mb() - before
+    found = seconds(lambda: find_shares(paths, weights, method, paths[0]), repeat)
+    shares = find_shares(paths, weights, method, paths[0])
+    merged = seconds(
+        lambda: merge_files(paths, shares, folder / "merged", method, previous=paths[0], **options), repeat
+    )
+    return {
+        "shares_seconds": round(found, 3),
+        "merge_seconds": round(merged, 3),
+        "gb_per_second": round(sum(path.stat().st_size for path in paths) / 1e9 / (found + merged), 2),
+        "peak_rss_growth_mb": round(peak_rss_mb() - before, 1),
+    }
 
 
 def peak_rss_mb() -> float:
@@ -77,15 +90,28 @@ def measure(nodes: int, megabytes: float, repeat: int) -> dict[str, Any]:
             model = random.normal(size=count).astype(np.float32)
             tensorfile.write(path, {"w": model}, {"platform": "bench"}, durable=False)
         del model
-        files_rate, grown = from_files(paths, folder, repeat)
+        uneven = {"weights": list(range(1, nodes + 1))}
+        cases: dict[str, tuple[str, dict[str, Any]]] = {
+            "mean": ("mean", {}),
+            "mean, norms logged": ("mean", {"norms": True}),
+            "mean, little memory": ("mean", {"window": SMALL_WINDOW_BYTES}),
+            "coordmedian": ("coordmedian", {}),
+            "coordmedian, uneven weights": ("coordmedian", uneven),
+            "coordmedian, little memory": ("coordmedian", {"window": SMALL_WINDOW_BYTES}),
+            "geomedian": ("geomedian", {}),
+            "mean-clipped": ("mean-clipped", {}),
+        }
+        methods = {
+            title: from_files(paths, folder, name, repeat, **options) for title, (name, options) in cases.items()
+        }
         models = [np.array(tensorfile.open_arrays(path)["w"]) for path in paths]
-        rates = in_memory(models, repeat) | {"merge_files": files_rate}
+        rates = in_memory(models, repeat)
     return {
         "bench": "merge",
         "nodes": nodes,
         "model_mb": megabytes,
         "gb_per_second": {name: round(rate, 2) for name, rate in rates.items()},
-        "merge_files_peak_rss_growth_mb": round(grown, 1),
+        "from_files": methods,
     }
 
 

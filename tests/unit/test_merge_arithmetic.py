@@ -284,7 +284,7 @@ def test_a_site_adds_a_method_by_entry_point(monkeypatch: pytest.MonkeyPatch) ->
         registry, "entry_points", lambda group, name=None: [p for p in points if name in (None, p.name)]
     )
     assert merge.get("Same").coefficients([1, 1]) == (0.5, 0.5)
-    assert merge.known() == ["mean", "odd", "same"]
+    assert set(merge.known()) > {"mean", "odd", "same"}
     with pytest.raises(OperatorFault, match=r"math:pi .* lacks coefficients and merge_block"):
         merge.get("odd")
 

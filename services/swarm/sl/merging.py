@@ -6,9 +6,10 @@ Owns reading, checking and writing of the bytes; the arithmetic is ``core.merge`
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,11 +18,28 @@ import numpy as np
 import numpy.typing as npt
 from swarmlearning import tensorfile
 
-from swarm.core.errors import LocalFault, PeerFault
-from swarm.core.merge import Method, first_non_finite, merge_values
+from swarm.core.errors import LocalFault, OperatorFault, PeerFault
+from swarm.core.merge import (
+    BLOCK_BYTES,
+    FLOATS,
+    UNIT,
+    Anchor,
+    Block,
+    Gram,
+    Measured,
+    Method,
+    as_float,
+    first_non_finite,
+    lower_median,
+    merge_values,
+    rest,
+    shares,
+)
 
 WINDOW_BYTES = 256 * 1024
 """What is held of each input, and of the result, at a time; also the unit of arithmetic."""
+SMALL_WINDOW_BYTES = 32 * 1024
+"""The same where memory is short (SL_RAM_INTENSIVE=False): an eighth; bytes are the same, calls more."""
 
 
 class UnusableInput(PeerFault):
@@ -29,7 +47,7 @@ class UnusableInput(PeerFault):
 
     Attributes:
         index: its position in the inputs.
-        kind: ``unreadable``, ``manifest`` or ``not_finite``.
+        kind: ``unreadable``, ``manifest``, ``not_finite`` or ``far``.
     """
 
     def __init__(self, index: int, kind: str, text: str) -> None:
@@ -47,14 +65,127 @@ class _Run:
     end: int
 
 
+class _Inputs(AbstractContextManager["_Inputs"]):
+    """Open tensor files of one manifest, read side by side; every block that is read is checked.
+
+    The previous merged model, where it is given, is read as input -1, before the others: it is this node's own, so
+    what is wrong with it is no peer's fault.
+    """
+
+    def __init__(self, inputs: Sequence[Path], previous: Path | None, window: int) -> None:
+        self._first = 0 if previous is None else -1
+        self._paths = [*([] if previous is None else [previous]), *inputs]
+        self._stack = ExitStack()
+        self._files: list[IO[bytes]] = []
+        self._buffers = [np.empty(window, np.uint8) for _ in self._paths]
+        with _own_faults():
+            self._headers = [_header(index, path) for index, path in enumerate(self._paths, self._first)]
+            self.plan = _common_plan(self._headers, self._first)
+
+    def __enter__(self) -> _Inputs:
+        self._files = [self._stack.enter_context(path.open("rb", buffering=0)) for path in self._paths]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def read(self, run: _Run, start: int, size: int) -> list[Block]:
+        """``size`` bytes of every file's data from ``start`` on, as elements; valid until the next call."""
+        blocks = []
+        each = zip(self._files, self._headers, self._buffers, strict=True)
+        for index, (file, header, buffer) in enumerate(each, self._first):
+            with _own_faults():
+                _fill(index, file, header.data_offset + start, buffer[:size])
+                block = buffer[:size].view(tensorfile.DTYPES[run.dtype])
+                bad = first_non_finite(block, run.dtype)
+                if bad is not None:
+                    raise _not_finite(index, self.plan, start + bad * block.itemsize, run.dtype, block[bad])
+            blocks.append(block)
+        return blocks
+
+
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    try:
+        yield
+    except UnusableInput as fault:
+        if fault.index < 0:
+            text = str(fault).removeprefix("input -1")
+            raise LocalFault(f"the previous merged model in this node's store cannot be used:{text}") from fault
+        raise
+
+
+def find_shares(
+    inputs: Sequence[Path], weights: Sequence[int], method: Method, previous: Path | None = None
+) -> tuple[float, ...]:
+    """The inputs' shares: from the weights, or for a measured method from a pass over the inputs.
+
+    Memory, whatever the model's size: about 0.4 MB an input and, for inner products of all pairs, 1 KiB a pair.
+
+    Args:
+        previous: the merged model of the round before, None in round 0.
+
+    Raises:
+        UnusableInput: as :func:`merge_files`; ``far`` if distances leave the range of float64.
+        LocalFault: the previous merged model cannot be read.
+    """
+    known = method.coefficients(weights)
+    if known is not None:
+        return known
+    if not isinstance(method, Measured):
+        raise OperatorFault(f"the merge method {method.name} gives no coefficients and has no solve()")
+    if method.anchor is Anchor.PREVIOUS and previous is None:
+        return shares(weights)
+    anchored = method.anchor is Anchor.PREVIOUS
+    gram = _measure(inputs, previous if anchored else None, pairs=method.pairs)
+    if not np.isfinite(gram).all():
+        index = int(np.argmax(np.diag(gram)))
+        raise UnusableInput(index, "far", f"input {index} is so far from the others that no distance can be computed")
+    return method.solve(weights, gram)
+
+
+def _measure(inputs: Sequence[Path], previous: Path | None, *, pairs: bool) -> npt.NDArray[np.float64]:
+    gram = Gram(len(inputs), pairs=pairs)
+    window = UNIT * 8
+    extra = 0 if previous is None else 1
+    with _Inputs(inputs, previous, window) as files:
+        for run in _runs(files.plan):
+            if run.dtype not in FLOATS:
+                continue
+            unit = UNIT * tensorfile.DTYPES[run.dtype].itemsize
+            for start in range(run.start, run.end, unit):
+                read = files.read(run, start, min(unit, run.end - start))
+                blocks = [as_float(block, run.dtype) for block in read]
+                if previous is None:
+                    base = np.empty_like(blocks[0])
+                    lower_median(blocks, base)
+                else:
+                    base = blocks[0]
+                gram.add(_differences(blocks[extra:], base))
+    return gram.matrix()
+
+
+def _differences(blocks: Sequence[Block], base: Block) -> list[npt.NDArray[np.float64]]:
+    wide = base.astype(np.float64)
+    found = []
+    with np.errstate(over="ignore"):
+        for block in blocks:
+            difference = block.astype(np.float64)
+            difference -= wide
+            found.append(difference)
+    return found
+
+
 def merge_files(
     inputs: Sequence[Path],
     coefficients: Sequence[float],
     out: Path,
     method: Method,
     *,
+    previous: Path | None = None,
+    norms: bool = False,
     window: int = WINDOW_BYTES,
-) -> None:
+) -> list[float] | None:
     """Merge tensor files of one manifest into ``out``, which appears only when it is complete.
 
     Memory is (number of inputs + 2) windows and the headers, whatever the model's size. The result's metadata
@@ -63,38 +194,51 @@ def merge_files(
 
     Args:
         inputs: in the protocol's order, ascending by node.
-        coefficients: one per input, as ``method.coefficients`` gave them.
-        window: bytes, a multiple of 8.
+        coefficients: one per input, as :func:`find_shares` gave them, or as they are recorded.
+        previous: the merged model of the round before; a method anchored there takes it as its first input.
+        norms: measure how far the inputs lie from ``previous`` on the way; needs one.
+        window: bytes, a multiple of 8; never changes the result.
+
+    Returns:
+        With ``norms`` the L2 norm of each input's difference to ``previous`` over all floating-point tensors.
 
     Raises:
         UnusableInput: an input is unreadable, of another manifest or layout, or not finite; the text names
             the input's index, the tensor and the position.
-        LocalFault: no inputs, or not one coefficient each.
+        LocalFault: no inputs, not one coefficient each, or a previous model that does not fit.
     """
     if not inputs or len(inputs) != len(coefficients):
         raise LocalFault(f"{len(inputs)} inputs with {len(coefficients)} coefficients cannot be merged")
-    headers = [_header(index, path) for index, path in enumerate(inputs)]
-    plan = _common_plan(headers)
-    buffers = [np.empty(window, np.uint8) for _ in inputs]
-    result = np.empty(window, np.uint8)
-    with ExitStack() as stack:
-        files = [stack.enter_context(path.open("rb", buffering=0)) for path in inputs]
-        merged = stack.enter_context(tensorfile.atomic_file(out, durable=False))
-        tensorfile.write_header(merged, plan)
-        for run in _runs(plan):
-            for start in range(run.start, run.end, window):
-                size = min(window, run.end - start)
-                blocks = []
-                for index, (file, header) in enumerate(zip(files, headers, strict=True)):
-                    _fill(index, file, header.data_offset + start, buffers[index][:size])
-                    block = buffers[index][:size].view(tensorfile.DTYPES[run.dtype])
-                    bad = first_non_finite(block, run.dtype)
-                    if bad is not None:
-                        raise _not_finite(index, plan, start + bad * block.itemsize, run.dtype, block[bad])
-                    blocks.append(block)
-                part = result[:size].view(tensorfile.DTYPES[run.dtype])
-                merge_values(method, run.dtype, blocks, coefficients, part, block_bytes=window)
-                _write(merged, plan.data_offset + start, result[:size])
+    if norms and previous is None:
+        raise LocalFault("norms are measured from the merged model before, which is not given")
+    anchored = isinstance(method, Measured) and method.anchor is Anchor.PREVIOUS and previous is not None
+    all_shares = [rest(coefficients), *coefficients] if anchored else list(coefficients)
+    gram = Gram(len(inputs), pairs=False)
+    unit = UNIT * 8
+    step = -(-window // unit) * unit if norms else window
+    used = 1 if norms and not anchored else 0
+    with _Inputs(inputs, previous if anchored or norms else None, step) as files:
+        result = np.empty(step, np.uint8)
+        with tensorfile.atomic_file(out, durable=False) as merged:
+            tensorfile.write_header(merged, files.plan)
+            for run in _runs(files.plan):
+                for start in range(run.start, run.end, step):
+                    size = min(step, run.end - start)
+                    blocks = files.read(run, start, size)
+                    if norms and run.dtype in FLOATS:
+                        _add_norms(gram, blocks, run.dtype)
+                    part = result[:size].view(tensorfile.DTYPES[run.dtype])
+                    merge_values(
+                        method, run.dtype, blocks[used:], all_shares, part, block_bytes=min(window, BLOCK_BYTES)
+                    )
+                    _write(merged, files.plan.data_offset + start, result[:size])
+    return [math.sqrt(value) for value in np.diag(gram.matrix())] if norms else None
+
+
+def _add_norms(gram: Gram, blocks: Sequence[Block], dtype: str) -> None:
+    for at in range(0, blocks[0].size, UNIT):
+        floats = [as_float(block[at : at + UNIT], dtype) for block in blocks]
+        gram.add(_differences(floats[1:], floats[0]))
 
 
 def check_finite(path: Path, *, window: int = 16 * WINDOW_BYTES) -> None:
@@ -123,12 +267,12 @@ def _header(index: int, path: Path) -> tensorfile.Header:
         raise UnusableInput(index, "unreadable", f"input {index} cannot be read: {error}") from error
 
 
-def _common_plan(headers: Sequence[tensorfile.Header]) -> tensorfile.Header:
+def _common_plan(headers: Sequence[tensorfile.Header], start: int) -> tensorfile.Header:
     first = headers[0]
     plan = tensorfile.plan(
         [(spec.name, spec.dtype, spec.shape) for spec in first.tensors], {"platform": first.platform}
     )
-    for index, header in enumerate(headers):
+    for index, header in enumerate(headers, start):
         differences = plan.differences(header)
         if differences:
             raise UnusableInput(index, "manifest", f"input {index} does not fit the others: {'; '.join(differences)}")

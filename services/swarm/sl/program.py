@@ -46,6 +46,7 @@ class Program:
 
     Args:
         take_part: finds or makes the runtime of a job; raises a SwarmFault the program is told.
+        method: name of the merge method used where the program asks for one.
         return_seconds: how long a program that vanished may take to come back.
     """
 
@@ -53,10 +54,12 @@ class Program:
         self,
         store: BlobStore,
         take_part: Callable[[str], Awaitable[Target]],
+        method: Callable[[str], str] = str.lower,
         *,
         return_seconds: float = RETURN_SECONDS,
     ) -> None:
         self._store, self._take_part, self._return_seconds = store, take_part, return_seconds
+        self._method = method
         self._giving_up: asyncio.TimerHandle | None = None
         self._verdict: str | None = None
         self._target: Target | None = None
@@ -72,7 +75,8 @@ class Program:
         self._wishes.put_nowait(wish)
 
     async def opened(self, request: SessionOpen) -> str:
-        merge_method(request.merge_method)
+        method = self._method(request.merge_method)
+        merge_method(method)  # or the program hears at once that there is none
         self._target = await self._take_part(request.job)
         self._keep_waiting_no_more()
         self._session, self._verdict = request, None
@@ -86,7 +90,7 @@ class Program:
             ProgramOpened(
                 min_peers=request.min_peers,
                 sync_interval=request.sync_interval,
-                method=request.merge_method.lower(),
+                method=method,
                 checkin_mode=request.checkin_mode,
                 after=request.after,
             )

@@ -22,7 +22,6 @@ from swarm.core.engine.leading import REFUSED_MANIFEST, REFUSED_NOT_FINITE, REFU
 from swarm.core.engine.messages import Pulse
 from swarm.core.errors import ChainFault, LocalFault, OperatorFault, Reverted, SwarmFault
 from swarm.core.ids import Address, BlobId, Digest
-from swarm.core.merge import get as merge_method
 from swarm.core.statements import to_fixed
 from swarm.net.answers import ApiError
 from swarm.obs import log as obs_log
@@ -30,7 +29,8 @@ from swarm.store.blobs import BlobStore
 from swarm.store.journal import Journal
 
 from .directory import Members
-from .merging import UnusableInput, merge_files
+from .mergework import MergeOptions, merge_inputs
+from .merging import UnusableInput
 from .peering import Peering
 from .program import Program
 from .timeline import Timeline
@@ -46,7 +46,12 @@ STRANGER_LOOK_SECONDS = 0.25
 """At most this often does a member that is not known to be joined make this node look at the chain."""
 ENGINE_PREFIX = "engine/"
 _ALREADY_DONE = ("TrainingAlreadyJoined", "TrainingAlreadyAnswered", "TrainingAlreadyClosed")
-_KINDS = {"unreadable": REFUSED_UNREADABLE, "manifest": REFUSED_MANIFEST, "not_finite": REFUSED_NOT_FINITE}
+_KINDS = {
+    "unreadable": REFUSED_UNREADABLE,
+    "manifest": REFUSED_MANIFEST,
+    "not_finite": REFUSED_NOT_FINITE,
+    "far": REFUSED_NOT_FINITE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +77,11 @@ class JobRuntime:
         members: Members,
         program: Program,
         timeline: Timeline,
+        merging: MergeOptions,
     ) -> None:
         self.job, self.job_name = job, job_name
-        self.timeline = timeline
+        self.timeline, self._merging = timeline, merging
+        self._norms: dict[str, Any] | None = None
         self._training, self._own_uri = training, own_uri
         self._journal, self._store, self._members, self._program = journal, store, members, program
         kept = {key: json.loads(value) for key, value in journal.items(ENGINE_PREFIX)}
@@ -144,7 +151,7 @@ class JobRuntime:
         return bytes(self._training.domain).hex()
 
     def status(self) -> dict[str, Any]:
-        return {"job": self.job_name, **self._engine.status(time.monotonic())}
+        return {"job": self.job_name, **self._engine.status(time.monotonic()), "norms": self._norms}
 
     def height(self) -> int:
         """Number of the newest block seen, 0 before the first."""
@@ -294,14 +301,10 @@ class JobRuntime:
         name = action.name
         nodes = [node for node, _, _ in action.inputs]
         try:
-            method = merge_method(action.method)
-            coefficients = method.coefficients([weight for _, _, weight in action.inputs])
-            paths = [self._store.path(blob) for _, blob, _ in action.inputs]
-            out = self._store.scratch(f"merged-{name.run}-{name.round}-{action.attempt}")
-            await asyncio.to_thread(merge_files, paths, coefficients, out, method)
+            merged = await asyncio.to_thread(merge_inputs, self._store, action, self._merging)
             self.timeline.add(name.round, "merge", time.monotonic() - began)
             began = time.monotonic()
-            blob, chunks = await asyncio.to_thread(self._store.add_file, out, move=True)
+            blob, chunks = await asyncio.to_thread(self._store.add_file, merged.path, move=True)
             held = await asyncio.to_thread(look_at, self._store.path(blob))
             self.timeline.add(name.round, "hash", time.monotonic() - began)
         except UnusableInput as fault:
@@ -312,7 +315,10 @@ class JobRuntime:
         else:
             if self._engine.state.remerge is None:
                 self.timeline.mark(name.round, "leader", True)
-            self.deliver(ev.MergeDone(name, action.attempt, blob, chunks.size, held.manifest, coefficients))
+            self.deliver(ev.MergeDone(name, action.attempt, blob, chunks.size, held.manifest, merged.coefficients))
+            if merged.norms is not None:
+                self._norms = {"round": name.round, "from_previous": merged.norms}
+                log.info("how far the contributions lie from the model before", round=name.round, **merged.norms)
 
     async def _submit(self, bundle: Bundle) -> None:
         self._submitted.setdefault(bundle.name.round, time.monotonic())

@@ -47,6 +47,7 @@ from .app import PeerApp
 from .bridge import FifoBridge
 from .directory import Members
 from .lifesigns import alive_of, tell
+from .mergework import MergeOptions
 from .peering import Peering
 from .program import Program, Target
 from .runtime import Ended, JobRuntime
@@ -116,7 +117,12 @@ class Node:
         self._watch: ChainWatch | None = None
         self._swarm: Swarm | None = None
         self._stage = "starting"
-        self._program = Program(store, self._take_part, return_seconds=settings.program_return_seconds)
+        self._merging = MergeOptions(
+            ram_intensive=settings.ram_intensive, clip=settings.clip_norm == "median", norm_log=settings.norm_log
+        )
+        self._program = Program(
+            store, self._take_part, self._merging.method, return_seconds=settings.program_return_seconds
+        )
         self._bridge: FifoBridge | None = None
         self._ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
 
@@ -251,6 +257,7 @@ class Node:
             members,
             self._program,
             timeline,
+            self._merging,
         )
         addresses = {"Membership": swarm.membership, "Training": swarm.training}
         feed = EventFeed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -77,6 +77,15 @@ class SlSettings(ThroughSn):
     )
     strict: Annotated[bool, Opt("--strict", env="SL_STRICT", unit="true or false")] = Field(
         False, description="true: end with an error when a round was merged without one of the swarm's members"
+    )
+    ram_intensive: Annotated[bool, Opt("--ram-intensive", env="SL_RAM_INTENSIVE", unit="true or false")] = Field(
+        True, description="false: merge in windows of an eighth, where memory is short (any method, same result)"
+    )
+    clip_norm: Annotated[Literal["off", "median"], Opt("--clip-norm", env="SL_CLIP_NORM")] = Field(
+        "off", description="median: where a mean is asked for, clip each update to the round's median length first"
+    )
+    norm_log: Annotated[bool, Opt("--norm-log", env="SL_NORM_LOG", unit="true or false")] = Field(
+        False, description="true: measure, log and show how far each contribution lies from the model before"
     )
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
         30391, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535

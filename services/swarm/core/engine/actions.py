@@ -44,6 +44,8 @@ class Merge:
     attempt: int
     method: str
     inputs: tuple[tuple[Address, BlobId, int], ...]
+    coefficients: tuple[float, ...] | None = None
+    """The recorded shares, where a decided merge is made again; else they are to be found."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from ..ids import ZERO32, Address, BlobId
+from ..merge import measured_fault
 from ..statements import (
     FLAG_DONE,
     FLAG_OBSERVER,
@@ -337,8 +338,11 @@ def fresh_fault(state: EngineState, context: RoundContext, message: ProposalMess
         return "its merged model is a member's own update of the round before"  # acknowledging it would publish that
     if view.state.manifest not in (ZERO32, message.result.manifest):
         return "its manifest is not the run's"
-    expected = state.coefficients(method_name(message.result.method), [i.check_in.weight for i in weighted])
-    if expected is not None and expected != tuple(i.coefficient for i in weighted):
+    method, weights = method_name(message.result.method), [i.check_in.weight for i in weighted]
+    expected = state.coefficients(method, weights)
+    if expected is None:
+        return measured_fault(method, weights, [i.coefficient for i in weighted])
+    if expected != tuple(i.coefficient for i in weighted):
         return "its coefficients do not follow from the weights"
     return None
 

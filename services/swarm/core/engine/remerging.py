@@ -71,7 +71,8 @@ def make_again(
     state.remerge = Remerge(name, attempt, result.merged, tuple(i.coefficient for i in weighted))
     out.report("nobody serves the merged model: making it again from its inputs", round=name.round)
     inputs = tuple((i.check_in.node, i.check_in.blob, i.check_in.weight) for i in weighted)
-    out.append(Merge(name, attempt, method_name(result.method), inputs))
+    recorded = state.remerge.coefficients
+    out.append(Merge(name, attempt, method_name(result.method), inputs, recorded))
 
 
 def ended(state: EngineState, event: MergeDone | MergeFailed, now: float, out: Out) -> bool:

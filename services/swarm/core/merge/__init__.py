@@ -1,17 +1,30 @@
 """Merge arithmetic: methods by name, block by block, the same bytes on every machine."""
 
-from .method import BLOCK_BYTES, Method, shares
-from .registry import get, known, register
-from .values import FLOATS, first_non_finite, merge_values
+from .gram import UNIT, Gram
+from .median import lower_median
+from .method import BLOCK_BYTES, SHARE_TOLERANCE, Anchor, Block, Measured, Method, rest, shares, shares_fault
+from .registry import get, known, measured_fault, register
+from .values import FLOATS, as_float, first_non_finite, merge_values
 
 __all__ = [
     "BLOCK_BYTES",
     "FLOATS",
+    "SHARE_TOLERANCE",
+    "UNIT",
+    "Anchor",
+    "Block",
+    "Gram",
+    "Measured",
     "Method",
+    "as_float",
     "first_non_finite",
     "get",
     "known",
+    "lower_median",
+    "measured_fault",
     "merge_values",
     "register",
+    "rest",
     "shares",
+    "shares_fault",
 ]

@@ -36,7 +36,7 @@ class Mean:
             with np.errstate(all="ignore"):
                 _walk(blocks, coefficients, out)
                 bad = ~np.isfinite(out)
-                out[bad] = _plain([block[bad] for block in blocks], coefficients)
+                out[bad] = plain([block[bad] for block in blocks], coefficients)
 
 
 def _walk(blocks: Sequence[Block], coefficients: Sequence[float], out: Block) -> None:
@@ -49,7 +49,8 @@ def _walk(blocks: Sequence[Block], coefficients: Sequence[float], out: Block) ->
         np.subtract(out, step, out=out)
 
 
-def _plain(blocks: Sequence[Block], coefficients: Sequence[float]) -> Block:
+def plain(blocks: Sequence[Block], coefficients: Sequence[float]) -> Block:
+    """The sum of products in float64, clipped to the dtype's range: for values whose differences leave it."""
     total = np.zeros(blocks[0].shape, np.float64)
     limit = float(np.finfo(blocks[0].dtype).max)
     for block, coefficient in zip(blocks, coefficients, strict=True):

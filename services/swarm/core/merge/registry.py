@@ -6,12 +6,16 @@ an object (or a class without arguments) with the shape of :class:`~swarm.core.m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 
 from swarm.core.errors import OperatorFault
 
+from .clipped import ClippedMean
+from .geometric import GeometricMedian
 from .mean import Mean
-from .method import Method
+from .median import CoordinateMedian
+from .method import Anchor, Measured, Method, shares, shares_fault
 
 ENTRY_POINT_GROUP = "swarm.merge"
 NAME_CHARACTERS_MAX = 32
@@ -50,6 +54,24 @@ def get(name: str) -> Method:
     return _methods[key]
 
 
+def measured_fault(name: str, weights: Sequence[int], coefficients: Sequence[float]) -> str | None:
+    """What is wrong with the shares of a method that finds them in the inputs, as far as the weights alone tell.
+
+    A method that this node does not have must give shares as well: each within 0..1, in sum at most 1.
+    """
+    try:
+        method = get(name)
+    except OperatorFault:
+        return shares_fault(coefficients, whole=False)
+    anchor = method.anchor if isinstance(method, Measured) else None
+    fault = shares_fault(coefficients, whole=anchor is Anchor.MEDIAN)
+    if fault is None and isinstance(method, ClippedMean):
+        pairs = zip(coefficients, shares(weights), strict=True)
+        above = [i for i, (share, most) in enumerate(pairs) if share > most]
+        fault = f"share {above[0]} is above that of its weight" if above else None
+    return fault
+
+
 def known() -> list[str]:
     """Names of all methods, sorted; entry points are listed without being loaded."""
     return sorted({*_methods, *(point.name.lower() for point in entry_points(group=ENTRY_POINT_GROUP))})
@@ -68,4 +90,5 @@ def _load(point: EntryPoint) -> Method:
     return loaded
 
 
-register(Mean.name, Mean())
+for _built_in in (Mean(), CoordinateMedian(), GeometricMedian(), ClippedMean()):
+    register(_built_in.name, _built_in)

@@ -7,6 +7,8 @@ integers    float64       to nearest, ties to even, clipped to the dtype; where 
                           (else 64-bit values above 2**53 are not exact). Counters, num_batches_tracked.
 BOOL        float64       weighted majority: True where it has more than half; a tie is False
 
+The table holds for every method: integers go through its own arithmetic (a median stays a median), booleans are
+voted on with its shares.
 dtypes are named as in safetensors; BF16 arrives as its uint16 bits.
 """
 
@@ -61,9 +63,9 @@ def _merge_one(method: Method, dtype: str, blocks: Sequence[Block], coefficients
     if dtype in ("F32", "F64"):
         method.merge_block(blocks, coefficients, out)
     elif dtype == "F16":
-        out[:] = _computed(method, [b.astype(np.float32) for b in blocks], coefficients)
+        out[:] = _computed(method, [as_float(b, dtype) for b in blocks], coefficients)
     elif dtype == "BF16":
-        out[:] = _to_bfloat16(_computed(method, [_from_bfloat16(b) for b in blocks], coefficients))
+        out[:] = _to_bfloat16(_computed(method, [as_float(b, dtype) for b in blocks], coefficients))
     elif dtype in _INTEGERS:
         mean = np.rint(_computed(method, [b.astype(np.float64) for b in blocks], coefficients))
         agreed = np.ones(out.shape, np.bool_)
@@ -107,6 +109,13 @@ def first_non_finite(block: Block, dtype: str) -> int | None:
     if finite.all():
         return None
     return int(np.argmin(finite))
+
+
+def as_float(block: Block, dtype: str) -> Block:
+    """Values of a floating-point dtype as what methods compute in: float32, or float64 for F64."""
+    if dtype == "BF16":
+        return _from_bfloat16(block)
+    return block.astype(np.float32) if dtype == "F16" else block
 
 
 def _from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:

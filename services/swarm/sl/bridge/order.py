@@ -14,6 +14,7 @@ from typing import Any
 from swarmlearning.client.pipe.messages import MessageType, StatusCode
 
 from swarm.core.errors import ProgramFault
+from swarm.core.merge import known
 
 from .api import LossReport, SessionOpen
 
@@ -21,7 +22,7 @@ BATCHES_MAX = 2**31 - 1
 PEERS_MAX = 10_000
 WEIGHTAGE_MAX = 100
 JOB_BYTES_MAX = 160
-MERGE_METHODS = ("mean", "coordmedian", "geomedian")
+MERGE_METHOD_DEFAULT = "mean"
 CHECKIN_MODES = ("snapshot", "active", "inactive")
 
 
@@ -125,11 +126,11 @@ def session_open(request: Any) -> SessionOpen:
     if 0 < request.maxPeers < request.minPeers:
         raise ProgramFault(f"maxPeers is {request.maxPeers}, below minPeers {request.minPeers}; 0 means no limit")
     mode = request.checkinModelOnTrainEnd or CHECKIN_MODES[0]
-    method = (request.mergeMethod or MERGE_METHODS[0]).lower()
+    method = (request.mergeMethod or MERGE_METHOD_DEFAULT).lower()
     if mode not in CHECKIN_MODES:
         raise ProgramFault(f"checkinModelOnTrainEnd is {mode[:80]!r}, allowed are {', '.join(CHECKIN_MODES)}")
-    if method not in MERGE_METHODS:
-        raise ProgramFault(f"mergeMethod is {method[:80]!r}, allowed are {', '.join(MERGE_METHODS)}")
+    if method not in known():
+        raise ProgramFault(f"mergeMethod is {method[:80]!r}, known on this node are {', '.join(known())}")
     if not 1 <= len(request.trainingContract.encode()) <= JOB_BYTES_MAX:
         raise ProgramFault(f"trainingContract must have 1 to {JOB_BYTES_MAX} bytes")
     return SessionOpen(
