@@ -9,14 +9,16 @@ import pytest
 from eth_abi.abi import encode
 from swarm.chain.contract import CONTRACTS, artifact, decode_revert, known_errors
 from swarm.chain.directory import Directory
-from swarm.chain.events import EVENTS
+from swarm.chain.events import EVENTS, Announced, EventDecoder, Joined
 from swarm.chain.facade import Facade
 from swarm.chain.joboptions import JobOptions
+from swarm.chain.logs import parse_log
 from swarm.chain.membership import Membership
 from swarm.chain.names import ERRORS, snake
 from swarm.chain.training import Training
 from swarm.core.chain_view import JobState, Joiner, Member, Phase, Role, Stats, Status
 from swarm.core.errors import LocalFault
+from swarm.core.ids import Address
 
 FACADES: dict[str, type[Facade]] = {c.CONTRACT: c for c in (Directory, Membership, Training, JobOptions)}
 
@@ -98,3 +100,20 @@ def test_arguments_that_do_not_fit_are_our_own_fault() -> None:
     """A wrong argument never becomes calldata."""
     with pytest.raises(LocalFault, match="createJob"):
         artifact("Training").functions["createJob"].encode([7])
+
+
+@pytest.mark.parametrize(("contract", "kind"), [("Membership", Announced), ("Training", Joined)])
+def test_attack_a_text_of_any_bytes_does_not_stop_the_readers(contract: str, kind: type) -> None:
+    """A member puts bytes that are no UTF-8 where an event has a string: the event decodes, with marks in the text."""
+    event = artifact(contract).events[kind.__name__]
+    plain = [item for item in event.inputs if not item["indexed"]]
+    types = ["bytes" if item["type"] == "string" else item["type"] for item in plain]
+    blank = {"bytes": b"\xff\xfehttps://h", "address": "0x" + "01" * 20, "bool": True, "bytes32": bytes(32)}
+    data = encode(types, [blank.get(t, 1) for t in types])
+    topics = ["0x" + event.hash.hex(), *("0x" + "00" * 31 + "02" for item in event.inputs if item["indexed"])]
+    raw = {"address": "0x" + "11" * 20, "topics": topics, "data": "0x" + data.hex(), "removed": False}
+    raw |= {"blockNumber": "0x1", "blockHash": "0x" + "33" * 32, "transactionHash": "0x" + "44" * 32, "logIndex": "0x0"}
+    found = EventDecoder(
+        {name: Address(b"\x11" * 20) if name == contract else Address(b"\x12" * 20) for name in CONTRACTS}
+    )
+    assert found(parse_log(raw)).uri == "\ufffd\ufffdhttps://h"

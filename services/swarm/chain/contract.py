@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
+from eth_abi.codec import ABICodec
+from eth_abi.decoding import StringDecoder
 from eth_abi.exceptions import DecodingError, EncodingError
+from eth_abi.registry import registry as abi_registry
 from eth_hash.auto import keccak
 from eth_utils.abi import collapse_if_tuple
 
@@ -23,6 +25,23 @@ from swarm.core.errors import ChainFault, LocalFault, Reverted
 from swarm.core.ids import Address
 
 CONTRACTS = ("Directory", "Membership", "Training", "JobOptions")
+
+
+class _AnyString(StringDecoder):
+    """A string of any bytes: the chain checks none, and one member's must not stop whoever reads the events."""
+
+    def __init__(self) -> None:
+        super().__init__(handle_string_errors="replace")  # type: ignore[no-untyped-call]
+
+
+def _forgiving() -> ABICodec:
+    registry = abi_registry.copy()  # type: ignore[no-untyped-call]
+    registry.unregister_decoder("string")
+    registry.register_decoder("string", _AnyString, label="string")
+    return ABICodec(registry)
+
+
+abi_decode = _forgiving().decode
 
 _ERROR_STRING = keccak(b"Error(string)")[:4]
 _PANIC = keccak(b"Panic(uint256)")[:4]
