@@ -269,10 +269,10 @@ class Checks:
         context = engine.context
         if context is None or context.name != action.name:
             return
-        since = self._training_quorum.get((node.address, context.name, context.promised), node.now)
-        missing = gather(engine, context, node.now, None).missing
+        since = self._training_quorum.get((node.address, context.name, context.promised), node.handled_at)
+        missing = gather(engine, context, node.handled_at, None).missing
         live = [n for n in missing if n not in context.check_ins]
-        if live and node.now - since < node.config.full_quorum_seconds:
+        if live and node.handled_at - since < node.config.full_quorum_seconds:
             names = " ".join(self._world.node(n).name for n in live)
             self.broken(
                 "grace", f"{node.name} closes round {context.name.round} without {names} before the grace is over"
@@ -294,7 +294,7 @@ class Checks:
             latest = [context.latest(n) for n in context.check_ins]
             training = any(s is not None and not s.statement.done for s in latest)
             if training and len(latest) >= self._world.chain.view.state.min_peers:
-                self._training_quorum[key] = node.now
+                self._training_quorum[key] = node.handled_at
 
     def at_end(self) -> None:
         """The run is complete: everybody alive holds the final model and ended well."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from enum import Enum
 
-from swarm.core.ids import ZERO32
+from swarm.core.ids import ZERO32, BlobId
 
 from .chain import Trap
 from .liar import Liar, Lie
@@ -44,6 +44,7 @@ class Fault(Enum):
     SLOW_PULL = "slow pulls"
     DAMAGE = "blob damaged on its way"
     ROT = "blob rotten on disk"
+    LOST_MODEL = "merged model lost by all"
     TORN_JOIN = "torn join"
     TORN_REFORM = "torn reform"
     CRASH = "crash and restart"
@@ -87,6 +88,10 @@ WEIGHTS: dict[Fault, float] = {
 """How often a fault is drawn; 1 unless named here."""
 
 
+def _kept(blob: BlobId, nodes: list[SimNode]) -> bool:
+    return any(blob in n.disk - n.rotten for n in nodes)
+
+
 class BadDay:
     """Draws the faults of one seed and lets them strike, one for each round and time drawn.
 
@@ -107,7 +112,7 @@ class BadDay:
             early = fault is Fault.TORN_JOIN
             round_ = 0 if early else rng.randint(0, BAD_ROUNDS)
             self._due.append((round_, 0.0 if early else rng.uniform(1.0, BAD_SECONDS), fault, length))
-        if world.forks and rng.random() < 0.5:
+        if world.forks:  # strikes whenever a reform comes, if one comes
             self._due.append((0, 0.0, Fault.TORN_REFORM, 0.0))
         world.at(0.0, self._watch)
 
@@ -130,9 +135,7 @@ class BadDay:
                 if world.chain.over or self._strike(fault, seconds):
                     break
                 fault = self._draw()
-        if self.over:
-            world.chain.disarm()
-        else:
+        if not self.over:
             world.at(WATCH_SECONDS, self._watch)
 
     def _for(self, seconds: float, undo: Callable[[], None]) -> None:
@@ -170,8 +173,17 @@ class BadDay:
         if context is not None:
             needed |= {m.result.merged for m in context.results.values()}
         others = [n for n in self._world.nodes if n is not node and n.expected_to_finish]
-        whole = all(any(b in n.disk - n.rotten for n in others) for b in needed)
+        whole = all(_kept(b, others) or self._remakeable(b, others) for b in needed)
         return len(self._world.chain.view.roster) > 1 and whole
+
+    def _remakeable(self, merged: BlobId, nodes: list[SimNode]) -> bool:
+        """Whether the newest merged model can be made again from what these nodes keep."""
+        state = self._world.chain.view.state
+        bundle = self._world.chain.bundles.get((state.run, state.round - 1))
+        if bundle is None or bundle.result.merged != merged or merged in self._world.invented:
+            return False
+        used = [i.check_in for i in bundle.items if i.check_in.weight]
+        return all(_kept(c.blob, [n for n in nodes if n.address == c.node]) for c in used)
 
     def _may_die(self, node: SimNode) -> bool:
         if not self._deaths_left or not self._world.chain.view.state.started or not node.expected_to_finish:
@@ -282,13 +294,23 @@ class BadDay:
                 self._for(seconds + 5.0, lambda: setattr(node, "disk_full", False))
             case Fault.ROT:
                 merged = world.chain.view.state.prev
-                holders = [n for n in world.nodes if merged in n.disk - n.rotten and not n.liar]
+                holders = [n for n in world.nodes if merged in n.disk - n.rotten and n.expected_to_finish]
                 if len(holders) < 2:
                     return None
                 struck = rng.sample(holders, rng.randint(1, len(holders) - 1))
                 for one in struck:
                     one.rotten.add(merged)
                 return " ".join(n.name for n in struck)
+            case Fault.LOST_MODEL:
+                merged = world.chain.view.state.prev
+                staying = [n for n in world.nodes if n.expected_to_finish]
+                if not self._remakeable(merged, staying):
+                    return None
+                for one in world.nodes:
+                    if merged in one.disk:
+                        one.crash()
+                        one.disk.discard(merged)
+                        self._for(rng.uniform(0.5, 3.0), one.start)
             case _:
                 return None
         return f"{node.name}, {seconds:.1f} s"

@@ -62,6 +62,7 @@ class SimNode:
         self.rate = 1.0
         self.link = SnLink(world, self, sn)
         self._skew = world.rng.uniform(0, 10_000)
+        self.handled_at = 0.0
         self._reset()
         self.engine: Engine
 
@@ -185,6 +186,7 @@ class SimNode:
         while self._events and self.up:
             event, then = self._events.popleft()
             self._busy = True
+            self.handled_at = self.now
             if not self._carry_out(deque(self.engine.handle(event, self.now)), then):
                 return
 

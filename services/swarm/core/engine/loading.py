@@ -211,6 +211,8 @@ def keep(state: EngineState, out: Out) -> None:
         needed.update(m.result.merged for m in context.results.values())
     if state.commit is not None:
         needed.update(i.check_in.blob for i in state.commit.items)
+    elif state.view is not None and state.view.state.prev != ZERO32:
+        needed.update(state.held)  # just started: which of them the last merge was made from is not known yet
     for blob in list(state.held):
         if blob not in needed:
             del state.held[blob]
