@@ -1,6 +1,6 @@
 """The swarm's SNs: which the chain lists, and which of them answer. Owns reading and asking; decides nothing.
 
-An SN is listed while it is an active member of role SN that has announced where it is found.
+An SN is listed while it is an active member of role SN that has announced a usable address.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from swarm.chain.deploy import Deployed
 from swarm.chain.events import Announced
 from swarm.chain.rpc import Rpc
 from swarm.core.chain_view import Role
-from swarm.core.errors import LocalFault, PeerFault, SwarmFault
+from swarm.core.errors import PeerFault, SwarmFault
 from swarm.core.ids import Address
 from swarm.net.client import JsonClient
 from swarm.net.faults import BadAnswer, Unreachable
 from swarm.net.identity import role_of
+from swarm.net.uri import parse_uri
 
 from .forks import Tip
 from .uris import Latest
@@ -87,13 +88,14 @@ class Fleet:
         """
         version, now = await self._membership.version(), self._clock()
         if version != self._read[0] or now - self._read[1] > MEMBERS_SECONDS_MAX:
-            found = await self._membership.members()
-            self._members = {n: m for n, m in found.items() if m.role is Role.SN}
+            members = await self._membership.members()
+            self._members = {n: m for n, m in members.items() if m.role is Role.SN}
             self._read = (version, now)
         if self._owner is None:
             self._owner = await self._membership.owner()
         said = await self._announced.events()
-        active = [(m.since, n) for n, m in self._members.items() if n in said and m.active_at(int(now))]
+        found = [(m.since, n) for n, m in self._members.items() if n in said and m.active_at(int(now))]
+        active = [(since, n) for since, n in found if _usable(said[n].uri)]
         self.sns = [
             Sn(node, said[node].uri, said[node].enode, said[node].sealer, since, node == self._owner)
             for since, node in sorted(active)[:SNS_MAX]
@@ -143,7 +145,7 @@ class Fleet:
             await self._client(sn.uri).get("/is_up")
         except BadAnswer as error:
             return Answer.LEAVING if error.code == LEAVING else Answer.DOWN
-        except (Unreachable, PeerFault, LocalFault, ValueError):  # the last two: no usable URI was announced
+        except (Unreachable, PeerFault):
             return Answer.NONE
         return Answer.UP
 
@@ -151,6 +153,15 @@ class Fleet:
         if uri not in self._clients:
             self._clients[uri] = JsonClient(uri, self._context, role_of("sn"), total_seconds=ASK_SECONDS_MAX)
         return self._clients[uri]
+
+
+def _usable(uri: str) -> bool:
+    """Whether an SN announced an address that can be asked; one that did not is as if it had said nothing."""
+    try:
+        parse_uri(uri)
+    except PeerFault:
+        return False
+    return True
 
 
 async def block_of(client: JsonClient, number: int | None = None) -> tuple[int, str] | None:

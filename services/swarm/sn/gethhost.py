@@ -37,6 +37,8 @@ PERIOD_SEVERAL_SECONDS = 1
 RESTART_PAUSE_SECONDS = 5.0
 """Between two restarts for new peers, so that several that come at once cost one."""
 RESOLVE_EVERY_SECONDS = 15.0
+ME = Address(bytes(20))
+"""This SN's own place among the enodes that are resolved."""
 
 
 class GethHost:
@@ -62,7 +64,7 @@ class GethHost:
         self._fixed = networks(settings.p2p_allow or "")
         self._peers: dict[Address, Enode] = {}
         self._met: dict[Address, Enode] = {}
-        self._resolved: dict[str, tuple[Enode, float]] = {}
+        self._resolved: dict[str, tuple[Enode | None, float]] = {}
         self._complaints: dict[Address, str] = {}
         self._restarted = float("-inf")
         self._lock = asyncio.Lock()
@@ -192,12 +194,12 @@ class GethHost:
         if own is None or (not self._peers and not self._fixed):
             return Peering()
         allowed = self._fixed or [network_of(peer.host) for peer in self._peers.values()]
-        known = self._resolved.get(str(Enode(self._id, *own)))
+        known, _ = self._resolved.get(str(Enode(self._id, *own)), (None, 0.0))
         listen = self._settings.listen
         return Peering(
             port=self._settings.p2p_port,
             listen=LOOPBACK if listen == "localhost" else listen,
-            address=known[0].host if known is not None else (LOOPBACK if listen in EVERYWHERE else listen),
+            address=known.host if known is not None else (LOOPBACK if listen in EVERYWHERE else listen),
             restrict=restrict(allowed),
             peers_max=peers_max(len(self._peers)),
         )
@@ -205,19 +207,20 @@ class GethHost:
     async def _reachable(self, wanted: Mapping[Address, str]) -> dict[Address, Enode]:
         """The enodes with numeric addresses; one that cannot be used is said once and left out."""
         found: dict[Address, Enode] = {}
-        if self.enode is not None:
-            await self._resolve(self.enode)
-        for node, text in wanted.items():
+        for node, text in {**wanted, ME: self.enode or ""}.items():
+            if not text:
+                continue
             try:
                 enode = await self._resolve(text)
-                if enode.id == self._id:
+                if enode.id == self._id:  # resolved for the address that geth tells others
                     continue
                 if self._fixed and not covered(enode.host, restrict(self._fixed)):
                     raise PeerFault(f"enode: {enode.host} is outside --p2p-allow (SWARM_P2P_ALLOW)")
             except PeerFault as error:
-                if self._complaints.get(node) != str(error):
+                if node not in self._complaints:
                     self._complaints[node] = str(error)
-                    log.warning("the chain node of SN %s cannot be met: %s", to_hex(node), error)
+                    whom = "this SN" if node == ME else f"SN {to_hex(node)}"
+                    log.warning("the chain node of %s cannot be met: %s", whom, error)
                 if node in self._peers:
                     found[node] = self._peers[node]
                 continue
@@ -227,13 +230,16 @@ class GethHost:
 
     async def _resolve(self, text: str) -> Enode:
         now = time.monotonic()
-        known = self._resolved.get(text)
-        if known is None or now - known[1] >= RESOLVE_EVERY_SECONDS:
-            try:
-                known = (await Enode.parse(text).resolved(), now)
-            except PeerFault:
-                if known is None:
-                    raise
-                known = (known[0], now)
-            self._resolved[text] = known
-        return known[0]
+        known, at = self._resolved.get(text, (None, float("-inf")))
+        if now - at < RESOLVE_EVERY_SECONDS:
+            if known is None:  # asked a moment ago; a name server that is silent must not hold up every look
+                raise PeerFault(f"enode: {Enode.parse(text).host} has no address now")
+            return known
+        try:
+            known = await Enode.parse(text).resolved()
+        except PeerFault:
+            self._resolved[text] = (known, now)
+            if known is None:
+                raise
+        self._resolved[text] = (known, now)
+        return known
