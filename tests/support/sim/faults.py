@@ -80,7 +80,8 @@ WEIGHTS: dict[Fault, float] = {
     Fault.TORN_REFORM: 0.5,
     Fault.ALL_DOWN: 0.7,
     Fault.MAJORITY: 0.5,
-    Fault.REVOKE: 0.7,
+    Fault.REVOKE: 1.5,
+    Fault.LOST_MODEL: 1.5,
     Fault.LIES: 6,
     Fault.REORG_ONE: 2,
     Fault.REORG_TWO: 2,
@@ -372,7 +373,8 @@ class BadDay:
 
     def _lose(self, fault: Fault, seconds: float) -> bool:
         """A member is lost for good."""
-        node = self._node()
+        leaders = self._leaders(1)
+        node = leaders[0] if leaders and fault is Fault.REVOKE else self._node()
         if fault is Fault.PROGRAM and (not node.awake or node.script.ended):
             return False
         if not self._may_die(node):
