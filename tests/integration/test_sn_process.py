@@ -15,6 +15,7 @@ import pytest
 from support.certs import Authority
 from support.chains import free_port
 from support.snprocess import READY, MemberClient, SnProcess, clean_environ, running_sn
+from swarm.chain.contract import artifact
 from swarm.core.chain_view import Role
 from swarm.core.ids import to_hex
 from swarm.net.faults import BadAnswer, TlsRefused
@@ -319,6 +320,28 @@ def test_operators_mistakes_are_one_line_and_exit_code_2(tmp_path, ca):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert_one_line(run_sn(*good, *state, "--sn-api-port", port), port)
+
+
+def test_rescue_after_is_fixed_at_the_first_start(tmp_path, ca):
+    """The contract has the sentinel's figure; a later start may leave it out and may not give another."""
+    with running_sn(tmp_path, ca, "--rescue-after", "24") as sn:
+        about = json.load(urllib.request.urlopen(f"{sn.ops}/v1/status", timeout=10))["swarm"]
+        call = {
+            "to": about["contracts"]["Training"],
+            "data": to_hex(artifact("Training").functions["rescueAfter"].encode([])),
+        }
+        body = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [call, "latest"]}
+        request = urllib.request.Request(f"{sn.ops}/v1/rpc", json.dumps(body).encode())
+        assert int(json.load(urllib.request.urlopen(request, timeout=10))["result"], 16) == 24
+        sn.stop()
+        sn.more = []
+        sn.start()
+        sn.stop()
+        done = subprocess.run(
+            [*sn.command(), "--rescue-after", "25"], capture_output=True, text=True, timeout=60, env=clean_environ()
+        )
+        assert_one_line(done, "--rescue-after=25: this swarm was begun with 24 s, and that is final")
+    assert_one_line(run_sn("--sentinel", "--rescue-after", "4"), "--rescue-after=4")
 
 
 def test_one_state_folder_one_process(sn):

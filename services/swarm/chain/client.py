@@ -352,10 +352,9 @@ class ChainClient:
     async def _lost(self, flight: _Flight) -> bool:
         """The nonce is used up and not by us: forget these bytes, count anew."""
         async with self._lock:
-            if await self._receipt(flight) is not None:
-                return False
+            # In this order: a block between the two answers must not make our own transaction look like another's.
             mined = number(await self.rpc("eth_getTransactionCount", [to_hex(self.address), "latest"]))
-            if mined <= flight.entry.nonce:
+            if mined <= flight.entry.nonce or await self._receipt(flight) is not None:
                 return False
             self._forget(flight.entry.nonce)
             self._next = None
