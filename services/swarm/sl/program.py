@@ -93,6 +93,7 @@ class Program:
                 method=method,
                 checkin_mode=request.checkin_mode,
                 after=request.after,
+                adaptive=request.adaptive,
             )
         )
         return secrets.token_hex(8)
@@ -126,7 +127,7 @@ class Program:
             elif isinstance(wish, FailProgram):
                 raise ProgramFault(wish.text)
             elif wish.seq == call.seq:
-                return SyncDone(next_interval=session.sync_interval, training_over=wish.training_over)
+                return SyncDone(next_interval=wish.interval or session.sync_interval, training_over=wish.training_over)
 
     async def _load(self, target: Target, own: tensorfile.Header, wish: LoadProgram, evaluate: Evaluate) -> None:
         path: Path = self._store.path(wish.blob)

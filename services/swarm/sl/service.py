@@ -14,8 +14,10 @@ from functools import partial
 from typing import Any
 
 from swarm.chain.client import ChainClient
+from swarm.chain.directory import Directory
 from swarm.chain.events import EventDecoder
 from swarm.chain.feed import EventFeed
+from swarm.chain.joboptions import JobOptions
 from swarm.chain.keys import CoincurveVerifier, LocalSigner
 from swarm.chain.membership import Membership
 from swarm.chain.training import Training
@@ -50,11 +52,12 @@ from .lifesigns import alive_of, tell
 from .mergework import MergeOptions
 from .peering import Peering
 from .program import Program, Target
+from .records import Records
 from .runtime import Ended, JobRuntime
 from .settings import SlSettings
 from .timeline import Timeline
 from .transfers import Counters, Transfers, look_at
-from .watch import ChainWatch, Commits
+from .watch import ChainWatch
 
 log = obs_log.get("swarm.SL")
 
@@ -268,9 +271,19 @@ class Node:
             confirmations_final=0 if swarm.chain == "embedded" else JOIN_DEPTH_BLOCKS,
             waker=self._waker,
         )
-        commits = Commits(self._journal, job)
+        records = Records(self._journal, job)
         watch = ChainWatch(
-            self._link, self._sns, training, membership, feed, members, commits, self._waker, job, runtime.view
+            self._link,
+            self._sns,
+            training,
+            membership,
+            feed,
+            members,
+            records,
+            await _job_options(client, swarm),
+            self._waker,
+            job,
+            runtime.view,
         )
         self._watch = watch
         peering = Peering(members, self._client_tls, runtime.deliver)
@@ -381,6 +394,14 @@ class Node:
             "swarm_transactions_waiting": len(self._client.pending()) if self._client is not None else 0,
         }
         return found if self._runtime is None else {**found, **self._runtime.figures()}
+
+
+async def _job_options(client: ChainClient, swarm: Swarm) -> JobOptions | None:
+    """The contract with the jobs' options; swarms begun by an early version have none."""
+    directory = Directory(client, swarm.directory)
+    if JobOptions.CONTRACT not in await directory.names():
+        return None
+    return JobOptions(client, (await directory.get(JobOptions.CONTRACT)).target)
 
 
 def _coefficients(method: str, weights: Sequence[int]) -> tuple[float, ...] | None:

@@ -12,22 +12,23 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from swarm.chain.calldata import decode_commit
-from swarm.chain.events import Announced, Joined, RoundMerged
+from swarm.chain.events import Announced, Contributed, Joined, RoundMerged
 from swarm.chain.feed import EventFeed, Happened, Removed
+from swarm.chain.joboptions import JobOptions
 from swarm.chain.membership import Membership
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
 from swarm.core.bundle import Bundle
-from swarm.core.chain_view import Role
+from swarm.core.chain_view import JobState, Phase, Role
 from swarm.core.engine.events import ChainView
 from swarm.core.errors import ChainFault, PeerFault
 from swarm.core.ids import Digest, from_hex, to_hex
 from swarm.core.roster import Roster
 from swarm.node.sn_link import SnLink
 from swarm.node.sn_list import SnList
-from swarm.store.journal import Journal
 
 from .directory import Members
+from .records import Records
 
 log = logging.getLogger("swarm.sl.watch")
 
@@ -37,33 +38,6 @@ STILL_SECONDS = 30.0
 """A chain that has not moved for so long makes this node ask the other SNs how far they are, as often."""
 TORN_READS_MAX = 5
 """Reads that straddle a new block are repeated at once, this often."""
-COMMITS_REMEMBERED = 64
-COMMIT_PREFIX = "commit/"
-
-
-class Commits:
-    """Which transaction recorded each of a job's last rounds; journaled: the feed tells nothing twice."""
-
-    def __init__(self, journal: Journal, job: Digest) -> None:
-        self._journal = journal
-        self._prefix = f"{COMMIT_PREFIX}{job.hex()}/"
-        self._known = {key: Digest(value) for key, value in journal.items(self._prefix)}
-
-    def learn(self, run: int, round_: int, transaction: Digest) -> None:
-        key = self._key(run, round_)
-        if self._known.get(key) == transaction:
-            return
-        self._known[key] = transaction
-        old = sorted(self._known)[:-COMMITS_REMEMBERED]
-        for gone in old:
-            del self._known[gone]
-        self._journal.batch({key: transaction}, old)
-
-    def of(self, run: int, round_: int) -> Digest | None:
-        return self._known.get(self._key(run, round_))
-
-    def _key(self, run: int, round_: int) -> str:
-        return f"{self._prefix}{run:016x}.{round_:016x}"
 
 
 class ChainWatch:
@@ -77,7 +51,8 @@ class ChainWatch:
         membership: Membership,
         feed: EventFeed,
         members: Members,
-        commits: Commits,
+        records: Records,
+        options: JobOptions | None,
         waker: Waker,
         job: Digest,
         deliver: Callable[[ChainView], Awaitable[None]],
@@ -86,7 +61,8 @@ class ChainWatch:
         self._training, self._membership = training, membership
         self._feed, self._members, self._waker = feed, members, waker
         self._job, self._deliver = job, deliver
-        self._commits = commits
+        self._records = records
+        self._options, self._options_run, self._options_text = options, -1, ""
         self.block_time = 0
         self.head = 0
         self.reorgs = 0
@@ -141,6 +117,8 @@ class ChainWatch:
         event = notice.event
         if isinstance(notice, Removed):
             self.reorgs += 1
+            if isinstance(event, RoundMerged) and event.job == self._job:
+                self._records.withdrawn(event)
             return
         if isinstance(event, Joined) and event.job == self._job:
             try:
@@ -153,7 +131,9 @@ class ChainWatch:
             except PeerFault as fault:
                 log.warning("SN %s announced an address that cannot be used: %s", to_hex(event.node), fault)
         elif isinstance(event, RoundMerged) and event.job == self._job:
-            self._commits.learn(event.run, event.round, notice.log.transaction)
+            self._records.merged(event, notice.log.transaction)
+        elif isinstance(event, Contributed) and event.job == self._job:
+            self._records.contributed(event)
 
     async def _view(self) -> ChainView:
         for _ in range(TORN_READS_MAX):
@@ -177,6 +157,7 @@ class ChainWatch:
         self.head, self.block_time = number, int(block["timestamp"], 16)
         self._link.seen(number)
         self._sns.only(lambda node: self._members.active_as(node, Role.SN, self.block_time))
+        await self._read_options(state)
         by_node = {j.node: j for j in joiners}
         everybody = set(by_node) | set(roster.addresses)
         return ChainView(
@@ -187,7 +168,16 @@ class ChainWatch:
             head=self.head,
             block_time=self.block_time,
             reorgs=self.reorgs,
+            history=self._records.history(state.run),
+            options=self._options_text,
         )
+
+    async def _read_options(self, state: JobState) -> None:
+        """The job's options cannot change while a run is open: then they are read once."""
+        if self._options is None or (state.phase is Phase.OPEN and self._options_run == state.run):
+            return
+        self._options_text, _ = await self._options.get(self._job)
+        self._options_run = state.run if state.phase is Phase.OPEN else -1
 
     async def bundle(self, run: int, round_: int) -> Bundle:
         """The bundle of a committed round, from the transaction that recorded it.
@@ -195,7 +185,7 @@ class ChainWatch:
         Raises:
             ChainFault: it is not known here yet, or the SN's answer is not it.
         """
-        transaction = self._commits.of(run, round_)
+        transaction = self._records.commit_of(run, round_)
         if transaction is None:
             raise ChainFault(f"the commit of run {run} round {round_} has not been seen yet")
         raw: Any = await self._rpc("eth_getTransactionByHash", [to_hex(transaction)])

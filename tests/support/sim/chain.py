@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from support.model.training import Event, MembershipModel, TrainingModel, Tx
 from swarm.core.bundle import Bundle
 from swarm.core.chain_view import Phase, Role
+from swarm.core.control.combined import Committed, Told, combine
+from swarm.core.control.joboptions import JobOptions
 from swarm.core.engine.events import ChainView
 from swarm.core.errors import Reverted
-from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, job_id, sha256
+from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, Digest, job_id, sha256
 from swarm.core.roster import Roster
 
 from .keys import Key, Keys
@@ -88,6 +90,9 @@ class SimChain:
         self.reorgs = 0
         self.skew_seconds = 0.0
         self.bundles: dict[tuple[int, int], Bundle] = {}
+        self.options = ""
+        """The job's options, as an operator set them before the run."""
+        self._figures: dict[Digest, Committed] = {}
         self.blocks: deque[Block] = deque(maxlen=BLOCKS_KEPT)
         self.kinds: Counter[str] = Counter()
         self._pending: list[Transaction] = []
@@ -156,9 +161,6 @@ class SimChain:
     def trap(self, trap: Trap) -> None:
         """Orphan the next block with a transaction of that kind; it comes back late."""
         self._traps.append(trap)
-
-    def disarm(self) -> None:
-        self._traps.clear()
 
     def reorganise(self, depth: int, hold: str = "", hold_seconds: float = 0.0) -> None:
         """Orphan the last ``depth`` blocks: their transactions are mined again, in another order, or fail then.
@@ -266,7 +268,24 @@ class SimChain:
         joiners = {j.node: j for j in self.model.joiners_of(JOB)}
         everybody = set(joiners) | set(roster.addresses)
         active = frozenset(n for n in everybody if self.members.is_active(n, self.time))
-        return ChainView(state, roster, joiners, active, self.number, self.time, self.reorgs)
+        history = tuple(self._committed(self.bundles[(state.run, r)]) for r in range(state.round))
+        return ChainView(
+            state, roster, joiners, active, self.number, self.time, self.reorgs, history=history, options=self.options
+        )
+
+    def enough(self) -> bool:
+        """The job's stop rule holds on what was committed before the open round."""
+        rule = JobOptions.from_text(self.options).stop
+        return rule is not None and rule.reached(self.view.history) is not None
+
+    def _committed(self, bundle: Bundle) -> Committed:
+        """What a round leaves for the rules, as an SL computes it from the events."""
+        key = bundle.result.inputs
+        if key not in self._figures:
+            said = (i.check_in for i in bundle.items)
+            combined = combine(Told(c.weight, c.loss, c.metric) for c in said)
+            self._figures[key] = Committed(bundle.result.interval, combined.loss, combined.metric)
+        return self._figures[key]
 
     @property
     def waiting(self) -> list[Address]:

@@ -204,7 +204,7 @@ class Checks:
             member = self._world.chain.members.member(item.check_in.node)
             if member.status is Status.REVOKED and member.changed_block < before.opened_block:
                 self.broken("V5", f"round {bundle.name.round} merges a member that was revoked before it opened")
-        if after.phase is Phase.COMPLETE:
+        if after.phase is Phase.COMPLETE and not self._world.chain.enough():
             for address in bundle.roster.addresses:
                 node = self._world.node(address)
                 if node.up and node.script.training and not node.script.said_final and not node.liar:

@@ -32,6 +32,9 @@ class Plan:
     nan_at: tuple[int, ...] = ()
     dies_at: int | None = None
     start_after: float = 0.0
+    adaptive: bool = False
+    losses: tuple[float, ...] = (0.5,)
+    """Loss of the merged model of round 0, 1, ...; the last one for all further rounds."""
 
 
 class Script:
@@ -44,6 +47,8 @@ class Script:
         self.final_sent = self.said_final = False
         """In this session; in any session."""
         self.ended = False
+        self.intervals: list[int] = []
+        """Batches until the next sync, as each answer said."""
         self._session = 0
         self._seq = 0
 
@@ -59,7 +64,7 @@ class Script:
         self._seq = 0
         self.final_sent = False
         plan = self.plan
-        self.node.step(ev.ProgramOpened(plan.min_peers, 10, "mean", plan.mode))
+        self.node.step(ev.ProgramOpened(plan.min_peers, 10, "mean", plan.mode, adaptive=plan.adaptive))
         self._later(0.01, self._sync)
 
     def stop(self) -> None:
@@ -88,7 +93,8 @@ class Script:
         match action:
             case act.LoadProgram(round_, blob):
                 self._later(self.plan.load_seconds, lambda: self._loaded(round_, blob))
-            case act.AnswerProgram(seq, over):
+            case act.AnswerProgram(seq, over, interval):
+                self.intervals.append(interval)
                 if seq != self._seq:
                     self.node.world.checks.broken("program", f"{self.node.name} answers sync {seq}, not {self._seq}")
                 elif over:
@@ -101,7 +107,8 @@ class Script:
 
     def _loaded(self, round_: int, blob: BlobId) -> None:
         self.loaded = blob
-        self.node.step(ev.ProgramLoaded(round_, 0.5, 0.9, self.answered, self.plan.syncs))
+        loss = self.plan.losses[min(round_, len(self.plan.losses) - 1)]
+        self.node.step(ev.ProgramLoaded(round_, loss, 0.9, self.answered, self.plan.syncs))
 
     def fail(self, reason: str) -> None:
         """The program's process dies."""

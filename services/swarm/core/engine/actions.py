@@ -90,6 +90,8 @@ class AnswerProgram:
 
     seq: int
     training_over: bool
+    interval: int = 0
+    """Batches until its next sync."""
 
 
 @dataclass(frozen=True, slots=True)

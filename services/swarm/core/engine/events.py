@@ -8,6 +8,7 @@ from typing import Any
 
 from ..bundle import Bundle
 from ..chain_view import JobState, Joiner
+from ..control.combined import Committed
 from ..ids import Address, BlobId, Digest
 from ..roster import Roster
 from ..statements import RoundName
@@ -26,6 +27,10 @@ class ChainView:
     block_time: int
     reorgs: int = 0
     """How often the chain took back events of this job since this process started; differs: it was reorganised."""
+    history: tuple[Committed, ...] = ()
+    """The run's committed rounds from 0 on, as far as they are known; at times behind ``state.round``."""
+    options: str = ""
+    """The job's options, as they stand on chain."""
 
     def joined(self, node: Address) -> bool:
         joiner = self.joiners.get(node)
@@ -82,6 +87,8 @@ class ProgramOpened:
     checkin_mode: str
     after: tuple[int, int] | None = None
     """Run and round whose merged model it trained on from: its session was cut off, and goes on."""
+    adaptive: bool = False
+    """The swarm chooses how many batches lie between two merges; ``sync_interval`` is what it begins with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ..statements import (
     method_name,
     to_fixed,
 )
+from . import controls
 from .actions import FailProgram
 from .certificates import hear_certificate
 from .context import RoundContext
@@ -42,7 +43,12 @@ def check_in(state: EngineState, context: RoundContext, now: float, out: Out) ->
         return
     if pending is None or program.loading is not None or program.waits_for < context.name.round:
         return
-    flags = FLAG_DONE if program.done else 0
+    if not controls.ready(state):
+        return
+    enough = controls.stopped(state)
+    if enough is not None and not program.done:
+        out.report(f"the job's stop rule holds: {enough}", round=context.name.round)
+    flags = FLAG_DONE if program.done or enough is not None else 0
     mode = program.opened.checkin_mode if program.opened else "snapshot"
     view = state.view
     assert view is not None
@@ -263,6 +269,8 @@ def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out)
             return
         adopted = bound is not None
     if not adopted:
+        if not controls.ready(state):
+            return
         fault = fresh_fault(state, context, message)
         if fault is not None:
             _distrust(context, statement.leader, fault, out)
@@ -311,6 +319,9 @@ def fresh_fault(state: EngineState, context: RoundContext, message: ProposalMess
     """What is wrong with a fresh proposal, or None: inputs, leader rule and numbers (design: protocol 5, step 4)."""
     view = state.view
     assert view is not None
+    interval = controls.interval_fault(state, message.result.interval, message.items)
+    if interval is not None:
+        return interval
     items = [i.check_in for i in message.items]
     if any(a.node >= b.node for a, b in itertools.pairwise(items)):
         return "its check-ins do not ascend by node"

@@ -10,7 +10,7 @@ from ..blobid import BLOB_BYTES_MAX
 from ..bundle import Bundle, Contribution
 from ..ids import ZERO32, Address, BlobId, Digest
 from ..statements import Ack, CheckIn, Proposal, Refusal, Result, Takeover, inputs_hash, method_word
-from . import remerging
+from . import controls, remerging
 from .actions import Merge
 from .context import RoundContext
 from .events import MergeDone, MergeFailed
@@ -214,6 +214,8 @@ def refuse(
 def _merge_when_closed(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
     view = state.view
     assert view is not None
+    if not controls.ready(state):
+        return
     found = gather(state, context, now, out)
     enough = len(found.usable) >= view.state.min_peers
     if not enough:
@@ -315,8 +317,7 @@ def _propose_items(
     out: Out,
 ) -> None:
     inputs = inputs_hash([(i.check_in.digest(state.config.domain), i.coefficient) for i in items])
-    program = state.program.opened
-    interval = program.sync_interval if program else 0
+    interval = controls.proposed_interval(state, items)
     result = Result(BlobId(merged), size, method_word(method), inputs, interval, Digest(manifest))
     propose(state, context, result, items, now, out)
 

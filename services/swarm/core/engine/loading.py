@@ -7,7 +7,7 @@ from ..chain_view import Phase
 from ..errors import PeerFault
 from ..ids import ZERO32, Address, BlobId
 from ..statements import from_fixed, to_fixed
-from . import history, remerging, wishes
+from . import controls, history, remerging, wishes
 from .actions import AnswerProgram, FindBundle, Finish, Keep, LoadProgram, Persist
 from .events import BundleFound, ProgramLoaded
 from .following import fail_program
@@ -138,7 +138,7 @@ def _answer(state: EngineState, out: Out) -> None:
         return
     program.pending = None
     program.over = over
-    out.append(AnswerProgram(pending.seq, over))
+    out.append(AnswerProgram(pending.seq, over, controls.answer_interval(state)))
     if over:
         state.journal[OVER_KEY] = {
             "run": view.state.run,

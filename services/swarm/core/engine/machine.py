@@ -15,7 +15,7 @@ from ..blobid import CHUNK_BYTES
 from ..chain_view import Phase
 from ..ids import Address, BlobId
 from ..statements import Signer, Verifier
-from . import certificates, following, history, leading, loading, remerging, report, rescue, wishes
+from . import certificates, controls, following, history, leading, loading, remerging, report, rescue, wishes
 from . import events as ev
 from .actions import Action, FailProgram, Finish, Refresh
 from .context import Held, RoundContext
@@ -155,6 +155,8 @@ class Engine:
         state = self.state
         if state.view is None:
             return
+        if state.options_fault is not None and state.program.opened is not None:
+            following.fail_program(state, state.options_fault, now, out)
         self._join(now, out)
         wishes.tell_min_peers(state, out)
         context = state.context
@@ -180,6 +182,7 @@ class Engine:
         if old is not None and history.late(old, view):
             return
         state.view = view
+        controls.read_options(state, out)
         if old is not None and view.state.run != old.state.run:
             self._reset(old, now, out)
         elif old is not None:

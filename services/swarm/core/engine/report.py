@@ -6,7 +6,8 @@ from typing import Any
 
 from ..chain_view import Phase
 from ..ids import ZERO32, Address, BlobId, to_hex
-from . import remerging
+from ..statements import from_fixed
+from . import controls, remerging
 from .events import ChainView
 from .leading import gather
 from .peers import STALLED
@@ -163,6 +164,9 @@ def status(state: EngineState, now: float) -> dict[str, Any]:
         "leader": to_hex(leader) if leader else None,
         "complete": view is not None and view.state.phase is Phase.COMPLETE,
         "min_peers": view.state.min_peers if view else 0,
+        "interval": view.state.interval if view else 0,
+        "combined": _combined(view),
+        "stop": controls.stopped(state),
         "epochs_done": program.epochs_done,
         "epochs_total": program.epochs_total,
         "loss": None if program.loss != program.loss else program.loss,
@@ -171,3 +175,10 @@ def status(state: EngineState, now: float) -> dict[str, Any]:
         "error": program.failed,
         "waits": waits(state, now),
     }
+
+
+def _combined(view: ChainView | None) -> dict[str, float | None]:
+    """The last committed round's combined loss and metric, None where nobody reported one."""
+    last = view.history[-1] if view is not None and view.history else None
+    figures = {"loss": last.loss, "metric": last.metric} if last is not None else {"loss": None, "metric": None}
+    return {name: None if value is None else from_fixed(value) for name, value in figures.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..chain_view import Phase
+from . import controls
 from .context import RoundContext
 from .state import EngineState, Out
 
@@ -38,7 +39,7 @@ def rescue(state: EngineState, context: RoundContext, now: float, out: Out) -> N
     call_id = view.state.call_id
     if call_id:  # whoever holds a certificate submits it first (following.resubmit): a commit ends the call
         if context.certificate is None and call_id != state.answered_call and state.gets_on():
-            out.transact(state, now, "here", call_id, state.program.done)
+            out.transact(state, now, "here", call_id, controls.done(state))
         due = view.state.call_time + config.rescue_after_seconds + SETTLE_MARGIN_SECONDS
         if view.block_time >= due + turn:
             out.transact(state, now, "settle", call_id)

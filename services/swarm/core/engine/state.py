@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ..bundle import Bundle
 from ..chain_view import Phase
+from ..control.joboptions import JobOptions
 from ..ids import Address, BlobId, Digest
 from ..limits import (
     CALL_AFTER_SECONDS,
@@ -112,6 +113,10 @@ class EngineState:
     peers: Peers
     started_at: float
     view: ChainView | None = None
+    options: JobOptions = field(default_factory=JobOptions)
+    options_text: str = ""
+    options_fault: str | None = None
+    """The job's options as read; why they cannot be followed here."""
     context: RoundContext | None = None
     program: Program = field(default_factory=Program)
     held: dict[BlobId, Held] = field(default_factory=dict)

@@ -63,11 +63,13 @@ def insist_on_roster(state: EngineState, old: ChainView, now: float, out: Out) -
 
 def _strict(state: EngineState) -> bool:
     program = state.program
-    return state.config.strict and program.opened is not None and not program.ended and program.failed is None
+    strict = state.config.strict or state.options.strict
+    return strict and program.opened is not None and not program.ended and program.failed is None
 
 
 def _give_up(state: EngineState, what: str, missing: list[Address], now: float, out: Out) -> None:
     names = ", ".join(to_hex(n) + (" (this node)" if n == state.me else "") for n in missing)
-    text = f"this node is strict (--strict, SL_STRICT) and {what} {names}; it does not train with a part of the swarm"
+    who = "this node is strict (--strict, SL_STRICT)" if state.config.strict else "this job is strict"
+    text = f"{who} and {what} {names}; it does not train with a part of the swarm"
     out.warn(text)
     fail_program(state, text, now, out)
