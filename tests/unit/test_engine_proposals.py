@@ -15,7 +15,7 @@ from swarm.core.engine import events as ev
 from swarm.core.engine.following import fresh_fault
 from swarm.core.engine.messages import ProposalMessage, Pulse, Signed
 from swarm.core.ids import Address, BlobId, sha256
-from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, Takeover, inputs_hash
+from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, Takeover, inputs_hash, method_word
 
 
 class Scene:
@@ -95,6 +95,13 @@ def own_shares(scene: Scene) -> ProposalMessage:
     return replace(scene.message, items=items)
 
 
+def impossible_shares(scene: Scene) -> ProposalMessage:
+    """Shares that depend on the inputs, which an acknowledger has not: still they are shares."""
+    first, *rest = own_shares(scene).items
+    result = replace(scene.message.result, method=method_word("geomedian"))
+    return replace(scene.message, items=(replace(first, coefficient=1.5), *rest), result=result)
+
+
 def invented_without_weights(scene: Scene) -> ProposalMessage:
     items = [scene.signed(i, flags=FLAG_OBSERVER, weight=0) for i in scene.message.items]
     return replace(scene.message, items=tuple(replace(i, coefficient=0.0) for i in items))
@@ -111,6 +118,7 @@ def invented_without_weights(scene: Scene) -> ProposalMessage:
         (sharing_observer, "an observer has a share"),
         (other_manifest, "manifest is not the run's"),
         (own_shares, "coefficients do not follow"),
+        (impossible_shares, "share 0 is 1.5, not within 0..1"),
         (invented_without_weights, "must be the previous one"),
     ],
 )
