@@ -156,6 +156,14 @@ def reset(ctx: typer.Context) -> None:
     raise typer.Exit(run(ctx.args))
 
 
+@app.command(context_settings=PASS_ON, short_help="Show or set what holds for all members of a job's runs.")
+def job(ctx: typer.Context) -> None:
+    """Show or set what holds for all members of a job's runs (its flags: swarm job --help)."""
+    from swarm.inspect.job import main as run
+
+    raise typer.Exit(run(ctx.args))
+
+
 @app.command()
 @asks
 def wait(

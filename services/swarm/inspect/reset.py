@@ -8,43 +8,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from swarm.chain.client import ChainClient
 from swarm.chain.events import EventDecoder, RunReset
-from swarm.chain.keys import LocalSigner
 from swarm.chain.names import TrainingError
 from swarm.chain.training import Training
-from swarm.chain.wake import Waker
-from swarm.core.chain_view import Phase, Role
+from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault, OperatorFault, Reverted, SwarmFault
-from swarm.core.ids import DEFAULT_JOB, Address, Digest, job_id, to_hex
+from swarm.core.ids import DEFAULT_JOB, Address, Digest, to_hex
 from swarm.core.options import Opt
-from swarm.net.tls import client_context
-from swarm.node.identity import own_account, state_folder, tls_files
-from swarm.node.joining import check_pin, find_swarm, join_swarm
-from swarm.node.outbox import JournalOutbox
-from swarm.node.settings import ThroughSn, load_node_settings
+from swarm.node.settings import load_node_settings
 from swarm.node.sn_link import SnLink
-from swarm.node.sn_list import SnList
-from swarm.obs.waits import Waits
-from swarm.store.journal import Journal
 
 from . import table
+from .operator import Operator, OperatorSettings, operator
 
 RESET_SECONDS_MAX = 120.0
 """For the transaction to be mined."""
 
 
-class ResetSettings(ThroughSn):
+class ResetSettings(OperatorSettings):
     """Open the next run of a job (JOB, first on the line; default: the job that every swarm has)."""
 
-    role = "swci"
     command = "reset [JOB]"
-    prefixes: ClassVar[tuple[str, ...]] = ("SWCI_",)
 
     force: Annotated[bool, Opt("--force", switch=True)] = Field(
         False, description="end a run whose members are live; their programs fail"
@@ -65,31 +53,13 @@ def main(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
 
 
 async def _reset(settings: ResetSettings, name: str) -> str:
-    context = client_context(tls_files(settings))
-    own = context.own
-    assert own is not None  # read with the certificate
-    account = await own_account(settings)
-    waits = Waits()
-    with Journal(state_folder(settings) / "journal.db") as journal:
-        link = SnLink(SnList(settings.sn_urls, journal), context, Waker(), partial(check_pin, journal))
-        try:
-            swarm = await find_swarm(link, journal, waits, wait_seconds=settings.sn_wait_seconds)
-            await join_swarm(link, swarm, LocalSigner(bytes(account.key)), own, Role.SWCI, waits)
-            client = ChainClient(link.rpc, account, JournalOutbox(journal), chain_id=swarm.chain_id)
-            await client.tend()
-            return await _open_next(link, Training(client, swarm.training), name, force=settings.force)
-        finally:
-            await link.aclose()
+    async with operator(settings) as here:
+        return await _open_next(here, name, force=settings.force)
 
 
-async def _open_next(link: SnLink, training: Training, name: str, *, force: bool) -> str:
-    jobs = await training.jobs()
-    try:
-        job = job_id(name)
-    except ValueError as error:
-        raise OperatorFault(str(error)) from None
-    if job not in jobs:
-        raise OperatorFault(f"no job is called {name}; there are: {', '.join(sorted(jobs.values()))}")
+async def _open_next(here: Operator, name: str, *, force: bool) -> str:
+    link, training = here.link, here.training
+    job = await here.job(name)
     before = await training.state(job)
     try:
         receipt = await training.reset(job, force)

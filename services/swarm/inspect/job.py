@@ -1,0 +1,90 @@
+"""``swarm job``: shows and sets what holds for all members of a job's next runs (contract JobOptions).
+
+Owns its settings and what it tells; who may set options, and when, are the contract's rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from swarm.chain.directory import Directory
+from swarm.chain.joboptions import JobOptions as Contract
+from swarm.chain.names import OptionsError
+from swarm.core.control.joboptions import canonical
+from swarm.core.errors import OperatorFault, Reverted
+from swarm.core.ids import DEFAULT_JOB
+from swarm.core.options import Opt
+from swarm.node.settings import load_node_settings
+
+from .operator import Operator, OperatorSettings, operator
+
+
+class JobSettings(OperatorSettings):
+    """Show or set the options of a job (JOB, first on the line; default: the job that every swarm has)."""
+
+    command = "job [JOB]"
+
+    options: Annotated[str | None, Opt("--options", unit="JSON object")] = Field(
+        None,
+        description="options for the next runs, replacing all that were set, such as "
+        '\'{"stop": {"metric": "loss", "target": 0.1, "patience": 5, "max_rounds": 100}, "strict": true}\'; {}: none',
+    )
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
+    """The command line: ``[JOB] [flags]``; prints the options that hold.
+
+    Raises:
+        OperatorFault: settings, certificates, no such job, wrong options, a run is open.
+        ChainFault: the chain refused or did not answer.
+    """
+    named = bool(argv) and not argv[0].startswith("-")
+    settings = load_node_settings(JobSettings, argv[1:] if named else argv, environ)
+    text = None if settings.options is None else _text(settings.options)
+    print(asyncio.run(_job(settings, argv[0] if named else DEFAULT_JOB, text)))
+    return 0
+
+
+def _text(given: str) -> str:
+    try:
+        options = json.loads(given)
+    except (ValueError, RecursionError) as error:
+        raise OperatorFault(f"--options: not JSON: {error}") from error
+    if not isinstance(options, dict):
+        raise OperatorFault("--options: expected a JSON object")
+    return canonical(options)
+
+
+async def _job(settings: JobSettings, name: str, text: str | None) -> str:
+    async with operator(settings) as here:
+        job = await here.job(name)
+        contract = await _contract(here)
+        if text is not None:
+            try:
+                await contract.set(job, text)
+            except Reverted as error:
+                if error.name == OptionsError.RUN_OPEN:
+                    raise OperatorFault(
+                        f"run {error.values['run']} of {name} is open, and its members train under the options they "
+                        "joined with: wait for its end, or end it (swarm reset)"
+                    ) from error
+                if error.name == OptionsError.NOT_ALLOWED:
+                    raise OperatorFault(
+                        "this certificate's node was admitted in a role that sets no options"
+                    ) from error
+                raise
+        found, version = await contract.get(job)
+        shown = found or "none (programs alone say how they train)"
+        return f"{name}: options {shown}" + (f" (change {version})" if version else "")
+
+
+async def _contract(here: Operator) -> Contract:
+    directory = Directory(here.client, here.swarm.directory)
+    if Contract.CONTRACT not in await directory.names():
+        raise OperatorFault("this swarm was begun by a version without job options: begin a new one to use them")
+    return Contract(here.client, (await directory.get(Contract.CONTRACT)).target)
