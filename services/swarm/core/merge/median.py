@@ -136,8 +136,15 @@ def _weighted_middle(keys: list[Keys], coefficients: Sequence[float]) -> tuple[K
     below, share = np.zeros(size), np.empty(size)
     low, high = keys[0].copy(), keys[0].copy()
     for key, number in zip(keys, numbers, strict=True):
-        np.copyto(low, key, where=below < 0.5 - TIE)
-        np.copyto(high, key, where=below < 0.5 + TIE)
-        np.take(table, number, out=share)
+        _take_where(low, key, below < 0.5 - TIE, spare)
+        _take_where(high, key, below < 0.5 + TIE, spare)
+        np.take(table, number, out=share, mode="clip")  # never out of range; "raise" would copy to check
         below += share
     return low, high
+
+
+def _take_where(target: Keys, source: Keys, where: npt.NDArray[np.bool_], spare: Keys) -> None:
+    """copyto(target, source, where=where), several times as fast: no branch on each element."""
+    np.bitwise_xor(target, source, out=spare)
+    spare *= where
+    target ^= spare
