@@ -10,6 +10,7 @@ SEED ?= 0
 CHAIN ?= embedded
 MODEL ?= torch
 SEEDS ?= 100
+NAME ?= digits/pyt
 PATHS ?= tests
 ARGS ?=
 CODE := services sdk tests contracts examples tools
@@ -18,14 +19,14 @@ CODE := services sdk tests contracts examples tools
 unexport PYTHONDONTWRITEBYTECODE
 
 # A misspelt variable would be ignored without a word.
-KNOWN := VENV NODES ROUNDS SEED CHAIN MODEL SEEDS PATHS ARGS PYTHON SWARM_% SN_% PIP_% UV_%
+KNOWN := VENV NODES ROUNDS SEED CHAIN MODEL SEEDS NAME PATHS ARGS PYTHON SWARM_% SN_% PIP_% UV_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
 UNKNOWN := $(filter-out $(KNOWN) MAKE% SHELL,$(GIVEN))
 $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are: $(KNOWN)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check sim fix compat bench slither clean distclean images certs setup setup-dev
+.PHONY: help demo example test check sim fix compat bench slither clean distclean images certs setup setup-dev
 .NOTPARALLEL:
 
 help:  ## list the commands
@@ -58,6 +59,9 @@ setup: setup-dev $(STAMPS)/torch $(STAMPS)/frameworks $(STAMPS)/tensorflow
 
 demo: $(STAMPS)/base $(if $(filter torch pytorch,$(MODEL)),$(STAMPS)/torch) $(if $(filter keras,$(MODEL)),$(STAMPS)/tensorflow)  ## four sites train one model on this machine (CHAIN=embedded|geth NODES= ROUNDS= SEED= MODEL=torch|keras|plain)
 	@$(if $(filter geth,$(CHAIN)),SN_GETH_BIN=$$(tools/geth.sh) && export SN_GETH_BIN && )$(BIN)/swarm demo --chain $(CHAIN) --nodes $(NODES) $(if $(ROUNDS),--rounds $(ROUNDS)) --seed $(SEED) --model $(MODEL) $(ARGS)
+
+example: $(STAMPS)/base $(if $(findstring keras,$(NAME)),$(STAMPS)/tensorflow) $(if $(filter %/pyt %/lightning %/full %/peft,$(NAME)),$(STAMPS)/torch) $(if $(filter %/lightning %/full %/peft,$(NAME)),$(STAMPS)/frameworks)  ## train an example in a swarm (NAME=digits/pyt|keras|sklearn|lightning manual-text/full|peft breast-cancer/keras; NODES= SEED=)
+	@$(BIN)/swarm demo --examples examples/$(patsubst %/,%,$(dir $(NAME))) --program train_$(notdir $(NAME)).py --nodes $(NODES) $(if $(ROUNDS),--rounds $(ROUNDS)) --seed $(SEED) $(ARGS)
 
 certs:  ## a throw-away CA and certificates for docker-compose.yml, in certs/generated
 	@deploy/docker/certs.sh

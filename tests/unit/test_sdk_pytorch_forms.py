@@ -185,8 +185,8 @@ async def test_loss_and_metric_functions_with_their_arguments(tmp_path: Path, mo
         model = network()
         with pytest.raises(SwarmError, match="model is NoneType"):
             SwarmCallback(4, 1, **options)
-        with pytest.raises(SwarmError, match=r"CrossEntropyLoss does not take lossFunctionArgs .*wight"):
-            SwarmCallback(4, 1, model=model, **{**options, "lossFunctionArgs": {"wight": 1}})
+        with pytest.raises(SwarmError, match=r"CrossEntropyLoss does not take lossFunctionArgs .*heaviness"):
+            SwarmCallback(4, 1, model=model, **{**options, "lossFunctionArgs": {"heaviness": 1}})
         callback = await asyncio.to_thread(lambda: SwarmCallback(4, 1, model=model, **options))
         await asyncio.to_thread(callback.on_train_begin)
         model.eval()

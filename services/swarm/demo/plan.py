@@ -53,6 +53,9 @@ class DemoSettings(BaseModel):
     model: Annotated[Literal["torch", "pytorch", "keras", "plain"], Opt("--model")] = Field(
         "torch", description="which example trains: PyTorch, Keras, or plain numpy"
     )
+    program: Annotated[str | None, Opt("--program", unit="file")] = Field(
+        None, description="the training program in the examples' folder, instead of --model's"
+    )
     out: Annotated[Path, Opt("--out", unit="folder")] = Field(
         OUT_DEFAULT, description="everything the demo writes; what an earlier demo left there is removed"
     )
@@ -250,7 +253,7 @@ def _training(plan: Plan, share: str, out: Path, seed: int) -> dict[str, str]:
 
 
 def _script(plan: Plan) -> tuple[str, ...]:
-    return (plan.python, str(plan.examples / SCRIPTS[plan.settings.model]))
+    return (plan.python, str(plan.examples / (plan.settings.program or SCRIPTS[plan.settings.model])))
 
 
 def find_examples(given: Path | None) -> Path | None:
