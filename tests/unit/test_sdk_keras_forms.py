@@ -171,10 +171,31 @@ async def test_a_second_fit_is_told_what_to_do(tmp_path: Path, monkeypatch: pyte
         ours = await asyncio.to_thread(lambda: SwarmCallback(3, 1))
         await asyncio.to_thread(lambda: model.fit(X, Y, verbose=0, callbacks=[ours]))
         kept = [one.copy() for one in model.get_weights()]
-        with pytest.raises(SwarmError, match="SwarmCallback"):
+        with pytest.raises(SwarmError, match="fits=2"):
             await asyncio.to_thread(lambda: model.fit(X, Y, verbose=0, callbacks=[ours]))
         for held, before in zip(model.get_weights(), kept, strict=True):
             np.testing.assert_array_equal(held, before)
+
+
+async def test_two_fits_can_be_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any) -> None:
+    """fits=2, with layers set free in between: one session, a merge as each begins, and the end after the second."""
+    from swarmlearning.tf import SwarmCallback
+
+    async with bridge_at(tmp_path, merge=lambda _, a: a * a.dtype.type(0.5)) as place:
+        point_at(monkeypatch, place)
+        model = frozen(keras)
+        ours = await asyncio.to_thread(lambda: SwarmCallback(100, 1, fits=2))
+        await asyncio.to_thread(lambda: model.fit(X, Y, verbose=0, callbacks=[ours]))
+        assert [call.final for call in place.shell.syncs] == [False]
+        model.trainable = True
+        model.compile("sgd", "mse")
+        await asyncio.to_thread(lambda: model.fit(X, Y, epochs=2, verbose=0, callbacks=[ours]))
+        await place.shell.wait_ended()
+        assert [call.final for call in place.shell.syncs] == [False, False, True]
+        assert len(place.shell.sessions) == 1
+        assert ours.epochsCompleted == 3
+        for held, merged in zip(model.get_weights(), place.shell.merged[-1].values(), strict=True):
+            np.testing.assert_array_equal(held, merged)
 
 
 @pytest.mark.row("X09")
@@ -226,6 +247,7 @@ async def test_validation_data_in_nested_forms(
         await asyncio.to_thread(callback.on_train_end)
 
 
+@pytest.mark.row("K07")
 async def test_adaptive_sync_is_asked_for_and_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any
 ) -> None:

@@ -38,6 +38,7 @@ __all__ = [
 
 MAX_PEERS = 0
 WEIGHTAGE_MAX = 100
+FITS_MAX = 1000
 INT32_MAX = 2**31 - 1
 PROGRESS_SECONDS = 5.0
 """The SL hears at most this often how far the program is between two syncs."""
@@ -55,7 +56,8 @@ class SwarmCallbackBase(ABC):
         syncFrequency: batches between two syncs; a positive int or its text.
         minPeers: members that a round needs; a positive int or its text.
         trainingContract: name of the job.
-        params: the callback's keyword arguments; unknown ones are named in one warning.
+        params: the callback's keyword arguments; unknown ones are named in one warning. ``fits``: how many calls of
+            fit() (pairs of on_train_begin and on_train_end) the run is, 1 if not given; all merge when they begin.
 
     Raises:
         SwarmError: an argument is out of range.
@@ -72,6 +74,7 @@ class SwarmCallbackBase(ABC):
             "adsValBatchSize",
             "adsValData",
             "checkinModelOnTrainEnd",
+            "fits",
             "hfMode",
             "logger",
             "maxPeers",
@@ -109,6 +112,7 @@ class SwarmCallbackBase(ABC):
             "checkinModelOnTrainEnd", params.get("checkinModelOnTrainEnd", "snapshot"), CheckinModel
         )
         self.mergeMethod = self._choice("mergeMethod", params.get("mergeMethod", "mean"), SLMergeMethod)
+        self._fits_left = self._whole("fits", params.get("fits", 1), 1, FITS_MAX)
         self.totalEpochs = self._total_epochs(params.get("totalEpochs"))
         self.valData = params.get("adsValData")
         self.valBatchSize = params.get("adsValBatchSize")
@@ -215,8 +219,11 @@ class SwarmCallbackBase(ABC):
             return
         if self._finished:
             self._logAndRaiseError(
-                "this callback has finished its swarm training already. Make a new SwarmCallback for each fit()."
+                "this callback has finished its swarm training already. Pass fits=2 to it if the run is two calls of"
+                " fit(), or make a new SwarmCallback for each fit() and start the SL again in between."
             )
+        if self._begun and self.isSwarmTrainingOver:
+            return  # between two fits
         self.__doSync()
 
     def _swarmOnBatchEnd(self) -> None:
@@ -241,6 +248,10 @@ class SwarmCallbackBase(ABC):
             return
         if self._finished:
             self.logger.warning("on_train_end was called again; the swarm training is finished already")
+            return
+        if self._fits_left > 1:
+            self._fits_left -= 1
+            self.logger.info("One fit() is done, %d to come: the swarm's training goes on.", self._fits_left)
             return
         self.logger.info("Finished local training !!!")
         if not self.userMergeDone:
