@@ -30,6 +30,7 @@ SAY_ROUNDS = 50
 """A line of progress on stderr after so many rounds."""
 WARM_PART = 0.5
 """Part of the run before memory counts: imports, pools and caches fill."""
+START_SECONDS = 300.0
 ROUND_SECONDS_MAX = 30.0
 """A round slower than this ends the benchmark as failed."""
 
@@ -73,6 +74,7 @@ def soak(folder: Path, *, nodes: int, rounds: int, hogs: int, chain: str = "embe
         with lab(folder, *flags, sites=nodes) as swarm:
             swarm.wait(lambda: all(s.healthy() for s in swarm.sites), seconds=180, say="SLs are ready")
             chaos.train(swarm, MIN_PEERS=nodes, BATCH_SECONDS=0.0)
+            chaos.reach(swarm, 1, seconds=START_SECONDS)
             round_, moved_at = 0, time.monotonic()
             while round_ < rounds:
                 now = sample(swarm, seen)

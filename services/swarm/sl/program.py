@@ -60,6 +60,8 @@ class Program:
     ) -> None:
         self._store, self._take_part, self._return_seconds = store, take_part, return_seconds
         self._method = method
+        self.taking_in = False
+        """A model of the program lies in the store, or will at once, and the engine does not know it yet."""
         self._giving_up: asyncio.TimerHandle | None = None
         self._verdict: str | None = None
         self._target: Target | None = None
@@ -101,11 +103,15 @@ class Program:
     async def sync(self, call: SyncCall, evaluate: Evaluate) -> SyncDone:
         target, session = self._running()
         began = time.monotonic()
+        self.taking_in = True
         try:
             header = tensorfile.read_header(call.path)
             blob, chunks = await asyncio.to_thread(self._store.add_file, call.path, move=True)
             held = await asyncio.to_thread(look_at, self._store.path(blob))
-        except (tensorfile.TensorFileError, OSError) as fault:
+        except BaseException as fault:
+            self.taking_in = False
+            if not isinstance(fault, (tensorfile.TensorFileError, OSError)):
+                raise
             raise ProgramFault(f"the model file of the ML program cannot be used: {fault}") from fault
         round_ = target.open_round()
         target.timeline.add(round_, "hash", time.monotonic() - began)

@@ -95,6 +95,7 @@ class JobRuntime:
         self._submitted: dict[int, float] = {}
         self._proposed: dict[int, float] = {}
         self._pulling: dict[BlobId, float] = {}
+        self._spare: set[BlobId] = set()
         self._looked_at = -STRANGER_LOOK_SECONDS
 
     def attach(self, watch: ChainWatch, peering: Peering, transfers: Transfers) -> None:
@@ -199,7 +200,10 @@ class JobRuntime:
                     event, answer = ev.Tick(), None
                 try:
                     self._note(event)
-                    for action in self._engine.handle(event, time.monotonic()):
+                    actions = self._engine.handle(event, time.monotonic())
+                    if isinstance(event, ev.ProgramSync):
+                        self._program.taking_in = False  # the engine holds it now
+                    for action in actions:
                         await self._do(action)
                     if answer is not None and not answer.done():
                         assert isinstance(event, ev.PulseArrived)
@@ -380,11 +384,14 @@ class JobRuntime:
 
     async def _sweep(self, needed: frozenset[BlobId]) -> None:
         def remove() -> None:
-            for blob in self._store.ids():
-                if blob not in needed and blob not in self._engine.state.held:
-                    self._store.remove(blob)
+            spare = {b for b in self._store.ids() if b not in needed and b not in self._engine.state.held}
+            # What has just come may not have reached the engine yet: it goes if it is spare next time still.
+            for blob in spare & self._spare:
+                self._store.remove(blob)
+            self._spare = spare
 
-        await asyncio.to_thread(remove)
+        if not self._program.taking_in:
+            await asyncio.to_thread(remove)
 
 
 def _stop_waiting(answer: asyncio.Future[Pulse] | None) -> None:
