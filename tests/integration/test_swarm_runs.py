@@ -103,7 +103,7 @@ def test_another_model_is_refused_by_name_and_the_others_finish(tmp_path: Path) 
 
 
 def test_a_killed_program_is_reported_and_the_others_finish(tmp_path: Path) -> None:
-    """kill -9 of an ML program that does not come back: its SL says so and ends with 1; the run completes without it."""
+    """kill -9 of an ML program that does not come back: its SL says so, ends with 1; the run completes without it."""
     with lab(tmp_path, sites=3, SWARM_PROGRAM_RETURN_SECONDS="2") as swarm:
         for site in swarm.sites:
             site.start_ml(MIN_PEERS=2, BATCHES=8, BATCH_SECONDS=0.4)

@@ -16,7 +16,7 @@ from support.sim.liar import Lie
 from support.sim.node import Plan, SimNode
 from support.sim.seeds import simulate
 from support.sim.world import World
-from swarm.core.engine import context, following, leading, loading, machine, report, state
+from swarm.core.engine import context, following, judging, leading, loading, machine, report, state
 
 SEEDS_MAX = 40
 
@@ -164,7 +164,7 @@ MUTATIONS = [
         ("certificate",),
         (
             (leading, "_merge_when_closed", "if not enough:", "if False:"),
-            (following, "fresh_fault", "if len(items) < view.state.min_peers:", "if False:"),
+            (judging, "result_fault", "if len(items) < view.state.min_peers:", "if False:"),
         ),
         nervous=True,
     ),
@@ -173,7 +173,7 @@ MUTATIONS = [
         ("takeover",),
         (
             (following, "hear", "if statement.name != context.name:", "if statement.name.round != context.name.round:"),
-            (following, "entitling", "said.name != context.name or ", ""),
+            (judging, "entitling", "said.name != context.name or ", ""),
         ),
         nervous=True,
         lies=(Lie.PREV,),
@@ -197,7 +197,7 @@ MUTATIONS = [
                 "if not training and not nodes.issuperset(context.roster.addresses):",
                 "if False:",
             ),
-            (following, "fresh_fault", "if all(i.done for i in items) and", "if False and"),
+            (judging, "fresh_fault", "if all(i.done for i in items) and", "if False and"),
         ),
         scenario=all_others_are_done,
     ),
@@ -211,7 +211,7 @@ MUTATIONS = [
                 "if not training and not nodes.issuperset(context.roster.addresses):",
                 "if False:",
             ),
-            (following, "fresh_fault", "if all(i.done for i in items) and", "if False and"),
+            (judging, "fresh_fault", "if all(i.done for i in items) and", "if False and"),
             (training.TrainingModel, "_commit", " and contributors.issuperset(run.roster.addresses)", ""),
             (Checks, "_entitled", "if fresh and done and", "if False and"),
         ),

@@ -49,7 +49,7 @@ async def test_a_name_becomes_an_address_that_a_node_can_have() -> None:
     """localhost is a loopback address; the unspecified one is refused, and so is a name without an address."""
     assert (await Enode(ID, "localhost", 1).resolved()).host in ("127.0.0.1", "::1")
     with pytest.raises(PeerFault, match="no node's address"):
-        await Enode(ID, "0.0.0.0", 1).resolved() 
+        await Enode(ID, "0.0.0.0", 1).resolved()
     with pytest.raises(PeerFault, match="no address now"):
         await Enode(ID, "no-such-name.invalid", 1).resolved()
 

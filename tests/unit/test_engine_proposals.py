@@ -12,7 +12,7 @@ from support.sim.world import World
 from swarm.core.bundle import Contribution
 from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
-from swarm.core.engine.following import fresh_fault
+from swarm.core.engine.judging import fresh_fault
 from swarm.core.engine.messages import ProposalMessage, Pulse, Signed
 from swarm.core.ids import Address, BlobId, sha256
 from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, Takeover, inputs_hash, method_word
@@ -77,7 +77,8 @@ def unsigned(scene: Scene) -> ProposalMessage:
 
 
 def ending(scene: Scene) -> ProposalMessage:
-    return replace(scene.message, items=tuple(scene.signed(i, flags=FLAG_DONE) for i in scene.message.items[:3]))
+    last = [replace(scene.signed(i, flags=FLAG_DONE), coefficient=1 / 3) for i in scene.message.items[:3]]
+    return replace(scene.message, items=tuple(last))
 
 
 def sharing_observer(scene: Scene) -> ProposalMessage:

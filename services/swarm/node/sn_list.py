@@ -52,6 +52,11 @@ class SnList:
         self._usable = usable
 
     @property
+    def several(self) -> bool:
+        """More than one usable SN has announced itself: their chain may replace blocks."""
+        return sum(1 for node, uri in self._announced.items() if uri and self._usable(node)) > 1
+
+    @property
     def urls(self) -> list[str]:
         announced = [uri.rstrip("/") for node, uri in sorted(self._announced.items()) if uri and self._usable(node)]
         return list(dict.fromkeys([*self._configured, *announced]))[:SNS_MAX]

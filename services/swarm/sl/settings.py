@@ -21,7 +21,6 @@ FOREIGN_VARIABLES = (
     "SN_GETH_BIN",
     "SWARM_CHAIN",
     "SWARM_CHANNEL_WAIT_SECONDS",
-    "SL_RAM_INTENSIVE",
     "SL_MODEL_PARAMS_COMPRESSION_THRESHOLD_MB",
 )
 """Ours too, but of other processes, or without effect here."""

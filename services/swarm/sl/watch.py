@@ -23,6 +23,7 @@ from swarm.core.chain_view import JobState, Phase, Role
 from swarm.core.engine.events import ChainView
 from swarm.core.errors import ChainFault, PeerFault
 from swarm.core.ids import Digest, from_hex, to_hex
+from swarm.core.limits import JOIN_DEPTH_BLOCKS
 from swarm.core.roster import Roster
 from swarm.node.sn_link import SnLink
 from swarm.node.sn_list import SnList
@@ -170,6 +171,7 @@ class ChainWatch:
             reorgs=self.reorgs,
             history=self._records.history(state.run),
             options=self._options_text,
+            join_depth_blocks=JOIN_DEPTH_BLOCKS if self._sns.several else 0,
         )
 
     async def _read_options(self, state: JobState) -> None:

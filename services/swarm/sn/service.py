@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from swarm.chain.client import Call as Transaction
 from swarm.chain.client import ChainClient
 from swarm.chain.deploy import Deployed
 from swarm.chain.keys import CoincurveVerifier
@@ -57,6 +58,7 @@ DAY_SECONDS = 86_400
 HEARTBEATS_PER_RESCUE = 12
 """Block time of the embedded chain moves so often within rescueAfter while a call is open, and only then."""
 HEARTBEAT_SECONDS_MIN = 0.5
+HEARTBEAT_GAS = 21_000
 STALL_SECONDS = 15.0
 """A head that stands still for so long while own transactions wait means a chain that does not seal."""
 OPS_RATE_PER_SECOND, OPS_RATE_BURST = 2000.0, 20_000.0
@@ -199,9 +201,8 @@ class Node:
                 group.create_task(self._client.keep(), name="outbox"),
                 group.create_task(self._tell(), name="own signs of life"),
                 group.create_task(several.run(self._signs.merge), name="several SNs"),
+                group.create_task(self._beat(), name="heartbeat"),
             ]
-            if self._host.heartbeat is not None:
-                tasks.append(group.create_task(self._beat(), name="heartbeat"))
             await several.starting.run()
             log.info("Started I-am-Alive thread")
             log.info("operations port", address=f"{inner.host}:{inner.port}", admission=self._policy.admission)
@@ -334,16 +335,22 @@ class Node:
         self._members.head_moved()
 
     async def _beat(self) -> None:
-        """Seal an empty block now and then while a call waits for block time to pass (embedded chain only)."""
+        """Let block time pass while a call waits for it, on a chain that seals on demand.
+
+        The embedded chain seals an empty block; a geth of period 0 needs a transaction for it. Where blocks come by
+        the clock the head has always moved, and there is nothing to do.
+        """
         training, beat = self._deployed.training, self._host.heartbeat
-        assert beat is not None
         pause = max(HEARTBEAT_SECONDS_MIN, await training.rescue_after() / HEARTBEATS_PER_RESCUE)
         while True:
             await asyncio.sleep(pause)
             try:
                 calls = [(await training.state(job)).call_id for job in await training.jobs()]
                 if any(calls) and time.monotonic() - self._head_at >= pause / 2:
-                    await asyncio.to_thread(beat)
+                    if beat is not None:
+                        await asyncio.to_thread(beat)
+                    else:
+                        await self._client.submit(Transaction(self._me, b"", HEARTBEAT_GAS, "heartbeat"))
             except ChainFault as error:
                 log.warning(f"no heartbeat: {error}")
 

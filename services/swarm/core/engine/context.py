@@ -49,6 +49,10 @@ class RoundContext:
     moves: dict[Address, tuple[float, float]] = field(default_factory=dict)
     """How often each member may still take this node to a higher attempt: level, and when it was read."""
     pending: ProposalMessage | None = None
+    doubted: tuple[int, float] | None = None
+    """Attempt and time of the first proposal that this node does not acknowledge as it is."""
+    proposers: dict[BlobId, set[Address]] = field(default_factory=dict)
+    """Which leaders of this round proposed which merged model."""
     certificate: Bundle | None = None
     certificate_at: float = 0.0
     submitting: bool = False
@@ -103,6 +107,12 @@ class RoundContext:
         spare = [result for result in self.results if bytes(result) not in wanted]
         for result in spare[: max(0, len(spare) - RESULTS_KEPT)]:
             del self.results[result]
+
+    def note_proposer(self, message: ProposalMessage) -> None:
+        """Remember who proposed which model; of the last few only."""
+        self.proposers.setdefault(message.result.merged, set()).add(message.signed.statement.leader)
+        while len(self.proposers) > RESULTS_KEPT:
+            del self.proposers[next(iter(self.proposers))]
 
     def entitled(self, attempt: int) -> tuple[Signed[Takeover], ...]:
         """A majority's takeovers for ``attempt``, ascending by node, or nothing."""

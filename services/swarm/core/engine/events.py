@@ -29,6 +29,8 @@ class ChainView:
     """How often the chain took back events of this job since this process started; differs: it was reorganised."""
     history: tuple[Committed, ...] = ()
     """The run's committed rounds from 0 on, as far as they are known; at times behind ``state.round``."""
+    join_depth_blocks: int = 0
+    """Depth a join needs before a joiner counts, where this chain can reorganise by now (Config has the least)."""
     options: str = ""
     """The job's options, as they stand on chain."""
 

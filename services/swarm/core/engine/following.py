@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-
 from ..ids import ZERO32, Address, BlobId
-from ..merge import measured_fault
 from ..statements import (
     FLAG_DONE,
     FLAG_OBSERVER,
-    FLAGS_ALL,
     Ack,
     CheckIn,
     Refusal,
     Takeover,
     inputs_hash,
-    method_name,
     to_fixed,
 )
-from . import controls
+from . import controls, judging
 from .actions import FailProgram
 from .certificates import hear_certificate
 from .context import RoundContext
@@ -128,7 +123,7 @@ def _hear_check_in(state: EngineState, context: RoundContext, signed: Signed[Che
     known = context.check_ins.get(statement.node, {}).get(statement.version)
     if known == signed or statement.version > 2 or statement.node == state.me:
         return
-    if statement.node not in state.contributors_allowed() or not sound(statement):
+    if statement.node not in state.contributors_allowed() or not judging.sound(statement):
         return
     if not signed.valid(state.config.domain, state.verifier):
         out.warn(f"a check-in is not signed by 0x{statement.node.hex()}, whom it names: ignored")
@@ -140,15 +135,6 @@ def _hear_check_in(state: EngineState, context: RoundContext, signed: Signed[Che
             f"0x{statement.node.hex()} signed two different check-ins for round {context.name.round}, "
             f"version {statement.version}: it is faulty; the first counts here"
         )
-
-
-def sound(check_in: CheckIn) -> bool:
-    """Flags, weight and size that the contract accepts."""
-    if check_in.flags & ~FLAGS_ALL or not 1 <= check_in.version <= 2**31:
-        return False
-    if check_in.observer:
-        return check_in.weight == 0
-    return check_in.weight >= 1 and check_in.size >= 1
 
 
 def _hear_takeover(state: EngineState, context: RoundContext, signed: Signed[Takeover], now: float, out: Out) -> None:
@@ -243,6 +229,7 @@ def _hear_proposal(state: EngineState, context: RoundContext, message: ProposalM
             _hear_takeover(state, context, takeover, now, out)
     if statement.attempt < context.promised:
         return  # an old leader's: nobody here acknowledges it any more
+    context.note_proposer(message)
     context.pending = message
 
 
@@ -259,25 +246,26 @@ def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out)
         return
     adopted = False
     if statement.attempt > 0:
-        takeovers = entitling(state, context, message)
+        takeovers = judging.entitling(state, context, message)
         if len(takeovers) < context.roster.majority:
-            _distrust(context, statement.leader, "a majority's takeovers are not with it", out)
+            _distrust(context, statement.leader, "a majority's takeovers are not with it", now, out)
             return
         bound = acknowledged(takeovers)
         if bound is not None and bound != statement.result:
-            _distrust(context, statement.leader, "it does not re-propose the result acknowledged before it", out)
+            _distrust(context, statement.leader, "it does not re-propose the result acknowledged before it", now, out)
             return
         adopted = bound is not None
-    if not adopted:
-        if not controls.ready(state):
-            return
-        fault = fresh_fault(state, context, message)
-        if fault is not None:
-            _distrust(context, statement.leader, fault, out)
-            return
+    if not adopted and not controls.ready(state):
+        return
+    fault = (judging.result_fault if adopted else judging.fresh_fault)(state, context, message)
+    if fault is not None:
+        _distrust(context, statement.leader, fault, now, out)
+        return
     result = message.result
     if result.size > size_max(state):
-        _distrust(context, statement.leader, f"its model has {result.size} bytes, allowed are {size_max(state)}", out)
+        _distrust(
+            context, statement.leader, f"its model has {result.size} bytes, allowed are {size_max(state)}", now, out
+        )
         return
     if result.merged not in state.held:
         others = [i.check_in.node for i in message.items if i.check_in.node not in (state.me, statement.leader)]
@@ -285,77 +273,21 @@ def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out)
         return
     held = state.held[result.merged]
     if held.size != result.size or not held.finite or held.manifest != result.manifest:
-        _distrust(context, statement.leader, "the merged file is not what the proposal says", out)
+        _distrust(context, statement.leader, "the merged file is not what the proposal says", now, out)
         return
     context.ack = state.sign(Ack(context.name, statement.attempt, statement.result, state.me))
-    context.acked = message
+    context.acked, context.doubted = message, None
     context.file_ack(context.ack)
     state.progress += 1
     out.persist(state)
     out.send([statement.leader], pulse_for(state, statement.leader))
 
 
-def entitling(state: EngineState, context: RoundContext, message: ProposalMessage) -> list[Signed[Takeover]]:
-    """The takeovers that came with a proposal and count for it, one a member.
-
-    Only these decide what the leader was bound to: this node may know others that the leader had not seen.
-    """
-    found: dict[Address, Signed[Takeover]] = {}
-    for signed in message.takeovers:
-        said = signed.statement
-        if said.name != context.name or said.attempt != message.signed.statement.attempt:
-            continue
-        if said.node in context.roster and signed.valid(state.config.domain, state.verifier):
-            found[said.node] = signed
-    return list(found.values())
-
-
-def _distrust(context: RoundContext, leader: Address, fault: str, out: Out) -> None:
-    out.warn(f"not acknowledging the proposal of 0x{leader.hex()} for round {context.name.round}: {fault}")
+def _distrust(context: RoundContext, leader: Address, fault: str, now: float, out: Out) -> None:
+    if context.doubted is None or context.doubted[0] != context.promised:
+        context.doubted = (context.promised, now)
+        out.warn(f"not acknowledging the proposal of 0x{leader.hex()} for round {context.name.round}: {fault}")
     context.pending = None
-
-
-def fresh_fault(state: EngineState, context: RoundContext, message: ProposalMessage) -> str | None:
-    """What is wrong with a fresh proposal, or None: inputs, leader rule and numbers (design: protocol 5, step 4)."""
-    view = state.view
-    assert view is not None
-    interval = controls.interval_fault(state, message.result.interval, message.items)
-    if interval is not None:
-        return interval
-    items = [i.check_in for i in message.items]
-    if any(a.node >= b.node for a, b in itertools.pairwise(items)):
-        return "its check-ins do not ascend by node"
-    if len(items) < view.state.min_peers:
-        return f"{len(items)} check-ins, minPeers is {view.state.min_peers}"
-    allowed = set(state.contributors_allowed()) | set(context.roster.addresses)
-    for item in message.items:
-        own = item.check_in
-        if own.name != context.name or own.node not in allowed or not sound(own):
-            return f"the check-in of 0x{own.node.hex()} may not be used"
-        if not Signed(own, item.signature).valid(state.config.domain, state.verifier):
-            return f"the check-in of 0x{own.node.hex()} is not signed by it"
-    if all(i.done for i in items) and not {i.node for i in items}.issuperset(context.roster.addresses):
-        return "it would end the run without a member of the roster"
-    weighted = [i for i in message.items if i.check_in.weight]
-    if context.name.round == 0 and not weighted:
-        return "round 0 needs a contribution with a weight"
-    if any(i.coefficient != 0.0 for i in message.items if not i.check_in.weight):
-        return "an observer has a share"
-    if not weighted:
-        same = message.result.merged == view.state.prev
-        return None if same else "without weights the merged model must be the previous one"
-    before = {i.check_in.blob for i in state.commit.items} if state.commit is not None else set()
-    if message.result.merged in before - {i.blob for i in items} - {view.state.prev}:
-        return "its merged model is a member's own update of the round before"  # acknowledging it would publish that
-    if view.state.manifest not in (ZERO32, message.result.manifest):
-        return "its manifest is not the run's"
-    method, weights = method_name(message.result.method), [i.check_in.weight for i in weighted]
-    expected = state.coefficients(method, weights)
-    if expected is None:
-        return measured_fault(method, weights, [i.coefficient for i in weighted])
-    if expected != tuple(i.coefficient for i in weighted):
-        return "its coefficients do not follow from the weights"
-    return None
 
 
 def adopt(state: EngineState, context: RoundContext, attempt: int, why: str, now: float, out: Out) -> None:
@@ -398,6 +330,10 @@ def watch_leader(state: EngineState, context: RoundContext, now: float, out: Out
         return
     if state.view is not None and leader not in state.view.active:
         adopt(state, context, context.promised + 1, "it is no longer an active member", now, out)
+        return
+    doubted = context.doubted
+    if doubted is not None and doubted[0] == context.promised and now - doubted[1] >= state.config.live_seconds:
+        adopt(state, context, context.promised + 1, "what it proposes cannot be acknowledged", now, out)
         return
     why = state.peers.suspect(leader, now, max(context.attempt_at, context.checked_in_at))
     if why is not None:

@@ -10,7 +10,7 @@ from ..blobid import BLOB_BYTES_MAX
 from ..bundle import Bundle, Contribution
 from ..ids import ZERO32, Address, BlobId, Digest
 from ..statements import Ack, CheckIn, Proposal, Refusal, Result, Takeover, inputs_hash, method_word
-from . import controls, remerging
+from . import controls, judging, remerging
 from .actions import Merge
 from .context import RoundContext
 from .events import MergeDone, MergeFailed
@@ -75,7 +75,8 @@ def lead(state: EngineState, context: RoundContext, now: float, out: Out) -> Non
 def _entitling(state: EngineState, context: RoundContext) -> tuple[tuple[Signed[Takeover], ...], Digest | None]:
     """A majority's takeovers, and the result they bind this leader to.
 
-    A result that nobody serves is left out if a majority without it is there: that shows it was not chosen.
+    A result that nobody serves is left out if a majority without it is there: that shows it was not chosen. One that
+    no honest member can have acknowledged binds nobody: its takeovers are left out, and others waited for.
     """
     takeovers = context.entitled(context.promised)
     while takeovers:
@@ -86,6 +87,11 @@ def _entitling(state: EngineState, context: RoundContext) -> tuple[tuple[Signed[
         transfer = state.transfers.get(known.result.merged) if known is not None else None
         lost = known is None or (transfer is not None and transfer.failures >= INPUT_FAILURES_MAX)
         rest = tuple(t for t in takeovers if t.statement.acked_result != result)
+        if known is not None and judging.result_fault(state, context, known) is not None:
+            if len(rest) < context.roster.majority:
+                return (), None
+            takeovers = rest
+            continue
         if not lost or len(rest) < context.roster.majority:
             return takeovers, result
         takeovers = rest
@@ -336,6 +342,7 @@ def propose(
     message = ProposalMessage(signed, result, items, context.entitling)
     context.proposal = message
     context.file_result(message)
+    context.note_proposer(message)
     if state.me in context.roster:
         context.ack = state.sign(Ack(context.name, context.promised, digest, state.me))
         context.acked = message

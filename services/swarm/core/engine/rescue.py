@@ -8,8 +8,10 @@ from .context import RoundContext
 from .state import EngineState, Out
 
 SETTLE_MARGIN_SECONDS = 1.0
-STAGGER_SECONDS = 3.0
-"""Each further member of the roster waits this much longer, so that one transaction is sent and not n."""
+STAGGER_SECONDS_MAX = 3.0
+"""Each further member of the roster waits so much longer, so that one transaction is sent and not n."""
+STAGGER_SHARE = 0.5
+"""... but all turns fit into this part of the time in which a call can be settled (rescueAfter; then it lapses)."""
 
 
 def stuck(state: EngineState, context: RoundContext, now: float) -> str | None:
@@ -35,7 +37,8 @@ def rescue(state: EngineState, context: RoundContext, now: float, out: Out) -> N
     if not state.joined or view.state.phase is not Phase.OPEN:
         return
     ring = context.roster.addresses
-    turn = STAGGER_SECONDS * (ring.index(state.me) if state.me in ring else len(ring))
+    step = min(STAGGER_SECONDS_MAX, STAGGER_SHARE * config.rescue_after_seconds / max(1, len(ring)))
+    turn = step * (ring.index(state.me) if state.me in ring else len(ring))
     call_id = view.state.call_id
     if call_id:  # whoever holds a certificate submits it first (following.resubmit): a commit ends the call
         if context.certificate is None and call_id != state.answered_call and state.gets_on():

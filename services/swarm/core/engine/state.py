@@ -201,7 +201,8 @@ class EngineState:
             return []
         nodes = set(view.roster.addresses)
         for address, joiner in view.joiners.items():
-            deep = view.head - joiner.joined_block >= self.config.join_depth_blocks
+            depth = max(self.config.join_depth_blocks, view.join_depth_blocks)
+            deep = view.head - joiner.joined_block >= depth
             if joiner.joined and deep:
                 nodes.add(address)
         return sorted(n for n in nodes if n in view.active)

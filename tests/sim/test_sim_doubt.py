@@ -1,0 +1,83 @@
+"""Proposals that are not acknowledged: their leader is replaced, and an honest coincidence holds up nobody for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from support.sim.node import SimNode
+from support.sim.story import RUN, attempts, context, ends_well, said, swarm, until_round
+from support.sim.world import World
+from swarm.core.engine import events as ev
+from swarm.core.engine.context import Held
+from swarm.core.ids import BlobId
+
+
+def lies_in_merges(node: SimNode) -> None:
+    """From now on this node merges with other shares than follow from the weights."""
+    honest = node.step
+
+    def step(event: ev.Event, *rest: object) -> None:
+        if isinstance(event, ev.MergeDone):
+            event = replace(event, coefficients=tuple(1.0 if i == 0 else 0.0 for i in range(len(event.coefficients))))
+        honest(event, *rest)  # type: ignore[arg-type]
+
+    node.step = step  # type: ignore[method-assign]
+
+
+def test_a_leader_whose_proposal_does_not_hold_is_replaced() -> None:
+    """It lives, answers and insists; the others go to the next leader after 15 s, once, and merge rightly."""
+    world = swarm(4, min_peers=3)
+    leader = until_round(world, 3)
+    lies_in_merges(leader)
+    began = world.now
+    assert world.run(lambda: 3 in world.checks.committed_at, 60), world.tail()
+    assert 15 <= world.checks.committed_at[3] - began < 22
+    assert world.chain.bundles[(RUN, 3)].leader != leader.address
+    assert said(world, "what it proposes cannot be acknowledged")
+    ends_well(world)
+
+
+def same_bytes_as_before(world: World, blob: BlobId) -> None:
+    """The next merge comes out as bytes that are known already."""
+    made, known = world.merged, set(world.recipes)
+
+    def merged(method: str, blobs: Sequence[BlobId], coefficients: Sequence[float], held: Held) -> BlobId:
+        made(method, blobs, coefficients, held)
+        world.recipes[next(r for r in world.recipes if r not in known)] = blob
+        return made(method, blobs, coefficients, held)
+
+    world.merged = merged  # type: ignore[method-assign]
+
+
+def test_a_merge_that_equals_an_old_update_is_taken_once_a_majority_of_leaders_made_it() -> None:
+    """One leader alone could mean to publish a member's model; several that merge alike show that it follows."""
+    world = swarm(3, min_peers=3, train_seconds=1.0)
+    until_round(world, 3)
+    bundle = world.chain.bundles[(RUN, 2)]
+    same_bytes_as_before(world, bundle.items[0].check_in.blob)
+    ends_well(world, 300)
+    assert attempts(world)[3] == 1
+    assert said(world, "its merged model is a member's own update of the round before")
+
+
+def test_a_proposal_that_is_right_a_little_later_costs_nobody_its_place() -> None:
+    """A view that lags makes a good proposal look wrong for a moment: it is looked at again, and acknowledged."""
+    world = swarm(3, min_peers=3)
+    until_round(world, 2)
+    late = next(n for n in world.nodes if n.address != context(world.nodes[0]).leader())
+    honest = late.engine.state.coefficients
+    late.engine.state.coefficients = lambda method, weights: (0.0,) * len(weights)
+    assert world.run(lambda: bool(said(world, "not acknowledging")), 30), world.tail()
+    late.engine.state.coefficients = honest
+    ends_well(world)
+    assert attempts(world) == [0] * len(attempts(world))
+
+
+def test_doubts_are_told_once() -> None:
+    """A leader repeats its proposal every two seconds; the log does not."""
+    world = swarm(4, min_peers=3)
+    lies_in_merges(until_round(world, 3))
+    ends_well(world)
+    told = [line for line in said(world, "not acknowledging") if "round 3" in line]
+    assert 1 <= len(told) <= 3
