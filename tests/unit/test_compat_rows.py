@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from support import rows, tools
 
+ROOT = Path(__file__).resolve().parents[2]
 SPLIT = rows.Row("K05", "SwarmCallback", "merge", {"K05a": "mean", "K05b": "median"})
 WHOLE = rows.Row("F04", "Channel", "header", {"F04": "header"})
 REMARK = rows.Row("X12", "Contradictions", "names", {}, "not in any script")
@@ -140,3 +142,20 @@ def test_a_misspelt_requirement_is_refused(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, "def test_x(): pass\n", SWARM_REQUIRE="gath")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "unknown gath" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/compatibility.md"])
+def test_what_the_pages_call_proven_is_claimed_by_tests(page: str) -> None:
+    """A row said to be proven, or to be so but for the checks named open, has a test for each of its checks."""
+    marked = {
+        check
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for named in re.findall(r"mark\.row\(([^)]*)\)", file.read_text())
+        for check in re.findall(r"\w+", named)
+    }
+    table = rows.load()
+    told = re.findall(r"^\| ([A-Z]\d\d) \| (.*) \| (proven|in part) \|$", (ROOT / page).read_text(), re.MULTILINE)
+    assert told
+    for row_id, text, _ in told:
+        said_open = {check for check in table[row_id].checks if re.search(rf"(\(open: |; ){check} ", text)}
+        assert set(table[row_id].checks) - said_open <= marked, row_id
