@@ -72,3 +72,25 @@ def test_a_restart_keeps_what_the_last_merge_was_made_from() -> None:
     assert world.run(lambda: leader.engine.state.context is not None, 10)
     assert inputs <= leader.disk
     ends_well(world, 200)
+
+
+def test_a_restart_behind_a_late_sn_throws_nothing_away() -> None:
+    """All lose power after a commit that their SN does not show yet: inputs and merged model are still there later."""
+    world = swarm(3, min_peers=3, train_seconds=1.0)
+    until_round(world, 3)
+    merged = world.chain.view.state.prev
+    inputs = {i.check_in.node: i.check_in.blob for i in world.chain.bundles[(1, 2)].items}
+    world.sns[0].lag(3)
+    for node in world.nodes:
+        node.crash()
+    for node in world.nodes:
+        node.start()
+    end = world.now + 5
+    world.run(lambda: world.now >= end, 6)
+    for node in world.nodes:
+        assert node.engine.state.view is not None
+        assert node.engine.state.view.state.round < 3
+        assert inputs[node.address] in node.disk
+    assert sum(merged in node.disk for node in world.nodes) >= 2  # who acknowledged it
+    world.sns[0].behind = None
+    ends_well(world, 300)

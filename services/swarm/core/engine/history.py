@@ -10,9 +10,9 @@ from __future__ import annotations
 from ..bundle import Bundle
 from ..chain_view import Phase
 from ..ids import ZERO32, BlobId, from_hex
-from ..limits import KEEP_ROUNDS
 from .context import CONTEXT_KEY, RoundContext
 from .events import ChainView
+from .messages import ProposalMessage
 from .state import EngineState, Out
 
 ROUNDS_REMEMBERED = 8
@@ -76,7 +76,7 @@ def committed(state: EngineState, out: Out) -> None:
     if merged == ZERO32:
         return
     learn(state, last, merged, out)
-    state.recent = [b for b in state.recent if b != merged][-(KEEP_ROUNDS - 1) :]
+    state.recent = [b for b in state.recent if b != merged][-(state.config.keep_rounds - 1) :]
     state.recent.append(merged)
     known = state.bundles.get(last)
     if known is not None:
@@ -119,11 +119,11 @@ def recall(state: EngineState) -> None:
     """After a restart: merged models of the rounds before, as far as this node signed something after them."""
     view = state.view
     assert view is not None
-    for key in sorted(_keys(state, view.state.run)):
+    for key in sorted(k for k in state.journal if k.startswith(f"{CONTEXT_KEY}{view.state.run:016x}.")):
         prev = BlobId(from_hex(state.journal[key]["name"]["prev"], 32))
         if prev != ZERO32 and prev not in state.recent:
             state.recent.append(prev)
-    state.recent = state.recent[-KEEP_ROUNDS:]
+    state.recent = state.recent[-state.config.keep_rounds :]
 
 
 def certificate_of(state: EngineState, context: RoundContext) -> Bundle | None:
@@ -132,22 +132,31 @@ def certificate_of(state: EngineState, context: RoundContext) -> Bundle | None:
     return known if known is not None and known.name == context.name else None
 
 
-def own_inputs(state: EngineState) -> set[BlobId]:
-    """This node's own contributions to the open round and the one committed before it."""
+def inputs(state: EngineState) -> set[BlobId]:
+    """What this node's signatures name in the last committed rounds and from there on.
+
+    Its own contributions and what it merged as leader; and what it acknowledged for the open round and later ones:
+    after a restart behind an SN that runs late, or a reorganisation, there are rounds beyond the open one.
+    """
     view = state.view
     if view is None:
         return set()
-    found = set()
-    for round_ in (view.state.round - 1, view.state.round):
-        for key in _keys(state, view.state.run, round_):
-            for signed in state.journal[key]["check_ins"]:
-                found.add(BlobId(from_hex(signed["statement"]["blob"], 32)))
+    first, open_ = (
+        _prefix(view.state.run, r) for r in (max(0, view.state.round - state.config.keep_rounds), view.state.round)
+    )
+    found: set[BlobId] = set()
+    for key in (k for k in state.journal if k.startswith(CONTEXT_KEY) and k >= first):
+        entry = state.journal[key]
+        said = entry["check_ins"] + [item["check_in"] for item in (entry["proposal"] or {}).get("items", ())]
+        found.update(BlobId(from_hex(signed["statement"]["blob"], 32)) for signed in said)
+        if key >= open_:
+            messages = [ProposalMessage.from_json(entry[k]) for k in ("acked", "proposal") if entry[k]]
+            found.update(message.result.merged for message in messages)
     return found - {ZERO32}
 
 
-def _keys(state: EngineState, run: int, round_: int | None = None) -> list[str]:
-    prefix = f"{CONTEXT_KEY}{run:016x}." + (f"{round_:016x}." if round_ is not None and round_ >= 0 else "")
-    return [] if round_ == -1 else [k for k in state.journal if k.startswith(prefix)]
+def _prefix(run: int, round_: int) -> str:
+    return f"{CONTEXT_KEY}{run:016x}.{round_:016x}."
 
 
 def forget(state: EngineState) -> None:

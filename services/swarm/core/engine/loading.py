@@ -201,8 +201,8 @@ def _leave(state: EngineState, now: float, out: Out) -> None:
 
 
 def keep(state: EngineState, out: Out) -> None:
-    """Tell the store what is still needed: recent merged models, inputs of the open round, the pending file."""
-    needed = set(state.recent) | history.own_inputs(state)
+    """Tell the store what is still needed: merged models and inputs of the last rounds, the pending file."""
+    needed = set(state.recent) | history.inputs(state)
     if state.program.pending is not None:
         needed.add(state.program.pending.blob)
     context = state.context

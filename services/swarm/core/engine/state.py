@@ -14,6 +14,7 @@ from ..ids import Address, BlobId, Digest
 from ..limits import (
     CALL_AFTER_SECONDS,
     FULL_QUORUM_SECONDS_DEFAULT,
+    KEEP_ROUNDS,
     LEADER_FAILURE_SECONDS_DEFAULT,
     LIVE_SECONDS,
     PULSE_OTHERS_SECONDS,
@@ -60,6 +61,8 @@ class Config:
     """Depth a join needs before a joiner counts; 0 on a chain that cannot reorganise."""
     strict: bool = False
     """A round that was merged without a member of its roster fails this node's program."""
+    keep_rounds: int = KEEP_ROUNDS
+    """Committed rounds of which merged models and the inputs held here are kept, 2 or more."""
 
 
 @dataclass(slots=True)
@@ -217,7 +220,8 @@ class Out(list[Action]):
         key = state.context.key
         entries: dict[str, Any] = {key: state.context.to_json()}
         state.journal[key] = entries[key]
-        for old in sorted(k for k in state.journal if k.startswith(CONTEXT_KEY))[:-CONTEXTS_KEPT]:
+        kept = max(CONTEXTS_KEPT, state.config.keep_rounds + 1)  # inputs are found by them after a restart
+        for old in sorted(k for k in state.journal if k.startswith(CONTEXT_KEY))[:-kept]:
             if old != key:
                 del state.journal[old]
                 entries[old] = None
