@@ -1,10 +1,11 @@
 """An ML program without a framework, for tests and benchmarks: "training" adds a constant to every parameter.
 
 Everything comes from the environment: VALUES (number of float32 parameters), EPOCHS, BATCHES (of an epoch), EVERY
-(batches between syncs), MIN_PEERS, WEIGHT, JOB, MODE (what it checks in at its end), METHOD (of merging), STEP (what a
-batch adds), BATCH_SECONDS, UNTIL (a file that ends training early once it is there), OUT (folder), and faults:
-FAIL_AT_BATCH raises, NAN_AT_BATCH poisons the model, SHAPE makes another model than the others'. Its "optimiser state"
-is the number of batches it has seen; result.json tells what it went through.
+(batches between syncs), MIN_PEERS, WEIGHT, JOB, MODE (what it checks in at its end), METHOD (of merging), STEP (what
+a batch adds), BIAS (added to the loss it reports), ADAPTIVE (1: the swarm chooses the interval), BATCH_SECONDS, UNTIL
+(a file that ends training early once it is there), OUT (folder), and faults: FAIL_AT_BATCH raises, NAN_AT_BATCH
+poisons the model, SHAPE makes another model than the others'. Its "optimiser state" is the number of batches it has
+seen; result.json tells what it went through.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main() -> None:
     def evaluate(merged: dict[str, np.ndarray]) -> tuple[float, float]:
         loads.append(time.time())
         merged_values.append(float(merged["w"][0]))
-        return float(merged["w"][0]), 0.5
+        return float(merged["w"][0]) + number("BIAS", 0.0), 0.5
 
     swarm = SwarmCallback(
         syncFrequency=os.environ.get("EVERY", 1),  # as text: the callback judges it
@@ -53,6 +54,8 @@ def main() -> None:
         evaluate=evaluate,
         get_state=lambda: state,
         set_state=state.update,
+        useAdaptiveSync=os.environ.get("ADAPTIVE") == "1",
+        adsValData=(),
     )
     swarm.on_train_begin()
     step = np.float32(number("STEP", 1.0))
