@@ -94,3 +94,14 @@ def test_a_restart_behind_a_late_sn_throws_nothing_away() -> None:
     assert sum(merged in node.disk for node in world.nodes) >= 2  # who acknowledged it
     world.sns[0].behind = None
     ends_well(world, 300)
+
+
+def test_a_model_of_round_0_that_could_not_be_fetched_stays_offered() -> None:
+    """No leader gets a model while lines are bad; with good lines round 0 is merged from everybody's."""
+    world = swarm(3, min_peers=3, train_seconds=1.0)
+    world.net.pull_failure = 1.0
+    assert not world.run(lambda: world.chain.view.state.round > 0, 100)
+    assert any("could not fetch this node's model" in line for line in world.lines)
+    world.net.pull_failure = 0.0
+    ends_well(world, 120)
+    assert all(i.check_in.weight for i in world.chain.bundles[(1, 0)].items)

@@ -46,6 +46,8 @@ class RoundContext:
     takeovers: dict[int, dict[Address, Signed[Takeover]]] = field(default_factory=dict)
     results: dict[Digest, ProposalMessage] = field(default_factory=dict)
     acks: dict[tuple[int, Digest], dict[Address, Signed[Ack]]] = field(default_factory=dict)
+    unreached_by: set[Address] = field(default_factory=set)
+    """Leaders that said they could not fetch this node's model of round 0; told once."""
     moves: dict[Address, tuple[float, float]] = field(default_factory=dict)
     """How often each member may still take this node to a higher attempt: level, and when it was read."""
     pending: ProposalMessage | None = None
@@ -62,6 +64,8 @@ class RoundContext:
     merge_failed_at: float | None = None
     """When this node's own disk last made its merge fail."""
     closing: tuple[Signed[CheckIn], ...] = ()
+    method: str = ""
+    """What the merge under way is recorded as: method and outer step."""
     entitling: tuple[Signed[Takeover], ...] = ()
     closed_at: float | None = None
 

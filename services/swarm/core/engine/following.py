@@ -18,7 +18,7 @@ from .actions import FailProgram
 from .certificates import hear_certificate
 from .context import RoundContext
 from .credit import may_move, said
-from .leading import REASONS, REFUSED_MANIFEST, acknowledged, size_max
+from .leading import REASONS, REFUSED_MANIFEST, REFUSED_UNREACHABLE, acknowledged, size_max
 from .messages import ProposalMessage, Pulse, Signed
 from .pulses import hurry, pulse_for
 from .state import EngineState, Out
@@ -177,6 +177,12 @@ def _hear_refusal(state: EngineState, context: RoundContext, signed: Signed[Refu
     if refusal.version != own.version or own.observer or not signed.valid(state.config.domain, state.verifier):
         return
     why = REASONS.get(refusal.reason, f"reason {refusal.reason}")
+    if refusal.reason == REFUSED_UNREACHABLE and own.name.round == 0:
+        # Round 0 needs a model: were all to step back, each for one leader's bad line, nobody's would be left.
+        if refusal.leader not in context.unreached_by:
+            context.unreached_by.add(refusal.leader)
+            out.warn(f"the leader 0x{refusal.leader.hex()} could not fetch this node's model; it tries again")
+        return
     pending, manifest = state.program.pending, state.view.state.manifest if state.view is not None else ZERO32
     if refusal.reason == REFUSED_MANIFEST and pending is not None and pending.manifest == manifest:
         out.warn(f"the leader 0x{refusal.leader.hex()} says that {why}, but the chain says they do not: ignored")

@@ -10,7 +10,7 @@ from ..blobid import BLOB_BYTES_MAX
 from ..bundle import Bundle, Contribution
 from ..ids import ZERO32, Address, BlobId, Digest
 from ..statements import Ack, CheckIn, Proposal, Refusal, Result, Takeover, inputs_hash, method_word
-from . import controls, judging, remerging
+from . import controls, judging, outers, remerging
 from .actions import Merge
 from .context import RoundContext
 from .events import MergeDone, MergeFailed
@@ -135,6 +135,9 @@ def gather(state: EngineState, context: RoundContext, now: float, out: Out | Non
             continue
         check_in = signed.statement
         refusal = context.refused.get((node, check_in.version))
+        if refusal is not None and out is not None and _tried_again(context, refusal[0].statement, refusal[2], now):
+            del context.refused[(node, check_in.version)]
+            refusal = None
         if refusal is not None:
             if live and now - refusal[2] < SECOND_VERSION_SECONDS:
                 found.missing.append(node)
@@ -143,6 +146,12 @@ def gather(state: EngineState, context: RoundContext, now: float, out: Out | Non
         elif (node, check_in.version) not in context.refused and (live or _moving(state, check_in.blob, now, 0)):
             found.pulling.append(node)
     return found
+
+
+def _tried_again(context: RoundContext, refusal: Refusal, at: float, now: float) -> bool:
+    """A model of round 0 that could not be fetched stays offered: see following."""
+    late = now - at >= SECOND_VERSION_SECONDS
+    return late and context.name.round == 0 and refusal.reason == REFUSED_UNREACHABLE
 
 
 def _moving(state: EngineState, blob: BlobId, now: float, failures_max: int = INPUT_FAILURES_MAX) -> bool:
@@ -269,6 +278,10 @@ def _same_manifest(state: EngineState, context: RoundContext, found: Gathered, n
 def _start_merge(state: EngineState, context: RoundContext, found: Gathered, now: float, out: Out) -> None:
     view = state.view
     assert view is not None
+    step = outers.for_open(state, context.name, now, out)
+    if step is None:
+        return
+    outer, before = step
     chosen = sorted(found.usable, key=lambda s: s.statement.node)
     inputs = tuple((s.statement.node, s.statement.blob, s.statement.weight) for s in chosen if s.statement.weight)
     context.closing = tuple(chosen)
@@ -276,26 +289,27 @@ def _start_merge(state: EngineState, context: RoundContext, found: Gathered, now
     if context.merge_failed_at is None:  # else only success is progress: a leader with a full disk is replaced
         state.progress += 1
     program = state.program.opened
-    method = program.method if program else "mean"
+    method = program.method if program and outers.unfit(state) is None else "mean"
+    context.method = outer.word(method) if outer is not None else method
     if inputs:
         context.merging = True
-        out.append(Merge(context.name, context.promised, method, inputs))
+        out.append(Merge(context.name, context.promised, method, inputs, None, outer, before))
         return
     items = tuple(Contribution(s.statement, s.signature, 0.0) for s in chosen)
-    _propose_items(state, context, method, view.state.prev, view.state.prev_size, view.state.manifest, items, now, out)
+    _propose_items(
+        state, context, context.method, view.state.prev, view.state.prev_size, view.state.manifest, items, now, out
+    )
 
 
 def merge_done(state: EngineState, context: RoundContext, event: MergeDone, now: float, out: Out) -> None:
     if not context.merging or event.name != context.name or event.attempt != context.promised:
         return  # of another round, or of an attempt this node has given up
     context.merging, context.merge_failed_at = False, None
-    program = state.program.opened
-    method = program.method if program else "mean"
     weighted = iter(event.coefficients)
     items = tuple(
         Contribution(s.statement, s.signature, next(weighted) if s.statement.weight else 0.0) for s in context.closing
     )
-    _propose_items(state, context, method, event.blob, event.size, event.manifest, items, now, out)
+    _propose_items(state, context, context.method, event.blob, event.size, event.manifest, items, now, out)
 
 
 def merge_failed(state: EngineState, context: RoundContext, event: MergeFailed, now: float, out: Out) -> None:

@@ -116,8 +116,13 @@ def _leader_rows(state: EngineState, now: float, row: Any) -> None:
         row("check-ins", found.missing, since, until, "the round closes without them" if until else "the round closes")
     if found.pulling:
         row("models being pulled", found.pulling, since, until, "the round closes")
-    if not found.missing and not found.pulling and len(found.usable) < view.state.min_peers:
+    if found.missing or found.pulling:
+        return
+    if len(found.usable) < view.state.min_peers:
         row("minPeers", f"{len(found.usable)} of {view.state.min_peers} are in", since, None, "the round closes")
+    elif context.name.round == 0 and not any(s.statement.weight for s in found.usable):
+        nobody = [s.statement.node for s in found.usable]
+        row("a model to begin with: none of theirs can be used", nobody, since, None, "round 0 closes")
 
 
 def detail(state: EngineState, now: float) -> str:
