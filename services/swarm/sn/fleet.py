@@ -79,6 +79,8 @@ class Fleet:
         self._read: tuple[int, float] = (-1, float("-inf"))
         self._owner: Address | None = None
         self.sns: list[Sn] = []
+        self.members: frozenset[Address] = frozenset()
+        """Whoever was ever admitted, in any role."""
 
     async def refresh(self) -> list[Sn]:
         """All listed SNs in the order of their admission.
@@ -90,6 +92,7 @@ class Fleet:
         if version != self._read[0] or now - self._read[1] > MEMBERS_SECONDS_MAX:
             members = await self._membership.members()
             self._members = {n: m for n, m in members.items() if m.role is Role.SN}
+            self.members = frozenset(members)
             self._read = (version, now)
         if self._owner is None:
             self._owner = await self._membership.owner()

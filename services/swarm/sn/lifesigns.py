@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,10 @@ CLOSEST_SECONDS = 0.5
 ROWS_MAX = 4096
 AHEAD_SECONDS = 5.0
 """How far in the future another SN's clock may place a message."""
+AT_SECONDS_MAX = 1e11
+"""Times of other SNs up to the year 5138: what status pages can show."""
+HEARD_HERE_SECONDS = 15.0
+"""Who told this SN something within this time needs no other SN to speak for it: nobody shadows its own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class LifeSigns:
         self._journal, self._here, self._clock = journal, here, clock
         self._signs: dict[Address, Sign] = {}
         self._kept: dict[Address, float] = {}
+        self._heard: dict[Address, float] = {}
+        """When a member last spoke to this very SN, since its start."""
         for key, raw in journal.items(KEY_PREFIX):
             kept = json.loads(raw)
             node = address(key.removeprefix(KEY_PREFIX))
@@ -62,33 +68,34 @@ class LifeSigns:
         Raises:
             PeerFault: it is none; names the field.
         """
-        now, known = self._clock(), self._signs.get(node)
-        if known is not None and known.said is not None and known.sn == self._here and now - known.at < CLOSEST_SECONDS:
+        now, last = self._clock(), self._heard.get(node)
+        if last is not None and abs(now - last) < CLOSEST_SECONDS:  # abs: a clock that was set back silences nobody
             return
-        self._file(node, Sign(now, role, name, self._here, Alive.from_json(data)))
+        said = Alive.from_json(data)
+        self._heard[node] = now
+        self._keep(self._file(node, Sign(now, role, name, self._here, said)))
 
-    def merge(self, rows: Any) -> int:
+    def merge(self, rows: Any, members: Container[Address]) -> int:
         """Take in the newer rows of another SN's table; returns how many were newer.
+
+        Args:
+            members: whose rows count; an SN that has gone bad can invent any number of addresses.
 
         Raises:
             PeerFault: they are not such rows.
         """
         if not isinstance(rows, list) or len(rows) > ROWS_MAX:
             raise PeerFault(f"expected at most {ROWS_MAX} rows")
-        newer, latest = 0, self._clock() + AHEAD_SECONDS
+        newer, now = 0, self._clock()
+        changes: dict[str, bytes | None] = {}
         for row in rows:
-            try:
-                node, at = address(row["node"]), float(row["at"])
-                texts = [row[name] for name in ("role", "name", "sn")]
-                said = None if row["said"] is None else Alive.from_json(row["said"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise PeerFault(f"not a row of life signs: {error}") from error
-            if not all(isinstance(t, str) and t.isprintable() and len(t) <= 300 for t in texts):
-                raise PeerFault("role, name and sn: expected at most 300 printable characters")
-            known = self._signs.get(node)
-            if at <= latest and (known is None or at > known.at):
+            node, sign = _sign_of(row)
+            known, heard = self._signs.get(node), self._heard.get(node)
+            own = heard is not None and 0 <= now - heard < HEARD_HERE_SECONDS
+            if node in members and not own and sign.at <= now + AHEAD_SECONDS and (known is None or sign.at > known.at):
                 newer += 1
-                self._file(node, Sign(at, texts[0], texts[1], texts[2], said))
+                changes |= self._file(node, sign)
+        self._keep(changes)
         return newer
 
     def rows(self) -> list[dict[str, Any]]:
@@ -103,7 +110,7 @@ class LifeSigns:
                 "sn": sign.sn,
                 "at": sign.at,
                 "age_seconds": round(max(0.0, now - sign.at), 1),
-                "alive": now - sign.at < GONE_SECONDS,
+                "alive": _alive(sign, now),
                 "said": None if sign.said is None else sign.said.to_json(),
             }
             for node, sign in signs
@@ -115,16 +122,48 @@ class LifeSigns:
     def living(self) -> int:
         """How many members are alive."""
         now = self._clock()
-        return sum(1 for sign in self._signs.values() if now - sign.at < GONE_SECONDS)
+        return sum(1 for sign in self._signs.values() if _alive(sign, now))
 
-    def _file(self, node: Address, sign: Sign) -> None:
+    def _file(self, node: Address, sign: Sign) -> dict[str, bytes | None]:
+        """Put a row into the table; what of that the journal must hear (None: no longer)."""
+        changes: dict[str, bytes | None] = {}
         if node not in self._signs and len(self._signs) >= ROWS_MAX:
             oldest = min(self._signs, key=lambda n: self._signs[n].at)
             del self._signs[oldest]
             self._kept.pop(oldest, None)
-            self._journal.delete(KEY_PREFIX + to_hex(oldest))
+            changes[KEY_PREFIX + to_hex(oldest)] = None
         self._signs[node] = sign
-        if sign.at - self._kept.get(node, 0.0) >= KEEP_EVERY_SECONDS:
+        if abs(sign.at - self._kept.get(node, 0.0)) >= KEEP_EVERY_SECONDS:
             self._kept[node] = sign.at
             kept = {"at": sign.at, "role": sign.role, "name": sign.name, "sn": sign.sn}
-            self._journal.put(KEY_PREFIX + to_hex(node), json.dumps(kept).encode())
+            changes[KEY_PREFIX + to_hex(node)] = json.dumps(kept).encode()
+        return changes
+
+    def _keep(self, changes: Mapping[str, bytes | None]) -> None:
+        """One transaction for all: each costs the event loop a sync of the disk."""
+        if changes:
+            puts = {key: value for key, value in changes.items() if value is not None}
+            self._journal.batch(puts, [key for key, value in changes.items() if value is None])
+
+
+def _alive(sign: Sign, now: float) -> bool:
+    return -AHEAD_SECONDS <= now - sign.at < GONE_SECONDS
+
+
+def _sign_of(row: Any) -> tuple[Address, Sign]:
+    """One row of another SN's table.
+
+    Raises:
+        PeerFault: it is none; no other exception, or a liar would end this process.
+    """
+    try:
+        node, at = address(row["node"]), row["at"]
+        texts = [row[name] for name in ("role", "name", "sn")]
+        said = None if row["said"] is None else Alive.from_json(row["said"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise PeerFault(f"not a row of life signs: {error}") from error
+    if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at <= AT_SECONDS_MAX:  # also NaN
+        raise PeerFault(f"at: expected seconds from 0 to {AT_SECONDS_MAX:g}")
+    if not all(isinstance(t, str) and t.isprintable() and len(t) <= 300 for t in texts):
+        raise PeerFault("role, name and sn: expected at most 300 printable characters")
+    return node, Sign(float(at), texts[0], texts[1], texts[2], said)

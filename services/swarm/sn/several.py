@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from swarm.chain.client import ChainClient
@@ -71,7 +71,7 @@ class Several:
                 host.geth, self._fleet, client.address, waits, ready=self._ready, dead_seconds=settings.sn_dead_after
             )
 
-    async def run(self, merge: Callable[[Any], int]) -> None:
+    async def run(self, merge: Callable[[Any, Container[Address]], int]) -> None:
         """The loops beside the API, until cancelled. ``merge`` takes in the signs of life that another SN has heard."""
         if self._sealing is None:
             return
@@ -129,7 +129,7 @@ class Several:
             raise ApiError(503, "busy", str(error)) from error
         return {"peers": {to_hex(n): e for n, e in peers.items()}}
 
-    async def _hear(self, merge: Callable[[Any], int]) -> None:
+    async def _hear(self, merge: Callable[[Any, Container[Address]], int]) -> None:
         """A member tells one SN that it lives; the others hear of it here."""
         while True:
             for sn in self._fleet.others():
@@ -137,7 +137,7 @@ class Several:
                 if rows is None:
                     continue
                 try:
-                    merge(rows)
+                    merge(rows, self._fleet.members)
                 except PeerFault as error:
                     log.warning("%s sends no signs of life: %s", sn.uri, error)
             await asyncio.sleep(ALIVE_SECONDS)
