@@ -9,9 +9,11 @@ answers with is the node's affair.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +35,11 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 PEER_EXTENSION = "swarm.peer"
+LINGER_SECONDS = 1.0
+"""How long a connection stays open after an answer that came before all of the request had."""
+LINGER_BYTES_MAX = 16 * 1024 * 1024
+"""What is read and thrown away meanwhile. A socket closed with bytes unread resets the line, and the peer loses
+the answer that says what was wrong."""
 
 
 class ApiError(Exception):
@@ -61,11 +68,22 @@ def peer_of(scope: Scope) -> PeerIdentity:
     return peer
 
 
-async def send_json(send: Send, status: int, value: Any, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+async def send_json(
+    send: Send,
+    status: int,
+    value: Any,
+    headers: list[tuple[bytes, bytes]] | None = None,
+    *,
+    then: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Answer with JSON; ``then`` runs when all of it is sent and before the server may close the connection."""
     body = json.dumps(value).encode()
     start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": start + (headers or [])})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": then is not None})
+    if then is not None:
+        await then()
+        await send({"type": "http.response.body", "body": b""})
 
 
 def json_errors(app: FastAPI) -> FastAPI:
@@ -131,8 +149,15 @@ class Guard:
                 await self._app(scope, _replay(body, receive), send_watched)
         except ApiError as error:
             if not started:
-                close = [(b"connection", b"close")] if error.status in (408, 413) else []
-                await send_json(send, error.status, error_body(error.code, error.message), close)
+                unread = error.status in (408, 413)
+                close = [(b"connection", b"close")] if unread else []
+                await send_json(
+                    send,
+                    error.status,
+                    error_body(error.code, error.message),
+                    close,
+                    then=partial(_throw_away, receive) if unread else None,
+                )
         except Exception:
             log.exception("%s %s failed", scope.get("method"), scope.get("path"))
             if not started:
@@ -159,6 +184,18 @@ class Guard:
         except TimeoutError:
             raise ApiError(408, "too_slow", f"the body took more than {self._body_seconds} s") from None
         return bytes(body)
+
+
+async def _throw_away(receive: Receive) -> None:
+    """Read what the peer still sends, within bounds: closing before would take our answer from its hands."""
+    left = LINGER_BYTES_MAX
+    with contextlib.suppress(TimeoutError):  # it had its answer for so long; now it is let go
+        async with asyncio.timeout(LINGER_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

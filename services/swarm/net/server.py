@@ -26,7 +26,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from swarm.core.errors import LocalFault, OperatorFault, PeerFault
 from swarm.core.limits import HTTP_BODY_BYTES_MAX
 
-from .answers import PEER_EXTENSION, AsgiApp, Guard, error_body
+from .answers import LINGER_BYTES_MAX, LINGER_SECONDS, PEER_EXTENSION, AsgiApp, Guard, error_body
 from .faults import tls_sentence
 from .identity import PeerIdentity
 from .tls import alert_socket
@@ -261,6 +261,8 @@ class NodeHttp(HttpToolsProtocol):
         self.peer: PeerIdentity | None = None
         self._header_bytes: int | None = 0  # None: not within headers
         self._header_timer: asyncio.TimerHandle | None = None
+        self._linger_bytes: int | None = None  # None: not refused
+        self._linger_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         try:
@@ -286,9 +288,16 @@ class NodeHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_done()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._linger_bytes is not None:
+            self._linger_bytes -= len(data)
+            if self._linger_bytes < 0:
+                self.transport.close()
+            return
         if self._header_bytes is not None:
             # Counted a read (256 KiB at most) at a time: what came before this one held no complete headers.
             if self._header_bytes > self.limits.header_bytes_max:
@@ -326,12 +335,15 @@ class NodeHttp(HttpToolsProtocol):
         self._reject(408, "too_slow", f"no request within {self.limits.header_seconds} s")
 
     def _reject(self, status: int, code: str, message: str) -> None:
-        if self.transport.is_closing():
+        """Answers and lets the peer hang up; what it still sends for a moment is thrown away."""
+        if self._linger_bytes is not None or self.transport.is_closing():
             return
+        self._headers_done()
         body = _json(code, message)
         head = f"HTTP/1.1 {status} Refused\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
-        self.transport.close()
+        self._linger_bytes = LINGER_BYTES_MAX
+        self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
 
 def _json(code: str, message: str) -> bytes:
