@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from swarm.core.errors import SwarmFault
+from swarm.core.errors import OperatorFault, SwarmFault
 
 if TYPE_CHECKING:
     from swarm.inspect.source import Source
@@ -182,11 +182,20 @@ def wait(
 
 @app.command()
 @asks
-def status(where: Source, as_json: Json = False) -> None:
+def status(
+    where: Source,
+    seconds: Annotated[float | None, typer.Argument(help="with --watch: so often [default: 2]")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="draw it anew until Ctrl-C: --watch 5")] = False,
+    as_json: Json = False,
+) -> None:
     """Show the swarm: its SN, members and jobs, and who waits for what."""
     from swarm.inspect.commands import status as act
+    from swarm.inspect.watch import SECONDS_DEFAULT
 
-    raise typer.Exit(act(where, as_json=as_json))
+    if seconds is not None and not watch:
+        raise OperatorFault(f"swarm status {seconds:g}: seconds are for --watch")
+    every = (SECONDS_DEFAULT if seconds is None else seconds) if watch else None
+    raise typer.Exit(act(where, as_json=as_json, every=every))
 
 
 @app.command(short_help="Tell whether this host's node does its work.")

@@ -91,9 +91,35 @@ def test_a_merge_that_gives_another_hash_is_not_used(scene: tuple[World, SimNode
     assert not remerging.ended(state, done, node.now, out)  # anything later is an ordinary merge
 
 
-def test_own_inputs_are_those_of_the_open_and_the_last_round(scene: tuple[World, SimNode, ChainView]) -> None:
-    """Older ones go: they are nobody's business any more."""
-    world, node, _ = scene
-    assert world.run(lambda: context(node).check_in is not None, 10)
-    said = {c.name.round: c.blob for c in world.checks.check_ins(node)}
-    assert history.own_inputs(node.engine.state) == {said[2], said[3]}
+@pytest.mark.parametrize("rounds", [2, 4])
+def test_so_many_rounds_are_kept_as_the_setting_says_and_no_more(rounds: int) -> None:
+    """Merged models of the last N rounds; inputs of those and the open one: own ones, and all where this node led."""
+    world = swarm(3, train_seconds=1.0, syncs=12, config={"keep_rounds": rounds})
+    for number in range(1, 9):
+        until_round(world, number)
+    assert world.run(lambda: all(context(n).check_in is not None for n in world.nodes), 10)
+    merged = {r: bundle.result.merged for (_, r), bundle in world.chain.bundles.items()}
+    for node in world.nodes:
+        said = {c.name.round: c.blob for c in world.checks.check_ins(node)}
+        led = [b for (_, r), b in world.chain.bundles.items() if b.leader == node.address and r >= 8 - rounds]
+        wanted = {said[r] for r in range(8 - rounds, 9)} | {i.check_in.blob for b in led for i in b.items}
+        assert history.inputs(node.engine.state) == wanted
+        assert node.engine.state.recent == [merged[r] for r in range(8 - rounds, 8)]
+        assert wanted | {merged[r] for r in range(8 - rounds, 8)} <= node.disk
+        assert not node.disk & {merged[r] for r in range(7 - rounds)}
+        assert not node.disk & {said[r] for r in range(7 - rounds)}
+
+
+def test_a_restarted_node_keeps_as_many_rounds_as_before() -> None:
+    """Also more than promises are journaled for without the setting."""
+    world = swarm(3, train_seconds=1.0, syncs=16, config={"keep_rounds": 11})
+    for number in range(1, 13):
+        until_round(world, number)
+    node = world.nodes[0]
+    before = set(node.engine.state.recent)
+    assert len(before) == 11
+    node.crash()
+    node.start()
+    assert world.run(lambda: node.engine.state.context is not None, 10)
+    assert before <= node.disk
+    assert len(before & set(node.engine.state.recent)) >= 10  # another round may be over meanwhile

@@ -128,6 +128,33 @@ def test_a_damaged_list_on_disk_is_noticed(store: BlobStore, tmp_path: Path) -> 
         store.chunks(blob_id)
 
 
+def test_what_a_killed_process_left_is_swept_and_nothing_else(store: BlobStore, tmp_path: Path) -> None:
+    """A list whose blob never came goes at the next start; a blob and its list stay."""
+    blob_id, _ = store.add_file(file_of(tmp_path, b"x" * 100), move=True)
+    stray = store.root / "lists" / ("ab" * 32)
+    stray.write_bytes(b"list of a blob that was never published")
+    store.sweep()
+    assert not stray.exists()
+    assert store.chunks(blob_id).size == 100
+
+
+def test_usage_counts_all_that_lies_in_the_store(store: BlobStore, tmp_path: Path) -> None:
+    """Models, their lists, parts and scratch files; a part that was given up is freed by remove."""
+    data = os.urandom(CHUNK_BYTES + 10)
+    chunks = ChunkList(len(data), (chunk_hash(data[:CHUNK_BYTES]), chunk_hash(data[CHUNK_BYTES:])))
+    store.begin(chunks.root(), chunks).write_chunk(0, data[:CHUNK_BYTES])
+    assert store.usage() == (0, CHUNK_BYTES)
+    assert store.partials() == [chunks.root()]
+    store.add_file(file_of(tmp_path, b"x" * 100), move=True)
+    models, size = store.usage()
+    assert models == 1
+    assert size == sum(p.stat().st_size for p in store.root.rglob("*") if p.is_file()) > CHUNK_BYTES + 100
+    store.set_part_aside(chunks.root())
+    assert store.partials() == []
+    store.remove(chunks.root())
+    assert store.usage()[1] == size - CHUNK_BYTES
+
+
 def test_scratch_files_are_swept_and_names_stay_inside(store: BlobStore) -> None:
     """Leftovers of a killed process go; a name with a path in it is refused."""
     store.scratch("merged").write_bytes(b"half")

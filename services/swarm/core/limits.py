@@ -19,6 +19,9 @@ CALL_AFTER_SECONDS = 30.0
 JOIN_DEPTH_BLOCKS = 12
 """On a chain that can reorganise, a block this deep is taken to stay."""
 KEEP_ROUNDS = 3
+"""Committed rounds of which merged models and inputs stay on disk, by default."""
+KEEP_ROUNDS_MIN, KEEP_ROUNDS_MAX = 2, 64
+"""The chain's model and the one before it, should the chain take its last round back; a journal that stays small."""
 
 FIXED_POINT = 1_000_000
 """loss and metric travel as int64 multiples of 1e-6."""

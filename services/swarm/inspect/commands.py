@@ -22,6 +22,7 @@ from .history import runs_of
 from .reading import job_of, read_run, told
 from .record import RunRecord
 from .source import Source, View, open_view
+from .watch import watch
 
 EXIT_COMPLETE, EXIT_FAILED, EXIT_TIMEOUT = 0, 1, 3
 POLL_SECONDS = 0.5
@@ -50,13 +51,15 @@ def wait(where: Source, job: str, run: int | None, timeout: float | None) -> int
     return asyncio.run(_wait(where, job, run, timeout))
 
 
-def status(where: Source, *, as_json: bool) -> int:
-    """Print how the swarm stands."""
+def status(where: Source, *, as_json: bool, every: float | None = None) -> int:
+    """Print how the swarm stands; with ``every``, again and again after so many seconds."""
 
     async def act() -> dict[str, Any]:
         async with open_view(where) as view:
             return await _status(view)
 
+    if every is not None:
+        return watch(act, every, as_json=as_json)
     found = asyncio.run(act())
     if as_json:
         print(json.dumps(found, indent=1))

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-COLUMNS = ("node", "role", "state", "round", "last seen", "bytes in / out", "waits for", "of", "since", "until", "then")
+COLUMNS = (
+    "node",
+    "role",
+    "state",
+    "round",
+    "last seen",
+    "in / out / disk",
+    "waits for",
+    "of",
+    "since",
+    "until",
+    "then",
+)
 ADDRESS_CHARS = 10
 
 
@@ -53,6 +65,7 @@ def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]
                 "metric": said.get("metric"),
                 "bytes_in": said.get("bytes_in"),
                 "bytes_out": said.get("bytes_out"),
+                "disk_bytes": said.get("disk_bytes") if member["role"] == "sl" else None,
                 "height": said.get("height"),
                 "waits": [_wait(w, sign["age_seconds"] if sign else 0.0, names) for w in said.get("waits", [])],
             }
@@ -64,12 +77,17 @@ def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]
 def cells(row: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The texts of a row: one line a wait, the first with everything else."""
     leading = " (leads)" if row["leading"] == "leader" else ""
-    bytes_ = "-" if row["bytes_in"] is None else f"{size(row['bytes_in'])} / {size(row['bytes_out'])}"
     seen = "never" if row["seen_seconds"] is None else ago(row["seen_seconds"])
-    first = (row["name"], row["role"], row["state"] + leading, _text(row["round"]), seen, bytes_)
-    lines = [(w["what"], w["whom"], ago(w["since"]), _until(w["until"]), w["then"]) for w in row["waits"]]
+    first = (row["name"], row["role"], row["state"] + leading, _text(row["round"]), seen, counted(row))
+    lines = [(w["what"], w["whom"], ago(w["since"]), until(w["until"]), w["then"]) for w in row["waits"]]
     lines = lines or [("-",) * 5]
     return [((first if i == 0 else ("",) * len(first)) + line) for i, line in enumerate(lines)]
+
+
+def counted(row: Mapping[str, Any]) -> str:
+    """Model bytes that came in and went out since the process began, and those on its disk."""
+    values = (row["bytes_in"], row["bytes_out"], row["disk_bytes"])
+    return "-" if row["bytes_in"] is None else " / ".join("-" if v is None else size(v) for v in values)
 
 
 def ago(seconds: float) -> str:
@@ -78,6 +96,13 @@ def ago(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def until(seconds: float | None) -> str:
+    """A deadline so many seconds ahead: ``in 12 s``, ``now`` or ``-``."""
+    if seconds is None:
+        return "-"
+    return f"in {ago(seconds)}" if seconds > 0 else "now"
 
 
 def size(value: float) -> str:
@@ -105,12 +130,6 @@ def _wait(wait: Mapping[str, Any], age: float, names: Mapping[str, str]) -> dict
     whom = ", ".join(names.get(one, one) for one in wait["whom"].split(", "))
     since = wait["since"] + age
     return {**wait, "whom": whom, "since": since, "until": None if until is None else until - age}
-
-
-def _until(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return f"in {ago(seconds)}" if seconds > 0 else "now"
 
 
 def _text(value: Any) -> str:

@@ -33,6 +33,8 @@ FIGURES: dict[str, tuple[Kind, str, str]] = {
     "swarm_peers": ("gauge", "", "Other participants"),
     "swarm_rounds_loaded_total": ("counter", "", "Merged models that the ML program has loaded"),
     "swarm_blob_bytes_total": ("counter", "direction", "Model bytes moved"),
+    "swarm_store_models": ("gauge", "", "Model files on this node's disk"),
+    "swarm_store_bytes": ("gauge", "", "Bytes on disk of model files, whole and in part"),
     "swarm_members_alive": ("gauge", "", "Members heard of within 5 min"),
     "swarm_members_lag_blocks": ("gauge", "", "How far the slowest living member's chain view is behind"),
     "swarm_listeners": ("gauge", "", "Open streams of new heads"),

@@ -41,6 +41,7 @@ def alive_of(status: Mapping[str, Any], waits: Sequence[Mapping[str, Any]], heig
         metric=status.get("metric"),
         bytes_in=int(status["bytes_in"]),
         bytes_out=int(status["bytes_out"]),
+        disk_bytes=int(status["store"]["bytes"]),
         height=height,
         waits=waits_told(waits),
     )

@@ -33,6 +33,7 @@ from .mergework import MergeOptions, merge_inputs
 from .merging import UnusableInput
 from .peering import Peering
 from .program import Program
+from .sweeping import Sweeper
 from .timeline import Timeline
 from .transfers import Transfers, look_at
 from .watch import ChainWatch
@@ -95,7 +96,7 @@ class JobRuntime:
         self._submitted: dict[int, float] = {}
         self._proposed: dict[int, float] = {}
         self._pulling: dict[BlobId, float] = {}
-        self._spare: set[BlobId] = set()
+        self._sweeper = Sweeper(store)
         self._looked_at = -STRANGER_LOOK_SECONDS
 
     def attach(self, watch: ChainWatch, peering: Peering, transfers: Transfers) -> None:
@@ -383,15 +384,9 @@ class JobRuntime:
         self._watch.wake()
 
     async def _sweep(self, needed: frozenset[BlobId]) -> None:
-        def remove() -> None:
-            spare = {b for b in self._store.ids() if b not in needed and b not in self._engine.state.held}
-            # What has just come may not have reached the engine yet: it goes if it is spare next time still.
-            for blob in spare & self._spare:
-                self._store.remove(blob)
-            self._spare = spare
-
+        assert self._transfers is not None
         if not self._program.taking_in:
-            await asyncio.to_thread(remove)
+            await self._sweeper.sweep(lambda: needed | self._engine.state.held.keys(), self._transfers.running)
 
 
 def _stop_waiting(answer: asyncio.Future[Pulse] | None) -> None:

@@ -237,6 +237,7 @@ class Node:
                 rescue_after_seconds=rescue_after,
                 join_depth_blocks=JOIN_DEPTH_BLOCKS if swarm.can_reorganise else 0,
                 strict=self._settings.strict,
+                keep_rounds=self._settings.keep_rounds,
             )
             return Engine(
                 config,
@@ -339,6 +340,7 @@ class Node:
             "program": bridge.what if bridge is not None else "not started",
             "bytes_in": self._counters.bytes_in,
             "bytes_out": self._counters.bytes_out,
+            "store": self._stored(),
             "sn": self._link.status(),
             "final": None,
             "error": None,
@@ -355,6 +357,10 @@ class Node:
                 for p in self._client.pending()
             ]
         return {**out, "node_role": "sl", "waits": [timed(row, time.time()) for row in rows]}
+
+    def _stored(self) -> dict[str, int]:
+        models, size = self._store.usage()
+        return {"models": models, "bytes": size, "keep_rounds": self._settings.keep_rounds}
 
     def _page(self) -> Mapping[str, Any]:
         """The status page: the status, and when each step of each round happened here."""
@@ -386,11 +392,14 @@ class Node:
     def figures(self) -> Values:
         """What Prometheus reads; see :mod:`swarm.obs.metrics`."""
         rows = self._wait_rows()
+        models, size = self._store.usage()
         found: dict[str, Any] = {
             "swarm_healthy": float(self.down() is None),
             "swarm_waits": len(rows),
             "swarm_wait_longest_seconds": rows[0]["since_seconds"] if rows else 0.0,
             "swarm_blob_bytes_total": {"in": self._counters.bytes_in, "out": self._counters.bytes_out},
+            "swarm_store_models": models,
+            "swarm_store_bytes": size,
             "swarm_transactions_waiting": len(self._client.pending()) if self._client is not None else 0,
         }
         return found if self._runtime is None else {**found, **self._runtime.figures()}

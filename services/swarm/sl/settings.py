@@ -8,7 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from swarm.core.limits import FULL_QUORUM_SECONDS_DEFAULT, LEADER_FAILURE_SECONDS_DEFAULT
+from swarm.core.limits import (
+    FULL_QUORUM_SECONDS_DEFAULT,
+    KEEP_ROUNDS,
+    KEEP_ROUNDS_MAX,
+    KEEP_ROUNDS_MIN,
+    LEADER_FAILURE_SECONDS_DEFAULT,
+)
 from swarm.core.options import Opt
 from swarm.net.uri import bracketed
 from swarm.node.settings import LogLevel, Port, ThroughSn, load_node_settings
@@ -85,6 +91,12 @@ class SlSettings(ThroughSn):
     )
     norm_log: Annotated[bool, Opt("--norm-log", env="SL_NORM_LOG", unit="true or false")] = Field(
         False, description="true: measure, log and show how far each contribution lies from the model before"
+    )
+    keep_rounds: Annotated[int, Opt("--keep-rounds", env="SL_KEEP_ROUNDS", unit="rounds")] = Field(
+        KEEP_ROUNDS,
+        description="of so many last rounds merged models and inputs stay on this node's disk",
+        ge=KEEP_ROUNDS_MIN,
+        le=KEEP_ROUNDS_MAX,
     )
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
         30391, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535

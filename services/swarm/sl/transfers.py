@@ -94,6 +94,10 @@ class Transfers:
             log.error("pulling blob %s failed: %r", to_hex(blob), fault, exc_info=fault)
             self._deliver(BlobFailed(blob, REFUSED_UNREACHABLE, f"internal error: {fault!r}"))
 
+    def running(self) -> set[BlobId]:
+        """What is being pulled now."""
+        return set(self._running)
+
     async def aclose(self) -> None:
         tasks = list(self._running.values())
         for task in tasks:

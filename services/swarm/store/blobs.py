@@ -47,9 +47,12 @@ class BlobStore:
         return self._scratch / name
 
     def sweep(self) -> None:
-        """At a process's start, before anything else: remove what a killed one left in scratch."""
+        """At a process's start, before anything else: remove what a killed one left in scratch, and stray lists."""
         for path in self._scratch.iterdir():
             path.unlink(missing_ok=True)
+        for path in self._lists.iterdir():
+            if not (self._blobs / path.name).exists():
+                path.unlink(missing_ok=True)
 
     def add_file(self, path: Path, *, move: bool) -> tuple[BlobId, ChunkList]:
         """Hash a file and take it in, durably and atomically; adding the same bytes twice is harmless.
@@ -117,22 +120,38 @@ class BlobStore:
         return Partial(self, blob_id, chunks, self._parts / f"{blob_id.hex()}.part")
 
     def remove(self, blob_id: BlobId) -> None:
-        """Forget a blob, its list and any part of it; unknown ids are fine."""
-        for path in (
-            self._blob(blob_id),
-            self._lists / blob_id.hex(),
-            self._parts / f"{blob_id.hex()}.part",
-        ):
+        """Forget a blob, its list and a part of it that was set aside; unknown ids are fine."""
+        for path in (self._blob(blob_id), self._lists / blob_id.hex(), self._aside(blob_id)):
             path.unlink(missing_ok=True)
+
+    def set_part_aside(self, blob_id: BlobId) -> None:
+        """Give up what has arrived of a blob; :meth:`remove` frees its space. Not while somebody receives it."""
+        part = self._parts / f"{blob_id.hex()}.part"
+        if part.exists():
+            part.replace(self._aside(blob_id))
 
     def ids(self) -> list[BlobId]:
         """All complete blobs, ascending."""
         return sorted(BlobId(bytes.fromhex(p.name)) for p in self._blobs.iterdir() if len(p.name) == 64)
 
+    def partials(self) -> list[BlobId]:
+        """Blobs of which a part lies here, under way or given up, ascending."""
+        names = (p.name.removesuffix(".part") for p in self._parts.iterdir())
+        return sorted(BlobId(bytes.fromhex(name)) for name in names if len(name) == 64)
+
+    def usage(self) -> tuple[int, int]:
+        """Complete blobs, and bytes on disk of everything in the store."""
+        folders = (self._blobs, self._lists, self._parts, self._scratch)
+        sizes = [[_size(path) for path in folder.iterdir()] for folder in folders]
+        return len(sizes[0]), sum(map(sum, sizes))
+
     def _blob(self, blob_id: BlobId) -> Path:
         if len(blob_id) != 32:
             raise LocalFault(f"a blob id has 32 bytes, this one has {len(blob_id)}")
         return self._blobs / blob_id.hex()
+
+    def _aside(self, blob_id: BlobId) -> Path:
+        return self._scratch / f"{blob_id.hex()}.gone"
 
     def _publish(self, blob_id: BlobId, chunks: ChunkList, complete: Path) -> None:
         """List first, then the blob's name: a blob that is visible always has its list."""
@@ -204,6 +223,14 @@ class Partial:
         start, end = self.chunks.span(index)
         data = os.pread(handle, end - start, start)
         return len(data) == end - start and chunk_hash(data) == self.chunks.hashes[index]
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, 0 if it has gone meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _take(source: Path, target: Path, *, move: bool) -> None:
