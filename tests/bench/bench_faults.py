@@ -1,8 +1,9 @@
-"""What failures cost real swarms, in seconds: dead leader, dead follower, dead SN, everything dead; prints JSON.
+"""What failures cost real swarms, in seconds: dead leader or follower, dead SN, all dead, a slow site; prints JSON.
 
     python tests/bench/bench_faults.py [--nodes 3] [--chain embedded|geth]
 
-31 float32 parameters, 0.2 s of training a round. Each failure is a kill -9 in one run, five rounds apart.
+31 float32 parameters, 0.2 s of training a round. Each failure is a kill -9 in one run, five rounds apart. The slow
+site is a run of its own: one program needs longer for a batch than the grace that leaders give.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from support.tools import geth
 
 WAIT_SECONDS = 120.0
 QUIET_ROUNDS = 5
+GRACE_SECONDS = 2.0
+SLOW_BATCH_SECONDS = 8.0
 
 
 def after(site: Site, lost: float) -> list[float]:
@@ -75,13 +78,39 @@ def all_dead(swarm: Lab, chain: str) -> dict[str, float]:
     return {"healthy": healthy - started, "merge_after_healthy": max(0.0, merged - (healthy - started))}
 
 
+def slow_site(folder: Path, nodes: int, flags: list[str]) -> dict[str, float]:
+    """Seconds between merges while one live site misses most rounds, and by what the longest exceeds the grace."""
+    with lab(folder, *flags, sites=nodes, SL_WAIT_FOR_FULL_QUORUM_SECONDS=str(GRACE_SECONDS)) as swarm:
+        chaos.train(swarm)
+        chaos.reach(swarm, QUIET_ROUNDS)
+        quick, *_, slow = swarm.sites
+        median = statistics.median(chaos.gaps(chaos.merge_times(quick)))
+        slow.kill()
+        chaos.revive(swarm, slow, BATCH_SECONDS=SLOW_BATCH_SECONDS)
+        swarm.wait(lambda: slow.status().get("loaded_round", -1) > 0, seconds=WAIT_SECONDS, say="the slow one is back")
+        began = time.time()
+        chaos.go_on(swarm, 3 * QUIET_ROUNDS, quick, seconds=WAIT_SECONDS)
+        waits = chaos.gaps([t for t in chaos.merge_times(quick) if t > began])
+        found = chaos.finish(swarm)
+    return {
+        "grace": GRACE_SECONDS,
+        "median_round": median,
+        "median_beside_it": statistics.median(waits),
+        "longest_beside_it": max(waits),
+        "over_the_grace": max(waits) - GRACE_SECONDS,
+        "replaced_leaders": sum(a > 0 for a in chaos.attempts(found)[-len(waits) :]),
+    }
+
+
 def measure(folder: Path, nodes: int, chain: str) -> dict[str, Any]:
     flags = ["--chain", chain] + (["--geth-bin", str(geth())] if chain == "geth" else [])
-    with lab(folder, *flags, sites=nodes) as swarm:
+    slow = slow_site(folder / "slow", nodes, flags)
+    with lab(folder / "dead", *flags, sites=nodes) as swarm:
         chaos.train(swarm)
         chaos.reach(swarm, QUIET_ROUNDS)
         lead = chaos.leader(swarm)
-        found: dict[str, Any] = {"nodes": nodes, "chain": chain, "dead_leader": dead_node(swarm, lead)}
+        found: dict[str, Any] = {"nodes": nodes, "chain": chain, "slow_site": slow}
+        found["dead_leader"] = dead_node(swarm, lead)
         lead = chaos.leader(swarm)
         found["dead_follower"] = dead_node(swarm, next(s for s in swarm.sites if s is not lead))
         found["dead_sn"] = dead_sn(swarm)

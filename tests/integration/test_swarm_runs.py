@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -41,6 +42,10 @@ def chunk_root(path: Path) -> str:
     return "0x" + ChunkList(len(data), tuple(chunk_hash(p) for p in pieces)).root().hex()
 
 
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def rounds_of(site: Any) -> int:
     found = site.status().get("round", 0)
     assert isinstance(found, int)
@@ -61,6 +66,26 @@ def test_three_programs_end_with_the_model_that_is_on_chain(tmp_path: Path) -> N
         assert len(found["rounds"]) == 4
         waited = swarm_cli(swarm, "wait", JOB, "--timeout", "5")
         assert waited.returncode == 0, waited.stderr
+
+
+def test_s8_unequal_sites_end_with_one_model_and_keep_their_own(tmp_path: Path) -> None:
+    """Scenario 8: data 1:2:7, other steps and starts; equal SHA-256 everywhere, and each program still has its own."""
+    with lab(tmp_path, sites=3) as swarm:
+        for part, site in zip((1, 2, 7), swarm.sites, strict=True):
+            site.start_ml(MIN_PEERS=3, BATCHES=2 * part, EVERY=2, WEIGHT=part, STEP=part, START=10 * part)
+        assert swarm.run(seconds=RUN_SECONDS) == [(0, 0)] * 3
+        results = [site.result() for site in swarm.sites]
+        found = record(swarm)
+        files = [site.out / "model.safetensors" for site in swarm.sites]
+        assert {sha256(f) for f in files} == {r["sha256"] for r in results}
+        assert len({sha256(f) for f in files}) == 1
+        assert {chunk_root(f) for f in files} == {found["rounds"][-1]["merged"]}
+        # The two with less data ended their training first; their last own values are not the merged ones.
+        last = float(tensorfile.open_arrays(files[0])["w"][0])
+        assert len({r["last_local"] for r in results} | {last}) == 4
+        assert all(len(r["contributions"]) == 3 for r in found["rounds"])
+        for round_ in found["rounds"]:
+            assert sorted(c["coefficient"] for c in round_["contributions"]) == pytest.approx([0.1, 0.2, 0.7])
 
 
 def test_contributions_count_by_their_weight(tmp_path: Path) -> None:
@@ -142,13 +167,12 @@ def test_a_killed_sn_comes_back_and_the_run_goes_on(tmp_path: Path) -> None:
         assert len(record(swarm)["rounds"]) == 9 >= before
 
 
-@pytest.mark.timeout(420)
 def test_a_killed_leader_is_replaced_and_the_others_finish(tmp_path: Path) -> None:
     """kill -9 of the leading SL in mid-round: the next merge comes from another, then the run completes.
 
-    The end takes a call: 30 s without the dead node, then 120 s of block time for it to answer.
+    The end takes a call: 30 s without the dead node, then rescueAfter for it to answer.
     """
-    with lab(tmp_path, sites=3) as swarm:
+    with lab(tmp_path, "--rescue-after", "10", sites=3) as swarm:
         for site in swarm.sites:
             site.start_ml(MIN_PEERS=2, BATCHES=12, BATCH_SECONDS=0.4, SWARM_CHANNEL_WAIT_SECONDS=20)
         swarm.wait(lambda: rounds_of(swarm.sites[0]) >= 3, seconds=60, say="round 3")
@@ -159,7 +183,7 @@ def test_a_killed_leader_is_replaced_and_the_others_finish(tmp_path: Path) -> No
         os.kill(victim.sl.pid, signal.SIGKILL)
         at = rounds_of(others[0])
         swarm.wait(lambda: rounds_of(others[0]) >= at + 2, seconds=40, say="two more rounds without the dead node")
-        assert swarm.run(seconds=300, sites=others) == [(0, 0)] * 2
+        assert swarm.run(seconds=RUN_SECONDS, sites=others) == [(0, 0)] * 2
         assert others[0].result()["sha256"] == others[1].result()["sha256"]
         assert victim.ml is not None
         assert victim.ml.wait(timeout=30) != 0  # its program says that the SL is gone
