@@ -11,7 +11,7 @@ from support.sim.world import World
 from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
 from swarm.core.engine.context import RoundContext
-from swarm.core.engine.leading import REFUSED_MANIFEST, REFUSED_TOO_LARGE
+from swarm.core.engine.leading import REFUSED_HASH, REFUSED_MANIFEST, REFUSED_TOO_LARGE
 from swarm.core.engine.messages import STATEMENTS_MAX, ProposalMessage, Pulse, Signed
 from swarm.core.ids import ZERO32, Address, BlobId, sha256
 from swarm.core.limits import ATTEMPT_AHEAD_MAX
@@ -186,3 +186,36 @@ def test_attack_words_of_others_in_a_pulse_are_not_heard(scene: Scene) -> None:
     said = Takeover(context.name, before + 1, 0, ZERO32, third)
     scene.hear(replace(scene.signed(said, third)), by=scene.intruder)
     assert scene.context().promised == before
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_attack_naming_anothers_model_does_not_shut_it_out(scene: Scene, size: int) -> None:
+    """Who checks in with a blob that is another member's, and does not serve it, is refused alone."""
+    leader, now = scene.leader.engine, scene.leader.now
+    own = scene.victim.engine.state.own_check_in()
+    assert own is not None
+    context = scene.context(scene.leader)
+    for node in (own.node, scene.intruder):
+        context.check_ins.pop(node, None)
+    leader.state.held.pop(own.blob, None)
+    leader.state.transfers.pop(own.blob, None)
+    stolen = scene.signed(replace(own, node=scene.intruder, size=own.size + size), scene.intruder)
+    fetched: list[tuple[Address, ...]] = []
+
+    def hear(said: Signed[Statement], by: Address) -> None:
+        name = context.name
+        pulse = Pulse(name.job, name.run, by, 2, name.epoch, 0, "syncing", 1, (said,))
+        note(leader.handle(ev.PulseArrived(by, pulse), now))
+
+    def note(actions: list[act.Action]) -> None:
+        fetched.extend(a.sources for a in actions if isinstance(a, act.Fetch) and a.blob == own.blob)
+
+    hear(stolen, scene.intruder)
+    hear(scene.signed(own, own.node), own.node)
+    assert fetched == [(scene.intruder,)]
+    note(leader.handle(ev.BlobFailed(own.blob, REFUSED_HASH, "no such bytes"), now))
+    assert (scene.intruder, 1) in context.refused
+    assert (own.node, 1) not in context.refused
+    assert fetched[1:] == [(own.node,)]
+    leader.handle(ev.BlobVerified(own.blob, own.size, MANIFEST, True), now)
+    assert (own.node, 1) not in context.refused

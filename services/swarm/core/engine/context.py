@@ -192,3 +192,5 @@ class Transfer:
     bytes: int = 0
     failures: int = 0
     retry_at: float | None = None
+    sources: tuple[Address, ...] = ()
+    """Who is asked for it: whose fault it is if nothing comes."""

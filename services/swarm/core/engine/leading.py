@@ -189,7 +189,8 @@ def _usable(state: EngineState, context: RoundContext, signed: Signed[CheckIn], 
         return False
     if held is None:
         transfer = state.transfers.get(check_in.blob)
-        if transfer is not None and transfer.failures >= INPUT_FAILURES_MAX and out is not None:
+        asked = transfer is not None and check_in.node in transfer.sources  # another may name the same blob
+        if transfer is not None and asked and transfer.failures >= INPUT_FAILURES_MAX and out is not None:
             refuse(state, context, check_in, REFUSED_UNREACHABLE, "", now, out)
         elif out is not None:
             out.fetch(state, now, check_in.blob, check_in.size, [check_in.node])

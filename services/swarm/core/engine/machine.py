@@ -358,5 +358,6 @@ class Engine:
             return
         for node in list(context.check_ins):
             signed = context.latest(node)
-            if signed is not None and signed.statement.blob == blob and node != state.me:
+            asked = node in transfer.sources  # or who names another member's blob could shut that one out
+            if signed is not None and signed.statement.blob == blob and node != state.me and asked:
                 leading.refuse(state, context, signed.statement, reason, text, now, out)

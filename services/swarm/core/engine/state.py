@@ -256,10 +256,10 @@ class Out(list[Action]):
             return
         transfer = state.transfers.get(blob)
         if transfer is None:
-            state.transfers[blob] = Transfer(blob, size, now, now)
+            state.transfers[blob] = Transfer(blob, size, now, now, sources=tuple(sources))
             state.progress += 1
         elif transfer.retry_at is not None and now >= transfer.retry_at:
-            transfer.retry_at, transfer.moved_at = None, now
+            transfer.retry_at, transfer.moved_at, transfer.sources = None, now, tuple(sources)
         else:
             return
         self.append(Fetch(blob, size, tuple(sources)))
