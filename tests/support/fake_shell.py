@@ -48,6 +48,7 @@ class Shell:
     moves: list[tuple[int, int]] = field(default_factory=list)
     judged: str | None = None
     named: Merged | None = None
+    record: str = ""
     cancelled: int = 0
     refuse: Exception | None = None
     hold: asyncio.Event | None = None
@@ -81,7 +82,7 @@ class Shell:
             self.reports.append(await evaluate(path, self.named))
         call.path.unlink()
         over = call.final or (self.over_after is not None and len(self.syncs) >= self.over_after)
-        return SyncDone(self.interval or self.sessions[-1].sync_interval, over)
+        return SyncDone(self.interval or self.sessions[-1].sync_interval, over, self.record if over else "")
 
     async def ended(self, reason: str | None) -> None:
         self.endings.append(reason)

@@ -23,7 +23,7 @@ ASKED = SessionOpen(4, 2, 0, False, "snapshot", 1, "job", "mean")
 
 def program_at(folder: Path, *, return_seconds: float) -> tuple[Program, list[Event]]:
     heard: list[Event] = []
-    target = Target(heard.append, Timeline(), lambda: 3, lambda: 1, "ab" * 32)
+    target = Target(heard.append, Timeline(), lambda: 3, lambda: 1, "ab" * 32, lambda: "")
 
     async def take_part(job: str) -> Target:
         return target

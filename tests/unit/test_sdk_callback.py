@@ -204,12 +204,24 @@ async def test_what_a_finished_program_checks_in(
 
 @pytest.mark.row("K05a")
 def test_merge_methods_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    """mean by default; the three names in any case; others are refused with the list."""
+    """mean by default; the three names in any case; what can be no name is refused with the list."""
     monkeypatch.setenv("SWARM_LOOPBACK", "True")
     assert Toy().callback.mergeMethod.name == "mean"
     assert Toy(mergeMethod="COORDmedian").callback.mergeMethod.name == "coordmedian"
-    with pytest.raises(SwarmError, match=r"mergeMethod is 'mode'.*mean, coordmedian, geomedian"):
-        Toy(mergeMethod="mode")
+    for wrong in (None, 2.5, "", "two words", "x" * 33, "m\u00e9diane", []):
+        with pytest.raises(SwarmError, match=r"mergeMethod is .*mean, coordmedian, geomedian"):
+            Toy(mergeMethod=wrong)
+
+
+async def test_merge_methods_of_a_site_are_the_sls_to_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mean-clipped reaches the SL; a name that it does not have is one sentence with those that it has."""
+    async with bridge_at(tmp_path) as place:
+        point_at(monkeypatch, place)
+        with pytest.raises(SwarmError, match=r"mergeMethod is 'mode', known .*coordmedian, geomedian, mean, mean-cl"):
+            await asyncio.to_thread(Toy, mergeMethod="mode")
+        toy = await asyncio.to_thread(Toy, mergeMethod="Mean-Clipped")
+        await asyncio.to_thread(toy.train, 1)
+        assert place.shell.sessions[0].merge_method == toy.callback.mergeMethod.name == "mean-clipped"
 
 
 @pytest.mark.row("K02")

@@ -15,6 +15,7 @@ from swarm.sl.records import COMMITS_REMEMBERED, Records
 from swarm.store.journal import Journal
 
 JOB, OTHER = sha256(b"job"), sha256(b"another job")
+ME = Address(b"\x02" * 20)
 BLOB = BlobId(sha256(b"blob"))
 
 
@@ -37,23 +38,23 @@ def commit(records: Records, round_: int, *, run: int = 1, number: int | None = 
 def test_a_restarted_node_still_finds_commits_and_their_figures(tmp_path: Path) -> None:
     """The event feed goes on behind its cursor and tells no round twice, so this must be on disk."""
     with Journal(tmp_path / "journal.db") as journal:
-        records = Records(journal, JOB)
+        records = Records(journal, JOB, ME)
         for round_ in (0, 1):
             commit(records, round_)
     with Journal(tmp_path / "journal.db") as journal:
-        records = Records(journal, JOB)
+        records = Records(journal, JOB, ME)
         assert records.commit_of(1, 1) == transaction(1)
         assert records.commit_of(1, 8) is None
         assert records.history(1) == (Committed(10, 875_000, None),) * 2
         assert records.history(2) == ()
-        assert Records(journal, OTHER).commit_of(1, 1) is None
-        assert Records(journal, OTHER).history(1) == ()
+        assert Records(journal, OTHER, ME).commit_of(1, 1) is None
+        assert Records(journal, OTHER, ME).history(1) == ()
 
 
 def test_a_round_without_all_its_contributions_is_no_history_yet(tmp_path: Path) -> None:
     """The commit can be looked up at once; its figures are told when they are complete."""
     with Journal(tmp_path / "journal.db") as journal:
-        records = Records(journal, JOB)
+        records = Records(journal, JOB, ME)
         records.merged(merged(0), transaction(0))
         assert records.commit_of(1, 0) == transaction(0)
         assert records.history(1) == ()
@@ -64,7 +65,7 @@ def test_a_round_without_all_its_contributions_is_no_history_yet(tmp_path: Path)
 def test_history_has_no_gaps(tmp_path: Path) -> None:
     """A round that is not known ends it: rules over a history with holes would differ from node to node."""
     with Journal(tmp_path / "journal.db") as journal:
-        records = Records(journal, JOB)
+        records = Records(journal, JOB, ME)
         for round_ in (0, 1, 3):
             commit(records, round_)
         assert len(records.history(1)) == 2
@@ -73,12 +74,12 @@ def test_history_has_no_gaps(tmp_path: Path) -> None:
 def test_a_commit_mined_again_replaces_the_first(tmp_path: Path) -> None:
     """After a reorg the same round may stand in another transaction, with other figures, or not stand any more."""
     with Journal(tmp_path / "journal.db") as journal:
-        records = Records(journal, JOB)
+        records = Records(journal, JOB, ME)
         commit(records, 0)
         records.withdrawn(merged(0))
-        assert records.history(1) == Records(journal, JOB).history(1) == ()
+        assert records.history(1) == Records(journal, JOB, ME).history(1) == ()
         commit(records, 0, number=9, loss=100)
-        for kept in (records, Records(journal, JOB)):
+        for kept in (records, Records(journal, JOB, ME)):
             assert kept.commit_of(1, 0) == transaction(9)
             assert kept.history(1) == (Committed(10, 175, None),)
 
@@ -86,10 +87,10 @@ def test_a_commit_mined_again_replaces_the_first(tmp_path: Path) -> None:
 def test_only_the_last_commits_and_the_newest_runs_figures_are_kept(tmp_path: Path) -> None:
     """The rest is on the chain; the figures of a run are all needed, those of earlier runs are not."""
     with Journal(tmp_path / "journal.db") as journal:
-        records = Records(journal, JOB)
+        records = Records(journal, JOB, ME)
         for round_ in range(COMMITS_REMEMBERED + 20):
             commit(records, round_)
-        for kept in (records, Records(journal, JOB)):
+        for kept in (records, Records(journal, JOB, ME)):
             assert kept.commit_of(1, 19) is None
             assert kept.commit_of(1, 20) == transaction(20)
             assert len(kept.history(1)) == COMMITS_REMEMBERED + 20
@@ -103,7 +104,7 @@ def test_only_the_last_commits_and_the_newest_runs_figures_are_kept(tmp_path: Pa
 def test_a_round_that_is_told_twice_counts_once(tmp_path: Path, times: int) -> None:
     """After a crash the feed may repeat a block."""
     with Journal(tmp_path / "journal.db") as journal:
-        records = Records(journal, JOB)
+        records = Records(journal, JOB, ME)
         for _ in range(times):
             commit(records, 0)
         assert records.history(1) == (Committed(10, 875_000, None),)

@@ -39,6 +39,8 @@ class Target:
     open_round: Callable[[], int]
     open_run: Callable[[], int]
     swarm: str
+    record: Callable[[], str]
+    """What the run came to, for the program."""
 
 
 class Program:
@@ -133,7 +135,8 @@ class Program:
             elif isinstance(wish, FailProgram):
                 raise ProgramFault(wish.text)
             elif wish.seq == call.seq:
-                return SyncDone(next_interval=wish.interval or session.sync_interval, training_over=wish.training_over)
+                record = target.record() if wish.training_over else ""
+                return SyncDone(wish.interval or session.sync_interval, wish.training_over, record)
 
     async def _load(self, target: Target, own: tensorfile.Header, wish: LoadProgram, evaluate: Evaluate) -> None:
         path: Path = self._store.path(wish.blob)

@@ -28,18 +28,22 @@ class _Open:
 
 
 class Records:
-    """One job's committed rounds."""
+    """One job's committed rounds; ``me`` is the node whose own part in them is kept."""
 
-    def __init__(self, journal: Journal, job: Digest) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, job: Digest, me: Address) -> None:
+        self._journal, self._me = journal, me
         self._commits_prefix = f"{COMMIT_PREFIX}{job.hex()}/"
         self._figures_prefix = f"{FIGURES_PREFIX}{job.hex()}/"
         self._commits = {k: Digest(v) for k, v in journal.items(self._commits_prefix)}
         self._figures: dict[int, dict[int, Committed]] = {}
         """By run and round; of the newest run only."""
+        self._own: dict[int, dict[int, int]] = {}
+        """With which weight this node's model was merged, by run and round."""
         for key, raw in journal.items(self._figures_prefix):
             run, round_ = (int(part, 16) for part in key.removeprefix(self._figures_prefix).split("."))
-            self._figures.setdefault(run, {})[round_] = Committed(*json.loads(raw))
+            interval, loss, metric, *own = json.loads(raw)
+            self._figures.setdefault(run, {})[round_] = Committed(interval, loss, metric)
+            self._own.setdefault(run, {})[round_] = own[0] if own else 0
         self._open: _Open | None = None
 
     def merged(self, event: RoundMerged, transaction: Digest) -> None:
@@ -57,6 +61,7 @@ class Records:
     def withdrawn(self, event: RoundMerged) -> None:
         """A reorganisation took a commit back; another one, or the same again, will follow."""
         self._figures.get(event.run, {}).pop(event.round, None)
+        self._own.get(event.run, {}).pop(event.round, None)
         key = self._key(self._figures_prefix, event.run, event.round)
         self._journal.batch({}, [key])
 
@@ -72,6 +77,10 @@ class Records:
             found.append(one)
         return tuple(found)
 
+    def own_rounds(self, run: int) -> list[int]:
+        """Rounds into which this node's model was merged with a weight, ascending."""
+        return sorted(round_ for round_, weight in self._own.get(run, {}).items() if weight)
+
     def _complete(self) -> None:
         """With all contributions of a round: keep its figures, and write all that was learnt at once."""
         assert self._open is not None
@@ -83,11 +92,13 @@ class Records:
         old_runs = [run for run in self._figures if run != merged.run]
         gone = [self._key(self._figures_prefix, run, r) for run in old_runs for r in self._figures.pop(run)]
         self._figures.setdefault(merged.run, {})[merged.round] = figures
+        own = told[self._me].weight if self._me in told else 0
+        self._own = {merged.run: {**self._own.get(merged.run, {}), merged.round: own}}
         for key in sorted(self._commits)[:-COMMITS_REMEMBERED]:
             del self._commits[key]
             gone.append(key)
         commit = self._key(self._commits_prefix, merged.run, merged.round)
-        numbers = json.dumps([figures.interval, figures.loss, figures.metric]).encode()
+        numbers = json.dumps([figures.interval, figures.loss, figures.metric, own]).encode()
         puts = {commit: self._open.transaction, self._key(self._figures_prefix, merged.run, merged.round): numbers}
         self._journal.batch({k: bytes(v) for k, v in puts.items()}, gone)
         self._open = None

@@ -31,6 +31,7 @@ from swarm.store.journal import Journal
 from .directory import Members
 from .mergework import MergeOptions, merge_inputs
 from .merging import UnusableInput
+from .outcome import record_text
 from .peering import Peering
 from .program import Program
 from .sweeping import Sweeper
@@ -180,6 +181,12 @@ class JobRuntime:
             leads = state.open() and context.leader() == state.me
             found |= {"swarm_attempt": context.promised, "swarm_leading": float(leads)}
         return found
+
+    def record(self) -> str:
+        """What the run came to, for the ML program's result file."""
+        state = self._engine.state
+        rounds = self._watch.own_rounds(self.open_run()) if self._watch is not None else ()
+        return record_text(state, rounds)
 
     def final(self) -> BlobId | None:
         """The run's final model, once this node's program has loaded it."""

@@ -272,7 +272,7 @@ class Node:
             confirmations_final=0 if swarm.chain == "embedded" else JOIN_DEPTH_BLOCKS,
             waker=self._waker,
         )
-        records = Records(self._journal, job)
+        records = Records(self._journal, job, self._signer.address)
         watch = ChainWatch(
             self._link,
             self._sns,
@@ -300,7 +300,8 @@ class Node:
         return self._target(runtime)
 
     def _target(self, runtime: JobRuntime) -> Target:
-        return Target(runtime.deliver, runtime.timeline, runtime.open_round, runtime.open_run, runtime.swarm)
+        rounds = (runtime.open_round, runtime.open_run)
+        return Target(runtime.deliver, runtime.timeline, *rounds, runtime.swarm, runtime.record)
 
     def _job_ended(self, ended: asyncio.Future[Ended]) -> None:
         if not self._ended.done() and not ended.cancelled():

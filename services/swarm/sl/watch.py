@@ -181,6 +181,10 @@ class ChainWatch:
         self._options_text, _ = await self._options.get(self._job)
         self._options_run = state.run if state.phase is Phase.OPEN else -1
 
+    def own_rounds(self, run: int) -> list[int]:
+        """Rounds of a run into which a model of this node was merged, ascending, as far as they are known."""
+        return self._records.own_rounds(run)
+
     async def bundle(self, run: int, round_: int) -> Bundle:
         """The bundle of a committed round, from the transaction that recorded it.
 

@@ -7,7 +7,6 @@ files belong to ``pipe``, the resume file to ``resume``.
 
 from __future__ import annotations
 
-import enum
 import math
 import os
 import time
@@ -19,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..tensorfile import TensorFileError
+from .arguments import INT32_MAX, choice, is_on, merge_method, weightage, whole
 from .logger import own_logger
 from .names import DEFAULT_TRAINING_CONTRACT, PLATFORM_OF, CheckinModel, SLMergeMethod, SLPlatforms, SwarmError
 from .pipe.channel import ChannelError
 from .pipe.session import LossResult, Session, SessionSettings
 from .randomness import random_state, restore_random_state
+from .result import Ending, ResultFiles
 from .resume import Resume, State
 from .resumefile import ResumeFileError, ResumePoint
 
@@ -37,9 +38,7 @@ __all__ = [
 ]
 
 MAX_PEERS = 0
-WEIGHTAGE_MAX = 100
 FITS_MAX = 1000
-INT32_MAX = 2**31 - 1
 PROGRESS_SECONDS = 5.0
 """The SL hears at most this often how far the program is between two syncs."""
 
@@ -58,6 +57,8 @@ class SwarmCallbackBase(ABC):
         trainingContract: name of the job.
         params: the callback's keyword arguments; unknown ones are named in one warning. ``fits``: how many calls of
             fit() (pairs of on_train_begin and on_train_end) the run is, 1 if not given; all merge when they begin.
+            ``strict``: True (or SWARM_STRICT=1) makes ``on_train_end`` raise if nothing that this program learnt went
+            into the swarm's model.
 
     Raises:
         SwarmError: an argument is out of range.
@@ -82,6 +83,7 @@ class SwarmCallbackBase(ABC):
             "mlPlatform",
             "ml_platform",
             "nodeWeightage",
+            "strict",
             "totalEpochs",
             "useAdaptiveSync",
         }
@@ -96,10 +98,10 @@ class SwarmCallbackBase(ABC):
         unknown = sorted(set(params) - self._common_arguments - self._own_arguments)
         if unknown:
             self.logger.warning("Unknown arguments are ignored: %s", ", ".join(unknown))
-        self.syncFrequency = self._whole("syncFrequency", syncFrequency, 1, INT32_MAX)
+        self.syncFrequency = self._checked(whole, "syncFrequency", syncFrequency, 1, INT32_MAX)
         self.currentSyncFrequency = self.stepsBeforeNextSync = self.syncFrequency
-        self.minPeers = self._whole("minPeers", minPeers, 1, INT32_MAX)
-        self.maxPeers = self._whole("maxPeers", params.get("maxPeers") or MAX_PEERS, 0, INT32_MAX)
+        self.minPeers = self._checked(whole, "minPeers", minPeers, 1, INT32_MAX)
+        self.maxPeers = self._checked(whole, "maxPeers", params.get("maxPeers") or MAX_PEERS, 0, INT32_MAX)
         if 0 < self.maxPeers < self.minPeers:
             self._logAndRaiseError(
                 f"maxPeers is {self.maxPeers}, below minPeers {self.minPeers}. Raise it, or leave it out."
@@ -107,12 +109,12 @@ class SwarmCallbackBase(ABC):
         if not isinstance(trainingContract, str) or not trainingContract:
             self._logAndRaiseError(f"trainingContract is {trainingContract!r}, it must be the name of a job.")
         self.trainingContract: str = trainingContract
-        self.nodeWeightage = self._whole("nodeWeightage", params.get("nodeWeightage", 1), 1, WEIGHTAGE_MAX)
-        self.checkinModelOnTrainEnd = self._choice(
-            "checkinModelOnTrainEnd", params.get("checkinModelOnTrainEnd", "snapshot"), CheckinModel
+        self.nodeWeightage = self._checked(weightage, params.get("nodeWeightage", 1))
+        self.checkinModelOnTrainEnd = self._checked(
+            choice, "checkinModelOnTrainEnd", params.get("checkinModelOnTrainEnd", "snapshot"), CheckinModel
         )
-        self.mergeMethod = self._choice("mergeMethod", params.get("mergeMethod", "mean"), SLMergeMethod)
-        self._fits_left = self._whole("fits", params.get("fits", 1), 1, FITS_MAX)
+        self.mergeMethod = self._checked(merge_method, params.get("mergeMethod", "mean"))
+        self._fits_left = self._checked(whole, "fits", params.get("fits", 1), 1, FITS_MAX)
         self.totalEpochs = self._total_epochs(params.get("totalEpochs"))
         self.valData = params.get("adsValData")
         self.valBatchSize = params.get("adsValBatchSize")
@@ -133,11 +135,17 @@ class SwarmCallbackBase(ABC):
         self._session: Optional[Session] = None
         self._finished = self._begun = False
         self._told_at = 0.0
+        self.loopback = is_on(os.environ.get("SWARM_LOOPBACK", ""))
+        if self.loopback and not isinstance(self.mergeMethod, SLMergeMethod):
+            known = ", ".join(SLMergeMethod.__members__)
+            self.logger.warning("mergeMethod %s is none of %s: only an SL knows it", self.mergeMethod.name, known)
+        self.strict = bool(params.get("strict")) or is_on(os.environ.get("SWARM_STRICT", ""))
+        self._came_late = False
         try:
             self._resume = Resume(self.trainingContract, logger=self.logger)
+            self._results = ResultFiles(logger=self.logger, loopback=self.loopback)
         except ValueError as fault:
             self._logAndRaiseError(str(fault))
-        self.loopback = os.environ.get("SWARM_LOOPBACK", "").strip().lower() in ("true", "1")
         self.logger.info(
             "Swarm callback: syncFrequency %d, minPeers %d, trainingContract %s, nodeWeightage %d,"
             " mergeMethod %s, checkinModelOnTrainEnd %s, useAdaptiveSync %s, loopback %s",
@@ -243,8 +251,12 @@ class SwarmCallbackBase(ABC):
         self.epochsCompleted += 1
 
     def _swarmOnTrainEnd(self) -> None:
-        """Hand over the last model and wait for the others; the final swarm model is loaded afterwards (K15, K16)."""
+        """Hand over the last model and wait for the others; the final swarm model is loaded afterwards (K15, K16).
+
+        Writes the result files (docs/sdk.md). Raises SwarmError, in strict mode, if this program trained alone.
+        """
         if self.loopback:
+            self._conclude()
             return
         if self._finished:
             self.logger.warning("on_train_end was called again; the swarm training is finished already")
@@ -260,15 +272,21 @@ class SwarmCallbackBase(ABC):
                 self.syncFrequency,
             )
         local = self._saveModelWeightsToDict()
+        self._results.keep_own(local, self._platform())
         merged = self.lastSuccessfulMergeDictInActTrng
-        if self.isSwarmTrainingOver:
-            self._leave(local if merged is None else merged)
-        else:
-            self._end(local, merged)
+        try:
+            if self.isSwarmTrainingOver:
+                self._leave(local if merged is None else merged)
+            else:
+                self._end(local, merged)
+        except SwarmError as fault:
+            self._results.tell({**self._told(), "verdict": "failed", "reason": str(fault)})
+            raise
         self._finished = True
         self._resume.finished()
         if self._session is not None:
             self._session.close()
+        self._conclude()
         self.logger.info("All peers and Swarm training rounds finished. Final Swarm model was loaded.")
 
     def getLoss(self, mergedParamsDict: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float, int, int]:
@@ -302,7 +320,7 @@ class SwarmCallbackBase(ABC):
         self.stepsBeforeNextSync = self.currentSyncFrequency = following
         self._told_at = time.monotonic()
         if not self._begun:
-            self._begun = True
+            self._begun, self._came_late = True, self.isSwarmTrainingOver
             if self._take_up():
                 return  # what is on disk holds until the next sync
         if not self.isSwarmTrainingOver:
@@ -375,11 +393,12 @@ class SwarmCallbackBase(ABC):
             self._logAndRaiseError(
                 "no swarm session is open: a callback's constructor must call _swarmInitialize() at its end."
             )
-        platform = "numpy" if self.mlPlatform is None else PLATFORM_OF[self.mlPlatform]
         following, over = self._talk(
             "the swarm merge",
-            lambda: session.sync(parameters, platform, self.nodeWeightage, self._evaluate, final=final),
+            lambda: session.sync(parameters, self._platform(), self.nodeWeightage, self._evaluate, final=final),
         )
+        if over and session.merged is not None:
+            self._results.keep_final(session.merged_file, session.merged.blob)
         if following < 1 and not over:
             self._logAndRaiseError(
                 f"the SL answered with the sync interval {following}, which would end syncing for good:"
@@ -411,6 +430,32 @@ class SwarmCallbackBase(ABC):
         except ChannelError as fault:
             self.logger.warning("The SL could not be told that this program is done: %s", fault)
 
+    def _platform(self) -> str:
+        return "numpy" if self.mlPlatform is None else PLATFORM_OF[self.mlPlatform]
+
+    def _told(self) -> dict[str, Any]:
+        """The result page, so far as it is known without its files."""
+        session = self._session
+        merged = session.merged if session is not None else None
+        return {
+            "job": self.trainingContract,
+            "swarm": merged.swarm if merged is not None else None,
+            "run": merged.run if merged is not None else None,
+            "round": merged.round if merged is not None else None,
+            "epochs": self.epochsCompleted,
+            "steps": self.stepsCompleted,
+            "nodeWeightage": self.nodeWeightage,
+        }
+
+    def _conclude(self) -> None:
+        """Say whether this program's training went into the swarm's model, and leave the result page."""
+        ending = Ending(self.loopback, self.strict, self._begun, self._came_late)
+        text, strict = self._results.conclude(self._told(), ending, self._session.record if self._session else "")
+        if text is not None and strict:
+            self._logAndRaiseError(text)
+        if text is not None:
+            self.logger.error(text)
+
     def _talk(self, doing: str, work: Callable[[], _T]) -> _T:
         try:
             return work()
@@ -418,29 +463,18 @@ class SwarmCallbackBase(ABC):
             self.logger.error("%s failed: %s", doing, fault)
             raise SwarmError(f"{doing} failed: {fault}") from fault
 
-    def _whole(self, name: str, value: Any, low: int, high: int) -> int:
-        if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
-            found = None
-        else:
-            found = self.safeCastType(value, int)
-        if found is None or not low <= found <= high:
-            what = "a positive integer" if high == INT32_MAX and low == 1 else f"an integer from {low} to {high}"
-            self._logAndRaiseError(f"{name} is {value!r}, it must be {what}.")
-        return found
-
-    def _choice(self, name: str, value: Any, kind: Any) -> Any:
-        found = str(value).lower() if isinstance(value, (str, enum.Enum)) else ""
-        if isinstance(value, enum.Enum):
-            found = value.name
-        if found not in kind.__members__:
-            self._logAndRaiseError(f"{name} is {value!r}, allowed are {', '.join(kind.__members__)}.")
-        return kind[found]
+    def _checked(self, check: Callable[..., _T], *arguments: Any) -> _T:
+        """What ``check`` returns; its ValueError is logged and raised as SwarmError."""
+        try:
+            return check(*arguments)
+        except ValueError as fault:
+            self._logAndRaiseError(str(fault))
 
     def _total_epochs(self, value: Any) -> int:
         if value is None:
             self.logger.warning("totalEpochs is not given: progress of this site cannot be shown")
             return 0
-        return self._whole("totalEpochs", value, 1, INT32_MAX)
+        return self._checked(whole, "totalEpochs", value, 1, INT32_MAX)
 
 
 def detached(parameters: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -56,10 +56,14 @@ class LossReport:
 
 @dataclass(frozen=True, slots=True)
 class SyncDone:
-    """Answer to a sync: batches until the next one (at least 1), and whether the run is over."""
+    """Answer to a sync: batches until the next one (at least 1), and whether the run is over.
+
+    ``record``: what the run came to, as JSON for the program (docs/wire-formats.md); empty until it is over.
+    """
 
     next_interval: int
     training_over: bool
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,7 @@ class _Conversation:
             raise LocalFault(f"a session id has 1 to 200 characters, got {len(session)}")
         self._order.opened(session)
         answer = messages.SessionResponse(sessionID=session)
-        self._extended = request.extension >= messages.EXTENSION
+        self._extended = request.extension >= messages.EXTENSION_PROGRESS
         if self._extended:
             answer.extension = messages.EXTENSION
         answer.status.CopyFrom(_ok())
@@ -242,6 +242,8 @@ class _Conversation:
             nextSyncInterval=done.next_interval,
             trainingOver=done.training_over,
         )
+        if self._extended:
+            answer.record = done.record
         answer.status.CopyFrom(_ok())
         await self._send(MessageType.CLOSE_RESPONSE if final else MessageType.SYNC_RESPONSE, answer)
         self._order.synced(final=final)

@@ -19,6 +19,8 @@ from google.protobuf import (  # type: ignore[import-untyped]
 __all__ = [
     "BY_TYPE",
     "EXTENSION",
+    "EXTENSION_PROGRESS",
+    "EXTENSION_RECORD",
     "Header",
     "KillSessionRequest",
     "LossRequest",
@@ -35,8 +37,9 @@ __all__ = [
 ]
 
 
-EXTENSION = 1
-"""Version of this project's own fields and of PROGRESS; either side uses them only if the other one named it too."""
+EXTENSION = 2
+"""Version of this project's own fields: from 1 on PROGRESS and the names of merged models, from 2 on all others."""
+EXTENSION_PROGRESS, EXTENSION_RECORD = 1, 2
 
 
 class MessageType(enum.IntEnum):
@@ -134,6 +137,7 @@ _OWN_FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
     "Status": (("bool", "comeBack"),),
     "SessionRequest": (("int32", "extension"), ("int64", "afterRun"), ("int64", "afterRound")),
     "SessionResponse": (("int32", "extension"),),
+    "SyncResponse": (("string", "record"),),
     "LossRequest": (("string", "swarm"), ("int64", "run"), ("int64", "round"), ("string", "blob")),
 }
 

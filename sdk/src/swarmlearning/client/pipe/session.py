@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, Optional
 
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from ... import tensorfile
 from .channel import Channel, ChannelError, SlAbsent, SlLost
 from .messages import (
     EXTENSION,
+    EXTENSION_PROGRESS,
     KillSessionRequest,
     LossResponse,
     MessageType,
@@ -100,7 +102,7 @@ class Session:
 
     When the SL goes away and comes back, a new session is opened and the request that it left unanswered is made
     again. ``merged`` is the model it handed over last, ``manifest`` the SHA-256 (hex) of names, shapes and dtypes of
-    the model handed over to it.
+    the model handed over to it, ``record`` what the SL says that the run came to, once it is over (JSON, unchecked).
 
     Raises:
         ChannelError: the SL cannot be reached, refuses, or stays away.
@@ -115,7 +117,7 @@ class Session:
         self._process, self._losses, self._opened_at = os.getpid(), 0, 0.0
         self._base: Optional[MergedModel] = None
         self.merged: Optional[MergedModel] = None
-        self.manifest = self.id = ""
+        self.manifest = self.id = self.record = ""
         try:
             self._open(self._wait)
         except SlLost as fault:
@@ -152,7 +154,7 @@ class Session:
             self._drop()
             raise
         self.id = answer.sessionID
-        self._extended = answer.extension >= EXTENSION
+        self._extended = answer.extension >= EXTENSION_PROGRESS
         self._sequence = {MessageType.SYNC_REQUEST: 0, MessageType.CLOSE_REQUEST: 0}
         self._opened_at = time.monotonic()
 
@@ -245,8 +247,13 @@ class Session:
             except SlLost as fault:
                 self._reopen(fault)
             else:
-                self._base = self.merged
+                self._base, self.record = self.merged, answer.record
                 return int(answer.nextSyncInterval), bool(answer.trainingOver)
+
+    @property
+    def merged_file(self) -> Path:
+        """The file that the SL handed over last."""
+        return self._folder / MERGED_NAME
 
     def _request(
         self,
