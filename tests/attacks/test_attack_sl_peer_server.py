@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,8 +148,7 @@ def bad_words_are_refused(target: Site, by: Member, other: str) -> None:
         assert (status, json.loads(answer)["error"]["code"]) == (400, "bad_pulse"), body[:80]
     status, answer = ask(target, by.context, "/v1/pulse", b" ", told_bytes=5_000_000)
     assert (status, json.loads(answer)["error"]["code"]) == (413, "too_large")
-    with suppress(OSError):  # the SL hangs up before it has read all of it; whether its answer still comes is luck
-        assert ask(target, by.context, "/v1/pulse", b" " * 5_000_000)[0] == 413
+    assert ask(target, by.context, "/v1/pulse", b" " * 5_000_000)[0] == 413
     status, answer = by.tell(target, node=other)
     assert (status, json.loads(answer)["error"]["code"]) == (403, "not_you")
     assert "node" in json.loads(answer)["error"]["message"]
@@ -270,8 +269,9 @@ async def admitted(swarm: Lab, files: TlsFiles) -> tuple[str, int, str]:
 def test_nobody_gets_more_than_is_theirs_and_the_run_ends_well(tmp_path: Path) -> None:
     """Strangers, members of no job, liars and the greedy at three SLs in mid-run; then equal models, honest weights."""
     with lab(tmp_path, sites=3) as swarm:
-        for site, pace in zip(swarm.sites, (0.02, 0.02, 0.4), strict=True):
-            site.start_ml(MIN_PEERS=3, BATCHES=100, EVERY=4, BATCH_SECONDS=pace)
+        enough = tmp_path / "enough"
+        for site, pace in zip(swarm.sites, (0.02, 0.02, 0.3), strict=True):
+            site.start_ml(MIN_PEERS=3, BATCHES=10_000, EVERY=4, BATCH_SECONDS=pace, UNTIL=enough)
         target = swarm.sites[0]
         swarm.wait(lambda: int(target.status().get("round", 0)) >= 2, seconds=90, say="round 2")
         members = [Member(site) for site in swarm.sites]
@@ -295,6 +295,7 @@ def test_nobody_gets_more_than_is_theirs_and_the_run_ends_well(tmp_path: Path) -
         many_connections_of_one_lock_nobody_out(target, idle, members[1])
 
         assert target.status()["complete"] is False  # else nothing above happened in mid-run
+        enough.touch()
         assert swarm.run(seconds=150) == [(0, 0)] * 3
         assert len({site.result()["sha256"] for site in swarm.sites}) == 1
         contributions = [c for r in audit(swarm)["rounds"] for c in r["contributions"]]

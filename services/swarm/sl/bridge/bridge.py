@@ -130,6 +130,7 @@ class _Conversation:
         self._form = Form.TENSORS
         self._spool: Path | None = None
         self._extended = False
+        self._told = False
 
     async def serve(self) -> bool:
         """Until the program has gone (False), or broke the rules and may begin anew (True).
@@ -207,6 +208,7 @@ class _Conversation:
         if not 1 <= len(session) <= 200:
             raise LocalFault(f"a session id has 1 to 200 characters, got {len(session)}")
         self._order.opened(session)
+        self._told = False
         answer = messages.SessionResponse(sessionID=session)
         self._extended = request.extension >= messages.EXTENSION_PROGRESS
         if self._extended:
@@ -224,7 +226,7 @@ class _Conversation:
 
     async def _sync(self, kind: MessageType, body: SyncBody) -> None:
         final = kind is MessageType.CLOSE_REQUEST
-        self._order.syncing(kind, body.session, body.number, body.weightage)
+        self._order.syncing(kind, body.session, body.number, body.weightage, body.weightage_max)
         self._form = body.form
         target = self._bridge._work / f"handed-over-{secrets.token_hex(8)}.safetensors"
         await asyncio.to_thread(forms.take, body.form, self._bridge._exchange, self._spool, body.field, target)
@@ -374,7 +376,13 @@ class _Conversation:
         await self._link.write(frames.frame(kind, message))
 
     async def _tell(self, fault: SwarmFault, *, come_back: bool = False) -> None:
-        """Say what went wrong to a program that may be gone or deaf; ``come_back``: it may open a new session."""
+        """Say what went wrong to a program that may be gone or deaf; ``come_back``: it may open a new session.
+
+        Not again while it has yet to read the last error: the next program would find the second.
+        """
+        if self._told and self._link.unheard:
+            return
+        self._told = True
         code = StatusCode.ERROR_IN_USER if isinstance(fault, ProgramFault) else StatusCode.ERROR_IN_SL
         status = messages.Status(code=int(code), msg=str(fault)[:STATUS_TEXT_MAX])
         status.comeBack = come_back or isinstance(fault, NoSession)

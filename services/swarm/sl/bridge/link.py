@@ -146,9 +146,14 @@ class Link:
         return bytes(data)
 
     async def skip_to(self, mark: bytes) -> None:
-        """Throw away what comes until ``mark`` is next. Raises ProgramGone if the program goes before."""
+        """Throw away what comes until ``mark`` is next. Raises ProgramGone if the program goes before.
+
+        Cancelled, it leaves nothing unread but what may be the beginning of ``mark``: a remnant of something else
+        would stand before the first words of whoever comes next.
+        """
         while (at := self._buffer.find(mark)) < 0:
-            del self._buffer[: max(0, len(self._buffer) - len(mark) + 1)]
+            begun = (n for n in range(min(len(mark) - 1, len(self._buffer)), 0, -1) if self._buffer.endswith(mark[:n]))
+            del self._buffer[: len(self._buffer) - next(begun, 0)]
             if self.gone.is_set():
                 raise ProgramGone
             self._resume()
@@ -160,6 +165,11 @@ class Link:
     def unread(self) -> bool:
         """Whether the program has sent something that nobody has read yet."""
         return bool(self._buffer)
+
+    @property
+    def unheard(self) -> bool:
+        """Whether something that was written to the program still waits for it."""
+        return bool(int.from_bytes(fcntl.ioctl(self._write_end, termios.FIONREAD, bytes(4)), sys.byteorder))
 
     def peek(self, count: int) -> bytes:
         """Up to ``count`` bytes of what has arrived, which stay unread."""
