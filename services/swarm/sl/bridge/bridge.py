@@ -130,7 +130,6 @@ class _Conversation:
         self._form = Form.TENSORS
         self._spool: Path | None = None
         self._extended = False
-        self._told = False
 
     async def serve(self) -> bool:
         """Until the program has gone (False), or broke the rules and may begin anew (True).
@@ -208,7 +207,7 @@ class _Conversation:
         if not 1 <= len(session) <= 200:
             raise LocalFault(f"a session id has 1 to 200 characters, got {len(session)}")
         self._order.opened(session)
-        self._told = False
+        self._link.told = False
         answer = messages.SessionResponse(sessionID=session)
         self._extended = request.extension >= messages.EXTENSION_PROGRESS
         if self._extended:
@@ -380,9 +379,9 @@ class _Conversation:
 
         Not again while it has yet to read the last error: the next program would find the second.
         """
-        if self._told and self._link.unheard:
+        if self._link.told and self._link.unheard:
             return
-        self._told = True
+        self._link.told = True
         code = StatusCode.ERROR_IN_USER if isinstance(fault, ProgramFault) else StatusCode.ERROR_IN_SL
         status = messages.Status(code=int(code), msg=str(fault)[:STATUS_TEXT_MAX])
         status.comeBack = come_back or isinstance(fault, NoSession)

@@ -51,7 +51,7 @@ def make_pipe(path: Path) -> None:
 class Link:
     """An open pair of pipes. ``gone`` is set as soon as the program has closed one of its ends.
 
-    What it sent before can still be read.
+    What it sent before can still be read. ``told`` is the conversation's note: an error was the last thing written.
     """
 
     def __init__(self, read_end: int, write_end: int) -> None:
@@ -60,6 +60,7 @@ class Link:
         self._buffer = bytearray()
         self._arrived = asyncio.Event()
         self.gone = asyncio.Event()
+        self.told = False
         self._reading = False
         self._resume()
         # A pipe's writing end becomes "readable" when its last reader closes.
