@@ -36,7 +36,7 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
     uint64 private _version;
 
     modifier onlyAdmitter() {
-        if (!_admitters[msg.sender]) revert MembershipNotAdmitter(msg.sender);
+        if (!_mayAdmit(msg.sender)) revert MembershipNotAdmitter(msg.sender);
         _;
     }
 
@@ -101,13 +101,17 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
 
     /// @inheritdoc IMembership
     function revoke(address node) external {
-        if (msg.sender != node && !_admitters[msg.sender]) revert MembershipNotAdmitter(msg.sender);
+        if (msg.sender != node && !_mayAdmit(msg.sender)) revert MembershipNotAdmitter(msg.sender);
         Record storage record = _known(node);
         if (record.status == Status.Revoked) revert MembershipWrongStatus(node, record.status);
         _endSpell(record);
         record.status = Status.Revoked;
         _touch(record);
         emit MemberRevoked(node, msg.sender);
+        if (_admitters[node]) {
+            _admitters[node] = false;
+            emit AdmitterSet(node, false);
+        }
     }
 
     /// @inheritdoc IMembership
@@ -154,7 +158,7 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
 
     /// @inheritdoc IMembership
     function isAdmitter(address who) external view returns (bool) {
-        return _admitters[who];
+        return _mayAdmit(who);
     }
 
     /// @inheritdoc IMembership
@@ -227,6 +231,13 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
 
     function _isActive(Record storage record) private view returns (bool) {
         return record.status == Status.Active && _now() <= record.expires;
+    }
+
+    /// @dev A member's right rests while it is not active. The owner's never does: nobody could restore it.
+    function _mayAdmit(address who) private view returns (bool) {
+        if (!_admitters[who]) return false;
+        Record storage record = _records[who];
+        return record.status == Status.None || _isActive(record) || who == owner();
     }
 
     function _requireFuture(uint64 expires) private view {

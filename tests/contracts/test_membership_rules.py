@@ -123,10 +123,56 @@ def test_only_an_admitter_changes_members(twin: Twin) -> None:
     twin.chain.membership.send(twin.admin, "setAdmitter", BOB, True)
     twin.members.set_admitter(BOB, True)
     assert twin.chain.membership.ask("isAdmitter", BOB)
-    assert twin.members.is_admitter(BOB)
+    assert twin.members.is_admitter(BOB, twin.evm.time)
     twin.step("Membership", BOB, "suspend", ANN)
     with refused("OwnableInvalidOwner"):
         twin.evm.deploy(Address(bytes(20)), twin.chain.membership.built)
+
+
+def test_an_admitter_that_is_no_active_member_any_more_admits_nobody(twin: Twin) -> None:
+    """A right rests through suspension and expiry; a revocation ends it, also for who comes back as something else."""
+    soon = twin.evm.time + 1000
+    twin.admit(ANN)
+    twin.admit(BOB, Role.SN, expires=soon)
+    twin.chain.membership.send(twin.admin, "setAdmitter", BOB, True)
+    twin.members.set_admitter(BOB, True)
+
+    def may(allowed: bool) -> None:
+        assert twin.chain.membership.ask("isAdmitter", BOB) is allowed
+        assert twin.members.is_admitter(BOB, twin.evm.time) is allowed
+        if not allowed:
+            for function, arguments in (("extend", (BOB, FAR)), ("revoke", (ANN,))):
+                with refused("MembershipNotAdmitter", caller=BOB):
+                    twin.step("Membership", BOB, function, *arguments)
+
+    may(True)
+    twin.member("suspend", BOB)
+    may(False)
+    twin.member("resume", BOB)
+    may(True)
+    twin.evm.skip(1, 1000)
+    may(False)
+    twin.member("extend", BOB, FAR)
+    may(True)
+    twin.member("revoke", BOB)
+    may(False)
+    twin.admit(BOB, Role.SL)
+    may(False)
+
+
+def test_the_owners_right_rests_never(twin: Twin) -> None:
+    """An owner whose own membership was suspended or ran out can mend it; one that revokes itself takes it anew."""
+    twin.member("suspend", twin.admin)
+    twin.member("resume", twin.admin)
+    twin.member("extend", twin.admin, twin.evm.time + 100)
+    twin.evm.skip(1, 200)
+    twin.member("extend", twin.admin, FAR)
+    twin.member("revoke", twin.admin)
+    with refused("MembershipNotAdmitter", caller=twin.admin):
+        twin.admit(ANN)
+    twin.chain.membership.send(twin.admin, "setAdmitter", twin.admin, True)
+    twin.members.set_admitter(twin.admin, True)
+    twin.admit(ANN)
 
 
 def test_bad_admissions_are_refused_by_name(twin: Twin) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -29,6 +33,22 @@ def nodes(swarm: Lab) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in json.loads(status(swarm, "--json"))["nodes"]}
 
 
+def watched(swarm: Lab, until: str) -> tuple[int, str]:
+    """``swarm status --watch`` on a terminal until a text was shown, then Ctrl-C; exit code and all that was drawn."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "swarm.cli", "status", "--watch", "0.5", "--ops", swarm.sn.ops]
+    shown = b""
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=clean_environ()) as process:
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # the terminal is closed once the process has ended
+            while data := os.read(ours, 4096):
+                shown += data
+                if until.encode() in shown and shown.count(b"\x1b[H") >= 3:
+                    process.send_signal(signal.SIGINT)
+        os.close(ours)
+        return process.wait(timeout=10), shown.decode()
+
+
 def fetch(url: str) -> str:
     with urllib.request.urlopen(url, timeout=5) as answer:
         return str(answer.read().decode())
@@ -42,6 +62,11 @@ def figures(port: int) -> dict[str, float]:
             labels = ",".join(sorted(sample.labels.values()))
             found[f"{sample.name}[{labels}]" if labels else sample.name] = sample.value
     return found
+
+
+def measured(seen: dict[str, float]) -> bool:
+    moved = seen["swarm_blob_bytes_total[in]"] + seen["swarm_blob_bytes_total[out]"]
+    return "swarm_phase_seconds_count[load]" in seen and moved > 50_000
 
 
 def test_a_swarm_that_waits_says_for_whom_and_then_how_it_went(tmp_path: Path) -> None:
@@ -66,12 +91,16 @@ def test_a_swarm_that_waits_says_for_whom_and_then_how_it_went(tmp_path: Path) -
         text = status(swarm)
         for words in (first.name, "founders", "2 of 3", "round 0 opens", "serving"):
             assert words in text
+        code, drawn = watched(swarm, "waits for founders of the run of 2 of 3 have joined since")
+        assert code == 130
+        assert "Traceback" not in drawn
+        assert "then round 0 opens" in drawn
 
         third.start_ml(MIN_PEERS=3, BATCHES=4, VALUES=25_000)
         swarm.wait(
-            lambda: all("swarm_phase_seconds_count[load]" in figures(s.ops_port) for s in swarm.sites[:1]),
+            lambda: measured(figures(first.ops_port)),
             seconds=60,
-            say="a round was measured",
+            say="a round was measured in which models moved: in round 0 all begin with the same",
         )
         seen = figures(first.ops_port)
         assert swarm.run(seconds=90) == [(0, 0)] * 3
@@ -81,7 +110,8 @@ def test_a_swarm_that_waits_says_for_whom_and_then_how_it_went(tmp_path: Path) -
     assert seen["swarm_peers_live"] == 2
     assert seen["swarm_healthy"] == 1
     assert seen["swarm_chain_height"] > 5
-    assert seen["swarm_blob_bytes_total[in]"] + seen["swarm_blob_bytes_total[out]"] > 50_000
+    assert seen["swarm_store_models"] >= 2
+    assert seen["swarm_store_bytes"] > 100_000
     assert seen["swarm_rounds_loaded_total"] >= 1
     assert seen["swarm_queue_depth[engine]"] >= 0
     assert sn["swarm_members_alive"] == 4

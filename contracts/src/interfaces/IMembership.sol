@@ -69,7 +69,7 @@ interface IMembership {
     /// @notice Ends a suspension; refused once the membership has expired (extend it first). Only an admitter.
     function resume(address node) external;
 
-    /// @notice Ends a membership at once. Only an admitter, or the node itself.
+    /// @notice Ends a membership at once, and the right to admit with it. Only an admitter, or the node itself.
     function revoke(address node) external;
 
     /// @notice Sets a new expiry (block time in seconds, in the future) of an Active or Suspended member. Only an admitter.
@@ -88,6 +88,7 @@ interface IMembership {
     /// @notice Grants or takes the sentinel role (may admit). Only the owner.
     function setAdmitter(address who, bool allowed) external;
 
+    /// @notice Whether `who` may admit now: it was given the right, and if it is a member (and not the owner), an active one.
     function isAdmitter(address who) external view returns (bool);
 
     /// @notice The record of `node`; all zero if it was never admitted.

@@ -35,7 +35,6 @@ class Grants:
     def __init__(self, client: ChainClient, membership: Membership, clock: Callable[[], float] = time.time) -> None:
         self._client, self._membership, self._clock = client, membership, clock
         self._version, self._looked = -1, float("-inf")
-        self._given: dict[Address, bool] = {}
 
     async def run(self) -> None:
         """Until cancelled; a fault of the chain is said and tried again. Does nothing for whoever is not the owner."""
@@ -52,17 +51,12 @@ class Grants:
         if version == self._version and now - self._looked < BALANCE_SECONDS:
             return
         for node, member in (await self._membership.members()).items():
-            if node == self._client.address or (member.role is not Role.SN and not self._given.get(node)):
-                continue
-            entitled = member.role is Role.SN and member.active_at(int(now))
-            if node not in self._given:
-                self._given[node] = await self._membership.is_admitter(node)
-            if entitled:
-                await self._fund(node)
-            if entitled is not self._given[node]:
-                await self._membership.set_admitter(node, entitled)
-                self._given[node] = entitled
-                log.info("SN %s %s admit members", to_hex(node), "can now" if entitled else "can no longer")
+            if node == self._client.address or member.role is not Role.SN or not member.active_at(int(now)):
+                continue  # the contract lets a right rest while its holder is not active, and ends it with a revocation
+            await self._fund(node)
+            if not await self._membership.is_admitter(node):
+                await self._membership.set_admitter(node, True)
+                log.info("SN %s can now admit members", to_hex(node))
         self._version, self._looked = version, now
 
     async def _fund(self, node: Address) -> None:

@@ -69,6 +69,7 @@ class MembershipModel:
 
     def __init__(self, deployer: Address) -> None:
         self._records: dict[Address, _Record] = {}
+        self._owner = deployer
         self._admitters = {deployer}
         self.version = 0
 
@@ -119,7 +120,8 @@ class MembershipModel:
         if record.status == Status.ACTIVE:
             _end_spell(tx, record)
         record.status = Status.REVOKED
-        return self._touched(tx, record, Event("MemberRevoked", {"node": node, "by": tx.sender}))
+        events = self._touched(tx, record, Event("MemberRevoked", {"node": node, "by": tx.sender}))
+        return events + (self.set_admitter(node, False) if node in self._admitters else [])
 
     def extend(self, tx: Tx, node: Address, expires: int) -> list[Event]:
         self._only_admitter(tx)
@@ -160,8 +162,10 @@ class MembershipModel:
                 raise Reverted(f"Membership{name}TooLong", values)
         return [Event("Announced", {"node": tx.sender, "uri": uri, "enode": enode, "sealer": sealer})]
 
-    def is_admitter(self, who: Address) -> bool:
-        return who in self._admitters
+    def is_admitter(self, who: Address, now: int) -> bool:
+        """A member's right rests while it is not active, but for the owner's."""
+        rests = who in self._records and who != self._owner and not self.is_active(who, now)
+        return who in self._admitters and not rests
 
     def member(self, node: Address) -> Member:
         r = self._records.get(node)
@@ -197,7 +201,7 @@ class MembershipModel:
         )
 
     def _only_admitter(self, tx: Tx) -> None:
-        if tx.sender not in self._admitters:
+        if not self.is_admitter(tx.sender, tx.time):
             raise Reverted("MembershipNotAdmitter", {"caller": tx.sender})
 
     def _known(self, node: Address) -> _Record:
