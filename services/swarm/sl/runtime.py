@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +100,8 @@ class JobRuntime:
         self._pulling: dict[BlobId, float] = {}
         self._sweeper = Sweeper(store)
         self._looked_at = -STRANGER_LOOK_SECONDS
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        """Of its own: models being hashed, or a silent name server, take all shared threads; promises must not wait."""
 
     def attach(self, watch: ChainWatch, peering: Peering, transfers: Transfers) -> None:
         self._watch, self._peering, self._transfers = watch, peering, transfers
@@ -224,6 +227,7 @@ class JobRuntime:
             for task in self._jobs:
                 task.cancel()
             await asyncio.gather(*self._jobs, return_exceptions=True)
+            self._writer.shutdown(wait=False)
 
     def _note(self, event: ev.Event) -> None:
         state = self._engine.state
@@ -249,7 +253,8 @@ class JobRuntime:
             case act.Persist(entries):
                 puts = {k: json.dumps(v, separators=(",", ":")).encode() for k, v in entries.items() if v is not None}
                 deletes = [k for k, v in entries.items() if v is None]
-                await asyncio.to_thread(self._journal.batch, puts, deletes)
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._writer, self._journal.batch, puts, deletes)
                 self._note_promises()
             case act.Send(to, pulse):
                 for node in to:

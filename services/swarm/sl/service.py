@@ -10,6 +10,7 @@ import importlib.metadata
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -62,6 +63,8 @@ from .watch import ChainWatch
 log = obs_log.get("swarm.SL")
 
 JOB_KEY = "job/name"
+THREADS_MAX = 64
+"""Blocking work at once: pulled models being read (16), hashing, merging, looking up names of members."""
 
 
 async def run(settings: SlSettings) -> int:
@@ -74,6 +77,7 @@ async def run(settings: SlSettings) -> int:
     for notice in settings.notices:
         log.info(notice)
     stop = asyncio.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="work"))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     files = tls_files(settings)
