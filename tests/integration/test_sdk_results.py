@@ -24,12 +24,13 @@ def page_of(site: Site) -> dict[str, Any]:
 
 def test_every_node_keeps_the_same_final_model_and_a_page_about_it(tmp_path: Path) -> None:
     """Three sites, one of which only poisons its model: equal SHA-256 of the final file and of what the page says,
-    weights and shares as merged, own last models apart; in strict mode the site that trained in vain ends with 1."""
+    weights (numbers of samples, in all of the chain's uint32) and shares as merged, own last models apart; in strict
+    mode the site that trained in vain ends with 1."""
     with lab(tmp_path, sites=3, sl_flags=("--full-quorum-wait", "2")) as swarm:
         one, two, vain = swarm.sites
         common = {"MIN_PEERS": 3, "EVERY": 2, "BATCHES": 3}
-        one.start_ml(**common, SWARM_RESULT_DIR=one.out, WEIGHT=30, STEP=1)
-        two.start_ml(**common, SWARM_RESULT_DIR=two.out, WEIGHT=10, STEP=3)
+        one.start_ml(**common, SWARM_RESULT_DIR=one.out, WEIGHT="samples", SAMPLES=3_000_000_000, STEP=1)
+        two.start_ml(**common, SWARM_RESULT_DIR=two.out, WEIGHT="samples", SAMPLES=1_000_000_000, STEP=3)
         poisoned = {**common, "EVERY": 50, "BATCHES": 1, "NAN_AT_BATCH": 1}
         vain.start_ml(**poisoned, SWARM_RESULT_DIR=vain.out, SWARM_STRICT=1)
         codes = swarm.run(seconds=RUN_SECONDS)
@@ -45,7 +46,7 @@ def test_every_node_keeps_the_same_final_model_and_a_page_about_it(tmp_path: Pat
     assert [page["took_part"] for page in pages] == [[[0, last]], [[0, last]], [[0, 0]]]
     assert [page["verdict"] for page in pages] == ["in_swarm", "in_swarm", "alone"]
     shares = {c["node"]: (c["weight"], c["share"]) for c in pages[2]["contributors"]}
-    assert shares == {nodes[0]: (30, 0.75), nodes[1]: (10, 0.25)}
+    assert shares == {nodes[0]: (3_000_000_000, 0.75), nodes[1]: (1_000_000_000, 0.25)}
     assert tensorfile.open_arrays(one.out / OWN_NAME)["w"][0] == one.result()["last_local"]
     assert tensorfile.open_arrays(two.out / OWN_NAME)["w"][0] == two.result()["last_local"]
     log = vain.log("ml")

@@ -96,17 +96,17 @@ async def test_fit_syncs_at_optimizer_steps_beside_other_callbacks(
 
 
 async def test_fitting_stops_when_the_swarm_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pl: Any) -> None:
-    """Over at the second sync: of 50 epochs one is done, and the last merged model remains."""
+    """Over at the second sync: of 50 epochs one is done, and the last merged model remains; samples are counted."""
     from swarmlearning.lightning import SwarmCallback
 
     async with bridge_at(tmp_path, over_after=2) as place:
         point_at(monkeypatch, place)
         model = module(pl)
-        fitting = trainer(pl, tmp_path, SwarmCallback(2, 1), max_epochs=50)
+        fitting = trainer(pl, tmp_path, SwarmCallback(2, 1, nodeWeightage="samples"), max_epochs=50)
         await asyncio.to_thread(fitting.fit, model, loader())
         await place.shell.wait_ended()
     assert fitting.current_epoch <= 1
-    assert len(place.shell.syncs) == 2
+    assert [call.weightage for call in place.shell.syncs] == [32, 32]
     assert_holds(model, place.shell.merged[-1])
 
 

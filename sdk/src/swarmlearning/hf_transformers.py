@@ -59,6 +59,7 @@ class SwarmCallback(TrainerCallback, TorchCallback):
         """Trainer hook: all members start from one model."""
         if self.mlCtx.model is None:
             self._take(kwargs.get("model"))
+        self._sees_training_data(kwargs.get("train_dataloader"))
         self._trainers_batch = getattr(kwargs.get("train_dataloader"), "collate_fn", None)
         self._swarmOnTrainBegin()
 

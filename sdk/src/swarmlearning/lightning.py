@@ -68,6 +68,7 @@ class SwarmCallback(Callback, TorchCallback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Lightning hook: all members start from one model."""
         self._steps_seen = trainer.global_step
+        self._sees_training_data(trainer.train_dataloader)
         self._swarmOnTrainBegin()
         self._stop_if_over(trainer)
 

@@ -286,6 +286,7 @@ class SwarmSklearnTrainer:
         size = len(X) if not hasattr(X, "shape") else X.shape[0]
         if not callback.initialised:
             callback.initialise(*_rows(X, y, np.arange(min(size, batch_size) if in_batches else size)))
+        callback._sees_training_data(X)
         callback.on_train_begin()
         again = in_batches or getattr(model, "warm_start", False)
         for _ in range(callback.resumedEpoch, epochs if again else 0):

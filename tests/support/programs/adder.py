@@ -1,11 +1,11 @@
 """An ML program without a framework, for tests and benchmarks: "training" adds a constant to every parameter.
 
 Everything comes from the environment: VALUES (number of float32 parameters), EPOCHS, BATCHES (of an epoch), EVERY
-(batches between syncs), MIN_PEERS, WEIGHT, JOB, MODE (what it checks in at its end), METHOD (of merging), STEP (what
-a batch adds), BIAS (added to the loss it reports), ADAPTIVE (1: the swarm chooses the interval), BATCH_SECONDS, UNTIL
-(a file that ends training early once it is there), OUT (folder), and faults: FAIL_AT_BATCH raises, NAN_AT_BATCH
-poisons the model, SHAPE makes another model than the others'. Its "optimiser state" is the number of batches it has
-seen; result.json tells what it went through.
+(batches between syncs), MIN_PEERS, WEIGHT ("samples": as many as SAMPLES), JOB, MODE (what it checks in at its end),
+METHOD (of merging), STEP (what a batch adds), BIAS (added to the loss it reports), ADAPTIVE (1: the swarm chooses the
+interval), BATCH_SECONDS, UNTIL (a file that ends training early once it is there), OUT (folder), and faults:
+FAIL_AT_BATCH raises, NAN_AT_BATCH poisons the model, SHAPE makes another model than the others'. Its "optimiser
+state" is the number of batches it has seen; result.json tells what it went through.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def main() -> None:
         minPeers=os.environ.get("MIN_PEERS", 2),
         trainingContract=os.environ.get("JOB", DEFAULT_TRAINING_CONTRACT),
         nodeWeightage=os.environ.get("WEIGHT", 1),
+        samples=os.environ.get("SAMPLES"),
         totalEpochs=epochs,
         mergeMethod=os.environ.get("METHOD", "mean"),
         checkinModelOnTrainEnd=os.environ.get("MODE", "snapshot"),

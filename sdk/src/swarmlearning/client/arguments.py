@@ -7,12 +7,43 @@ from typing import Any
 
 from .names import SLMergeMethod
 
-__all__ = ["INT32_MAX", "MergeMethod", "choice", "is_on", "merge_method", "weightage", "whole"]
+__all__ = [
+    "COMMON_ARGUMENTS",
+    "INT32_MAX",
+    "SAMPLES",
+    "MergeMethod",
+    "choice",
+    "is_on",
+    "merge_method",
+    "weightage",
+    "whole",
+]
 
 INT32_MAX = 2**31 - 1
 WEIGHTAGE_MAX = 100
 METHOD_CHARS_MAX = 32
 SAMPLES = "samples"
+COMMON_ARGUMENTS = frozenset(
+    [
+        "adsValBatchSize",
+        "adsValData",
+        "checkinModelOnTrainEnd",
+        "fits",
+        "hfMode",
+        "logger",
+        "maxPeers",
+        "mergeMethod",
+        "mlPlatform",
+        "ml_platform",
+        "nodeWeightage",
+        "samples",
+        "strict",
+        "totalEpochs",
+        "trainData",
+        "useAdaptiveSync",
+    ]
+)
+"""What every callback takes."""
 
 
 class MergeMethod(str):

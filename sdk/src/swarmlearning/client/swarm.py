@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..tensorfile import TensorFileError
-from .arguments import INT32_MAX, choice, is_on, merge_method, weightage, whole
+from .arguments import COMMON_ARGUMENTS, INT32_MAX, choice, is_on, merge_method, whole
 from .logger import own_logger
 from .names import DEFAULT_TRAINING_CONTRACT, PLATFORM_OF, CheckinModel, SLMergeMethod, SLPlatforms, SwarmError
 from .pipe.channel import ChannelError
@@ -27,6 +27,7 @@ from .randomness import random_state, restore_random_state
 from .result import Ending, ResultFiles
 from .resume import Resume, State
 from .resumefile import ResumeFileError, ResumePoint
+from .samples import Weight
 
 __all__ = [
     "DEFAULT_TRAINING_CONTRACT",
@@ -57,8 +58,9 @@ class SwarmCallbackBase(ABC):
         trainingContract: name of the job.
         params: the callback's keyword arguments; unknown ones are named in one warning. ``fits``: how many calls of
             fit() (pairs of on_train_begin and on_train_end) the run is, 1 if not given; all merge when they begin.
-            ``strict``: True (or SWARM_STRICT=1) makes ``on_train_end`` raise if nothing that this program learnt went
-            into the swarm's model.
+            ``nodeWeightage``: 1 to 100, or "samples": the number that ``samples`` or ``trainData`` tells, or that the
+            framework shows (transformers, Lightning, SwarmSklearnTrainer). ``strict``: True (or SWARM_STRICT=1) makes
+            ``on_train_end`` raise if nothing that this program learnt went into the swarm's model.
 
     Raises:
         SwarmError: an argument is out of range.
@@ -70,24 +72,6 @@ class SwarmCallbackBase(ABC):
     to end where it was planned is ``for epoch in range(callback.resumedEpoch, epochs)``."""
     mlPlatform: Optional[SLPlatforms] = None
 
-    _common_arguments = frozenset(
-        {
-            "adsValBatchSize",
-            "adsValData",
-            "checkinModelOnTrainEnd",
-            "fits",
-            "hfMode",
-            "logger",
-            "maxPeers",
-            "mergeMethod",
-            "mlPlatform",
-            "ml_platform",
-            "nodeWeightage",
-            "strict",
-            "totalEpochs",
-            "useAdaptiveSync",
-        }
-    )
     _own_arguments: frozenset[str] = frozenset()
     """Names of keyword arguments that a subclass reads by itself."""
 
@@ -95,7 +79,7 @@ class SwarmCallbackBase(ABC):
         self, syncFrequency: Any, minPeers: Any, trainingContract: Optional[str], params: Mapping[str, Any]
     ) -> None:
         self.logger: Any = params.get("logger") or own_logger()
-        unknown = sorted(set(params) - self._common_arguments - self._own_arguments)
+        unknown = sorted(set(params) - COMMON_ARGUMENTS - self._own_arguments)
         if unknown:
             self.logger.warning("Unknown arguments are ignored: %s", ", ".join(unknown))
         self.syncFrequency = self._checked(whole, "syncFrequency", syncFrequency, 1, INT32_MAX)
@@ -109,7 +93,8 @@ class SwarmCallbackBase(ABC):
         if not isinstance(trainingContract, str) or not trainingContract:
             self._logAndRaiseError(f"trainingContract is {trainingContract!r}, it must be the name of a job.")
         self.trainingContract: str = trainingContract
-        self.nodeWeightage = self._checked(weightage, params.get("nodeWeightage", 1))
+        self._weight = self._checked(Weight, params)
+        self.nodeWeightage = self._weight.asked
         self.checkinModelOnTrainEnd = self._checked(
             choice, "checkinModelOnTrainEnd", params.get("checkinModelOnTrainEnd", "snapshot"), CheckinModel
         )
@@ -147,7 +132,7 @@ class SwarmCallbackBase(ABC):
         except ValueError as fault:
             self._logAndRaiseError(str(fault))
         self.logger.info(
-            "Swarm callback: syncFrequency %d, minPeers %d, trainingContract %s, nodeWeightage %d,"
+            "Swarm callback: syncFrequency %d, minPeers %d, trainingContract %s, nodeWeightage %s,"
             " mergeMethod %s, checkinModelOnTrainEnd %s, useAdaptiveSync %s, loopback %s",
             self.syncFrequency,
             self.minPeers,
@@ -215,7 +200,7 @@ class SwarmCallbackBase(ABC):
             max_peers=self.maxPeers,
             adaptive=self.useAdaptiveSync,
             checkin_mode=self.checkinModelOnTrainEnd.name,
-            weightage=self.nodeWeightage,
+            weightage=self._weight.at_first,
             job=self.trainingContract,
             merge_method=self.mergeMethod.name,
         )
@@ -223,6 +208,7 @@ class SwarmCallbackBase(ABC):
 
     def _swarmOnTrainBegin(self) -> None:
         """Merge the initial parameters, so that all members start from one model (K14)."""
+        self._settle_weight()
         if self.loopback:
             return
         if self._finished:
@@ -233,6 +219,15 @@ class SwarmCallbackBase(ABC):
         if self._begun and self.isSwarmTrainingOver:
             return  # between two fits
         self.__doSync()
+
+    def _sees_training_data(self, data: Any) -> None:
+        """The framework's own training data, for a node that weighs by samples and was not told their number."""
+        self._weight.sees(data)
+
+    def _settle_weight(self) -> None:
+        if isinstance(self.nodeWeightage, str):
+            self.nodeWeightage = self._checked(self._weight.counted)
+            self.logger.info("nodeWeightage is the number of samples, %d; all members can read it.", self.nodeWeightage)
 
     def _swarmOnBatchEnd(self) -> None:
         """Count a batch, and sync when it is time."""
@@ -388,6 +383,7 @@ class SwarmCallbackBase(ABC):
         return found is not None
 
     def _hand_over(self, parameters: Mapping[str, npt.NDArray[Any]], *, final: bool) -> tuple[int, bool]:
+        self._settle_weight()
         session = self._session
         if session is None:
             self._logAndRaiseError(

@@ -33,7 +33,7 @@ class SyncCall:
 
     Attributes:
         seq: the program's sequence number; Sync and Close count separately from 1.
-        weightage: 0 (observer) to 100.
+        weightage: 0 (observer) to 100, or a number of samples up to 2^32 - 1.
         final: the program's last model: it trains no more.
         path: tensor file in the SL's private folder, header checked; the handler owns it.
     """

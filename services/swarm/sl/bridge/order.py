@@ -17,10 +17,10 @@ from swarm.core.errors import ProgramFault
 from swarm.core.merge import known
 
 from .api import LossReport, SessionOpen
+from .syncbody import WEIGHTAGE_MAX
 
 BATCHES_MAX = 2**31 - 1
 PEERS_MAX = 10_000
-WEIGHTAGE_MAX = 100
 JOB_BYTES_MAX = 160
 MERGE_METHOD_DEFAULT = "mean"
 CHECKIN_MODES = ("snapshot", "active", "inactive")
@@ -70,14 +70,14 @@ class Order:
         self.phase, self.session = Phase.OPEN, session
         self._counted = {MessageType.SYNC_REQUEST: 0, MessageType.CLOSE_REQUEST: 0}
 
-    def syncing(self, kind: MessageType, session: str, number: int, weightage: int) -> None:
+    def syncing(self, kind: MessageType, session: str, number: int, weightage: int, most: int = WEIGHTAGE_MAX) -> None:
         """A Sync or Close request came. Raises ProgramFault for a wrong session, number or weightage."""
         self._check_session(session)
         expected = self._counted[kind] + 1
         if number != expected:
             raise ProgramFault(f"the program sent {kind.name} number {number}, due is {expected}")
-        if not 0 <= weightage <= WEIGHTAGE_MAX:
-            raise ProgramFault(f"nodeWeightage is {weightage}, allowed are 0 to {WEIGHTAGE_MAX}")
+        if not 0 <= weightage <= most:
+            raise ProgramFault(f"nodeWeightage is {weightage}, allowed are 0 to {most}")
         self._counted[kind] = number
         self.phase, self.sync_number, self.loss_number = Phase.SYNCING, number, 0
 

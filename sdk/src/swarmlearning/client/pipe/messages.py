@@ -20,7 +20,7 @@ __all__ = [
     "BY_TYPE",
     "EXTENSION",
     "EXTENSION_PROGRESS",
-    "EXTENSION_RECORD",
+    "EXTENSION_WEIGHT",
     "Header",
     "KillSessionRequest",
     "LossRequest",
@@ -39,7 +39,7 @@ __all__ = [
 
 EXTENSION = 2
 """Version of this project's own fields: from 1 on PROGRESS and the names of merged models, from 2 on all others."""
-EXTENSION_PROGRESS, EXTENSION_RECORD = 1, 2
+EXTENSION_PROGRESS, EXTENSION_WEIGHT = 1, 2
 
 
 class MessageType(enum.IntEnum):
@@ -137,6 +137,7 @@ _OWN_FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
     "Status": (("bool", "comeBack"),),
     "SessionRequest": (("int32", "extension"), ("int64", "afterRun"), ("int64", "afterRound")),
     "SessionResponse": (("int32", "extension"),),
+    "SyncRequest": (("int64", "weight"),),
     "SyncResponse": (("string", "record"),),
     "LossRequest": (("string", "swarm"), ("int64", "run"), ("int64", "round"), ("string", "blob")),
 }

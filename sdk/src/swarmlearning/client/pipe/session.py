@@ -26,6 +26,7 @@ from .channel import Channel, ChannelError, SlAbsent, SlLost
 from .messages import (
     EXTENSION,
     EXTENSION_PROGRESS,
+    EXTENSION_WEIGHT,
     KillSessionRequest,
     LossResponse,
     MessageType,
@@ -49,6 +50,8 @@ __all__ = [
 TRAINED_NAME = "trained_weights.safetensors"
 MERGED_NAME = "merged_weights.safetensors"
 NUMBER_OF_NODES = 1
+WEIGHTAGE_MAX = 100
+"""What the original's field may hold; more goes into this project's own."""
 STATUS_TEXT_MAX = 1000
 REOPEN_PAUSE_SECONDS = 0.5
 KNOCK_SECONDS = 0.2
@@ -113,7 +116,7 @@ class Session:
         self._folder, self._paths, self._wait = exchange_dir(), channel_paths(), channel_wait_seconds()
         self._channel: Optional[Channel] = None
         self._sequence: dict[MessageType, int] = {}
-        self._extended = self._closed = False
+        self._extended = self._knows_weights = self._closed = False
         self._process, self._losses, self._opened_at = os.getpid(), 0, 0.0
         self._base: Optional[MergedModel] = None
         self.merged: Optional[MergedModel] = None
@@ -155,6 +158,7 @@ class Session:
             raise
         self.id = answer.sessionID
         self._extended = answer.extension >= EXTENSION_PROGRESS
+        self._knows_weights = answer.extension >= EXTENSION_WEIGHT
         self._sequence = {MessageType.SYNC_REQUEST: 0, MessageType.CLOSE_REQUEST: 0}
         self._opened_at = time.monotonic()
 
@@ -230,6 +234,7 @@ class Session:
 
         Args:
             parameters: with ``final`` they must stay as they are while merged models are loaded.
+            weightage: 0 (only watches) to 100, or a number of samples up to 2^32 - 1.
             final: this is the last model of the program (a CloseSession request).
 
         Returns:
@@ -264,6 +269,8 @@ class Session:
         final: bool,
     ) -> Any:
         channel = self._present()
+        if weightage > WEIGHTAGE_MAX and not self._knows_weights:
+            raise ChannelError(f"this SL takes weights up to {WEIGHTAGE_MAX}, not {weightage} samples: it is too old")
         kind = MessageType.CLOSE_REQUEST if final else MessageType.SYNC_REQUEST
         try:
             header = tensorfile.write(
@@ -282,9 +289,10 @@ class Session:
             SyncRequest(
                 sessionID=self.id,
                 syncSeqNum=number,
-                nodeWeightage=weightage,
+                nodeWeightage=min(weightage, WEIGHTAGE_MAX),
                 numberOfNodes=NUMBER_OF_NODES,
                 fileName=TRAINED_NAME,
+                weight=weightage if weightage > WEIGHTAGE_MAX else 0,
             ),
         )
         waiting = "for the other sites at the end of training" if final else "for the swarm to merge"
