@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ class Geth:
 
     async def reconfigure(self, *, peering, period) -> None:
         self.restarts.append((peering, period))
+        self.config = replace(self.config, peering=peering)
 
     async def add_peer(self, enode: str) -> None:
         self.peers.append(enode)
@@ -91,3 +93,27 @@ async def test_who_still_reads_old_blocks_keeps_their_period(tmp_path, journal):
     await made.has_synced()
     assert [period for _, period in made.supervisor.restarts] == [1]
     assert json.loads(journal.get(CHAIN_KEY))["synced"] is True
+
+
+async def test_a_key_of_anothers_chain_node_is_not_taken_over(tmp_path, journal):
+    """An SN that names another SN's P2P key would have that one dropped when it takes its word back."""
+    made = await host(tmp_path, journal, "--host-ip", "10.0.0.1", "--p2p-allow", "10.0.0.0/24", period=1)
+    stolen = f"enode://{'b' * 128}@10.0.0.9:30303"
+    for wanted in ({B: ENODE_B}, {C: stolen, B: ENODE_B}, {B: ENODE_B, C: stolen}, {B: ENODE_B}):
+        await made.meet(wanted)
+        assert made.supervisor.peers == [ENODE_B]
+
+
+async def test_an_sn_that_moves_without_end_does_not_restart_geth_without_end(tmp_path, journal, monkeypatch):
+    """A new address each few seconds costs the others one restart a minute, not one each time."""
+    clock = [10_000.0]
+    monkeypatch.setattr("swarm.sn.gethhost.time.monotonic", lambda: clock[0])
+    made = await host(tmp_path, journal, "--host-ip", "10.0.0.1", period=1)
+    for number in range(60):
+        clock[0] += 6.0
+        await made.meet({B: ENODE_B, C: f"enode://{'c' * 128}@10.0.0.{100 + number}:30303"})
+    assert len(made.supervisor.restarts) <= 8
+    last = json.loads(journal.get(PEERS_KEY))["0x" + C.hex()]
+    clock[0] += 120.0
+    await made.meet({B: ENODE_B, C: f"enode://{'c' * 128}@10.0.0.99:30303"})
+    assert json.loads(journal.get(PEERS_KEY))["0x" + C.hex()] != last

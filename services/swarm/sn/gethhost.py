@@ -37,6 +37,8 @@ PERIOD_SEVERAL_SECONDS = 1
 RESTART_PAUSE_SECONDS = 5.0
 """Between two restarts for new peers, so that several that come at once cost one."""
 RESOLVE_EVERY_SECONDS = 15.0
+MOVE_SECONDS = 60.0
+"""An SN's chain node changes its address at most this often here: each change can cost a restart of geth."""
 ME = Address(bytes(20))
 """This SN's own place among the enodes that are resolved."""
 
@@ -66,6 +68,8 @@ class GethHost:
         self._met: dict[Address, Enode] = {}
         self._resolved: dict[str, tuple[Enode | None, float]] = {}
         self._complaints: dict[Address, str] = {}
+        self._moves: dict[Address, tuple[Enode, float]] = {}
+        """Where each SN's chain node is, and when it last moved."""
         self._restarted = float("-inf")
         self._lock = asyncio.Lock()
         self._supervisor: GethSupervisor | None = None
@@ -207,6 +211,7 @@ class GethHost:
     async def _reachable(self, wanted: Mapping[Address, str]) -> dict[Address, Enode]:
         """The enodes with numeric addresses; one that cannot be used is said once and left out."""
         found: dict[Address, Enode] = {}
+        holders = {peer.id: node for node, peer in self._peers.items() if node in wanted}
         for node, text in {**wanted, ME: self.enode or ""}.items():
             if not text:
                 continue
@@ -216,6 +221,9 @@ class GethHost:
                     continue
                 if self._fixed and not covered(enode.host, restrict(self._fixed)):
                     raise PeerFault(f"enode: {enode.host} is outside --p2p-allow (SWARM_P2P_ALLOW)")
+                if (holder := holders.setdefault(enode.id, node)) != node:
+                    # geth knows peers by their key: dropping the liar later would drop the true one.
+                    raise PeerFault(f"enode: its key is that of the chain node of SN {to_hex(holder)}")
             except PeerFault as error:
                 if node not in self._complaints:
                     self._complaints[node] = str(error)
@@ -225,8 +233,16 @@ class GethHost:
                     found[node] = self._peers[node]
                 continue
             self._complaints.pop(node, None)
-            found[node] = enode
+            found[node] = self._settled(node, enode)
         return found
+
+    def _settled(self, node: Address, enode: Enode) -> Enode:
+        """The enode to use for that SN now: its new one, or for a while still the last."""
+        now, (last, moved) = time.monotonic(), self._moves.get(node, (enode, float("-inf")))
+        if enode != last and now - moved < MOVE_SECONDS:
+            return last
+        self._moves[node] = (enode, moved if enode == last else now)
+        return enode
 
     async def _resolve(self, text: str) -> Enode:
         now = time.monotonic()
