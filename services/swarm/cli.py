@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from swarm.core.errors import OperatorFault, SwarmFault
+from swarm.core.limits import OPS_PORT_SL, OPS_PORT_SN
 
 if TYPE_CHECKING:
     from swarm.inspect.source import Source
 
-OPS_PORT_DEFAULT = 30390
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 app = typer.Typer(
@@ -83,7 +83,7 @@ Ops = Annotated[
     str | None,
     typer.Option(
         "--ops",
-        help=f"ask an SN on this host through its operations port [default: http://127.0.0.1:{OPS_PORT_DEFAULT}]",
+        help=f"ask an SN on this host through its operations port [default: http://127.0.0.1:{OPS_PORT_SN}]",
     ),
 ]
 Cert = Annotated[
@@ -101,8 +101,7 @@ def _source(
 ) -> Source:
     from swarm.inspect.source import source
 
-    port = os.environ.get("SWARM_OPS_PORT") or str(OPS_PORT_DEFAULT)
-    return source(sn=sn, ops=ops or f"http://127.0.0.1:{port}", cert=cert, key=key, cacert=cacert, capath=capath)
+    return source(sn=sn, ops=ops, cert=cert, key=key, cacert=cacert, capath=capath, environ=os.environ)
 
 
 def asks(act: Callable[..., None]) -> Callable[..., None]:
@@ -201,7 +200,14 @@ def status(
 @app.command(short_help="Tell whether this host's node does its work.")
 def ready(
     role: Annotated[str, typer.Argument(help="sn or sl: which process of this host")],
-    ops: Ops = None,
+    ops: Annotated[
+        str | None,
+        typer.Option(
+            "--ops",
+            help="its operations port [default: http://127.0.0.1 with port "
+            f"{OPS_PORT_SN} of an sn, {OPS_PORT_SL} of an sl, or as SWARM_OPS_LISTEN and SWARM_OPS_PORT say]",
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option("--timeout", help="seconds to keep trying")] = 0.0,
 ) -> None:
     """Exit with 0 when the node of this host does its work, else with 1 and the reason (for healthchecks)."""
@@ -221,12 +227,18 @@ def approve(
     from swarm.sn.approvals import Approvals
     from swarm.sn.settings import SnSettings
 
-    found = Approvals(state_dir or SnSettings.default_state_folder(os.environ))
+    folder = state_dir or SnSettings.default_state_folder(os.environ)
+    if not folder.is_dir():
+        raise OperatorFault(f"{folder} is not there: give the SN's --state-dir (SWARM_STATE_DIR)")
+    found = Approvals(folder)
     if node is not None:
         found.approve(node)
         typer.echo(f"{node} may join; it asks again by itself")
         return
-    for address, told in found.waiting().items():
+    waiting = found.waiting()
+    if not waiting:
+        typer.echo(f"no node waits for approval at the SN of {folder}")
+    for address, told in waiting.items():
         typer.echo(f"{address}  {told['role']}  {told['certificate']}")
 
 

@@ -4,6 +4,11 @@ MEMBERS_JOINED_MAX = 250
 """Members joined to one job at once: a commit of all must fit a 128 KiB transaction."""
 
 URI_BYTES_MAX = 256
+
+SN_API_PORT = 30304
+OPS_PORT_SN, OPS_PORT_SL = 30390, 30391
+"""Ports, unless a setting says otherwise: of the nodes, and of those that ask them."""
+
 ATTEMPT_AHEAD_MAX = 2**20
 """How far above its own a node follows an attempt that a member signed."""
 

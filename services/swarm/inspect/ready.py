@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from swarm.core.errors import OperatorFault
+from swarm.core.limits import OPS_PORT_SL, OPS_PORT_SN
 
-OPS_PORTS = {"sn": 30390, "sl": 30391}
+OPS_PORTS = {"sn": OPS_PORT_SN, "sl": OPS_PORT_SL}
 ANSWER_SECONDS = 3.0
 ANSWER_BYTES_MAX = 64 * 1024
 PAUSE_SECONDS = 0.5
@@ -29,7 +30,7 @@ def ready(role: str, ops: str | None, timeout: float, environ: Mapping[str, str]
     """
     if role not in OPS_PORTS:
         raise OperatorFault(f"{role}: expected one of {', '.join(OPS_PORTS)}")
-    host, port = _address(role, ops, environ)
+    host, port = operations_port(role, ops, environ)
     until = time.monotonic() + timeout
     while True:
         reason = _ask(host, port)
@@ -41,17 +42,24 @@ def ready(role: str, ops: str | None, timeout: float, environ: Mapping[str, str]
         time.sleep(PAUSE_SECONDS)
 
 
-def _address(role: str, ops: str | None, environ: Mapping[str, str]) -> tuple[str, int]:
-    if ops is None:
-        host = environ.get("SWARM_OPS_LISTEN") or "127.0.0.1"
-        ops = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{environ.get('SWARM_OPS_PORT') or OPS_PORTS[role]}"  # noqa: S104
-    parts = urlsplit(ops)
+def operations_port(role: str, ops: str | None, environ: Mapping[str, str]) -> tuple[str, int]:
+    """Host and port of this host's node: ``ops`` (``http://host:port``), or what the node itself goes by.
+
+    Raises:
+        OperatorFault: that is no address; names where it came from.
+    """
+    listen, port = environ.get("SWARM_OPS_LISTEN") or "127.0.0.1", environ.get("SWARM_OPS_PORT") or OPS_PORTS[role]
+    here = "127.0.0.1" if listen == "0.0.0.0" else listen  # noqa: S104 - compared, not bound
+    url = ops or f"http://{f'[{here}]' if ':' in here else here}:{port}"
     try:
-        if parts.scheme != "http" or not parts.hostname or not parts.port:
-            raise ValueError("expected http://<host>:<port>")
-        return parts.hostname, parts.port
-    except ValueError as error:
-        raise OperatorFault(f"{ops}: {error}") from None
+        parts = urlsplit(url)
+        host, number = parts.hostname, parts.port
+    except ValueError:  # a port or an IPv6 address that is none
+        host, number = None, None
+    if not url.startswith("http://") or not host or not number:
+        came = "--ops" if ops else "SWARM_OPS_LISTEN and SWARM_OPS_PORT"
+        raise OperatorFault(f"{came}: {url}: expected http://<host>:<port>")
+    return host, number
 
 
 def _ask(host: str, port: int) -> str | None:
@@ -62,6 +70,6 @@ def _ask(host: str, port: int) -> str | None:
         told = json.loads(answer.read(ANSWER_BYTES_MAX))
         return None if answer.status == 200 else str(told.get("reason"))
     except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-        return str(error) or type(error).__name__
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
     finally:
         connection.close()

@@ -7,7 +7,7 @@ the key that calls are made with is a throw-away one.
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,14 @@ from swarm.chain.rpc import RpcUnreachable, unwrap
 from swarm.chain.training import Training
 from swarm.core.errors import OperatorFault, PeerFault
 from swarm.core.ids import Address, from_hex
+from swarm.core.limits import SN_API_PORT
 from swarm.net.client import JsonClient
 from swarm.net.faults import BadAnswer, Unreachable
 from swarm.net.identity import PeerIdentity, anyone
 from swarm.net.tls import TlsFiles, client_context
+from swarm.net.uri import bracketed, node_url
+
+from .ready import operations_port
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 
@@ -49,23 +53,30 @@ class View:
 
 
 def source(
-    *, sn: str | None, ops: str, cert: Path | None, key: Path | None, cacert: Path | None, capath: Path | None
+    *,
+    sn: str | None,
+    ops: str | None,
+    cert: Path | None,
+    key: Path | None,
+    cacert: Path | None,
+    capath: Path | None,
+    environ: Mapping[str, str],
 ) -> Source:
-    """The source that the options mean.
+    """The source that the options mean; neither ``sn`` nor ``ops``: this host's SN, by the variables it goes by.
 
     Raises:
         OperatorFault: ``--sn`` without certificate, or an address that is none.
     """
     if sn is None:
-        if not ops.startswith("http://"):
-            raise OperatorFault(f"--ops={ops}: expected http://<host>:<port>")
-        return Source(ops, None)
-    host, _, port = sn.rpartition(":")
-    if not host or not port.isdigit():
-        raise OperatorFault(f"--sn={sn}: expected <host>:<port>, such as sn1:30304")
+        host, port = operations_port("sn", ops, environ)
+        return Source(f"http://{bracketed(host)}:{port}", None)
+    try:
+        url = node_url("--sn", sn, SN_API_PORT)
+    except ValueError as error:
+        raise OperatorFault(str(error)) from None
     if cert is None or key is None or (cacert is None and capath is None):
         raise OperatorFault("--sn asks as a member of the swarm: give --cert, --key and --cacert or --capath too")
-    return Source(f"https://{sn}", TlsFiles(cert, key, cacert, capath))
+    return Source(url, TlsFiles(cert, key, cacert, capath))
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from swarm.core.errors import OperatorFault
+from swarm.core.limits import SN_API_PORT
 from swarm.core.options import Opt, load
 
 from .sn_list import sn_urls
@@ -132,7 +133,7 @@ class ThroughSn(NodeSettings):
         max_length=4000,
     )
     sn_api_port: Annotated[Port, Opt("--sn-api-port", env="SN_API_SERVER_PORT", unit="TCP port")] = Field(
-        30304, description="API port of that SN"
+        SN_API_PORT, description="API port of that SN"
     )
     sn_api_service: Annotated[str | None, Opt("--sn-api-service", env="SN_API_SERVICE", unit="name:port")] = Field(
         None, description="API service of the SN behind a reverse proxy, or several, instead of --sn-ip"

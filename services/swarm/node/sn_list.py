@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from swarm.core.ids import Address
-from swarm.net.uri import bracketed, parse_uri
+from swarm.net.uri import SERVICE_PORT, node_url, parse_uri
 from swarm.store.journal import Journal
 
 SNS_MAX = 16
@@ -63,9 +63,11 @@ class SnList:
 
 
 def sn_urls(hosts: str | None, services: str | None, port: int) -> list[str]:
-    """SNs named by comma separated services (port 443 if none is given), or else hosts (``port`` if none is given)."""
-    found = []
-    for text in filter(None, map(str.strip, (services or hosts or "").split(","))):
-        host, _, own = text.rpartition(":") if text.count(":") == 1 or "]:" in text else (text, "", "")
-        found.append(f"https://{bracketed(host)}:{own or (443 if services else port)}")
-    return list(dict.fromkeys(found))
+    """SNs named by comma separated services (port 443 if none is given), or else hosts (``port`` if none is given).
+
+    Raises:
+        ValueError: one of them is no address; one line with the option.
+    """
+    option, default = ("--sn-api-service", SERVICE_PORT) if services else ("--sn-ip", port)
+    texts = filter(None, map(str.strip, (services or hosts or "").split(",")))
+    return list(dict.fromkeys(node_url(option, text, default) for text in texts))

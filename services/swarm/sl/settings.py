@@ -14,9 +14,10 @@ from swarm.core.limits import (
     KEEP_ROUNDS_MAX,
     KEEP_ROUNDS_MIN,
     LEADER_FAILURE_SECONDS_DEFAULT,
+    OPS_PORT_SL,
 )
 from swarm.core.options import Opt
-from swarm.net.uri import bracketed
+from swarm.net.uri import SERVICE_PORT, node_url
 from swarm.node.settings import LogLevel, Port, ThroughSn, load_node_settings
 
 FOREIGN_VARIABLES = (
@@ -99,7 +100,7 @@ class SlSettings(ThroughSn):
         le=KEEP_ROUNDS_MAX,
     )
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
-        30391, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
+        OPS_PORT_SL, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
     )
     log_level: Annotated[LogLevel, Opt("--log-level", env=("SL_LOG_LEVEL", "SWARM_LOG_LEVEL"))] = Field(
         "INFO", description="least important log lines shown (SWARM_LOG_FORMAT=human|json|auto)"
@@ -111,15 +112,15 @@ class SlSettings(ThroughSn):
             raise ValueError(
                 "say where other SLs reach this one: --host-ip (SL_HOST_IP) or --sl-fs-service (SL_FS_SERVICE)"
             )
+        _ = self.own_uri  # complains of what is no address
         return self
 
     @property
     def own_uri(self) -> str:
         """Where other SLs find this node's blobs; it goes into the join event."""
         if self.fs_service is not None:
-            name, _, port = self.fs_service.partition(":")
-            return f"https://{name}:{port or 443}"
-        return f"https://{bracketed(self.host_ip or '')}:{self.fs_port}"
+            return node_url("--sl-fs-service", self.fs_service, SERVICE_PORT)
+        return node_url("--host-ip", self.host_ip or "", self.fs_port, port_apart=True)
 
 
 def load_settings(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> SlSettings:

@@ -9,14 +9,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from swarm.chain.geth.peers import networks
-from swarm.core.limits import RESCUE_AFTER_SECONDS_MAX, RESCUE_AFTER_SECONDS_MIN
+from swarm.core.limits import OPS_PORT_SN, RESCUE_AFTER_SECONDS_MAX, RESCUE_AFTER_SECONDS_MIN, SN_API_PORT
 from swarm.core.options import Opt
+from swarm.net.uri import SERVICE_PORT, node_url, parse_uri
 from swarm.node.settings import NodeSettings, Port, load_node_settings
 
 ORIGINAL_STATE_FOLDER = Path("/platform/swarm/SMLNODE")
 """Where the original's containers keep the chain (row O03); used by itself when it is mounted."""
 SN_DEAD_SECONDS = 60.0
-SERVICE_PORT, P2P_SERVICE_PORT = 443, 30303
+P2P_SERVICE_PORT = 30303
 """Of a reverse proxy's name that is given without a port."""
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
 FOREIGN_VARIABLES = (
@@ -43,13 +44,13 @@ class SnSettings(NodeSettings):
         None, description="address of the sentinel, for every other SN"
     )
     sentinel_api_port: Annotated[Port, Opt("--sentinel-api-port", env="SENTINEL_API_SERVER_PORT", unit="TCP port")] = (
-        Field(30304, description="API port of the sentinel")
+        Field(SN_API_PORT, description="API port of the sentinel")
     )
     sentinel_api_service: Annotated[
         str | None, Opt("--sentinel-api-service", env="SENTINEL_API_SERVICE", unit="name:port")
     ] = Field(None, description="API service of the sentinel behind a reverse proxy")
     api_port: Annotated[Port, Opt("--sn-api-port", env="SN_API_SERVER_PORT", unit="TCP port")] = Field(
-        30304, description="port of the API (mutual TLS)"
+        SN_API_PORT, description="port of the API (mutual TLS)"
     )
     api_service: Annotated[str | None, Opt("--sn-api-service", env="SN_API_SERVICE", unit="name:port")] = Field(
         None, description="name under which a reverse proxy offers the API"
@@ -72,7 +73,7 @@ class SnSettings(NodeSettings):
         "(default: /platform/swarm/SMLNODE where it is mounted, else ~/.local/state/swarm/sn)",
     )
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
-        30390, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
+        OPS_PORT_SN, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
     )
     admission: Annotated[Literal["open", "approve"] | None, Opt("--admission", env="SWARM_ADMISSION")] = Field(
         None,
@@ -135,7 +136,9 @@ class SnSettings(NodeSettings):
             raise ValueError(
                 "say where other SNs reach this one: --host-ip (THIS_NODE_IP), or --sn-api-service and --sn-p2p-service"
             )
+        # These complain of what is no address.
         networks(self.p2p_allow or "")
+        _ = self.own_uri, self.own_p2p, None if self.sentinel else self.sentinel_url
         if self.api_port == self.ops_port:
             raise ValueError(f"--sn-api-port and --ops-port are both {self.api_port}: give them different ports")
         return self
@@ -143,23 +146,22 @@ class SnSettings(NodeSettings):
     @property
     def sentinel_url(self) -> str:
         if self.sentinel_api_service is not None:
-            return _service_url(self.sentinel_api_service)
-        return f"https://{_bracketed(self.sentinel_ip or '')}:{self.sentinel_api_port}"
+            return node_url("--sentinel-api-service", self.sentinel_api_service, SERVICE_PORT)
+        return node_url("--sentinel-ip", self.sentinel_ip or "", self.sentinel_api_port)
 
     @property
     def own_uri(self) -> str | None:
         """Where other nodes reach this one's API; None if nobody said."""
         if self.api_service is not None:
-            return _service_url(self.api_service)
+            return node_url("--sn-api-service", self.api_service, SERVICE_PORT)
         host = self._own_host
-        return None if host is None else f"https://{_bracketed(host)}:{self.api_port}"
+        return None if host is None else node_url("--host-ip", host, self.api_port, port_apart=True)
 
     @property
     def own_p2p(self) -> tuple[str, int] | None:
         """Host and port of this node's chain port, as others reach it; None if nobody said."""
         if self.p2p_service is not None:
-            host, port = _service(self.p2p_service, P2P_SERVICE_PORT)
-            return host, port
+            return parse_uri(node_url("--sn-p2p-service", self.p2p_service, P2P_SERVICE_PORT))
         return None if self._own_host is None else (self._own_host, self.p2p_port)
 
     @property
@@ -179,20 +181,6 @@ class SnSettings(NodeSettings):
         if ORIGINAL_STATE_FOLDER.is_dir():
             return ORIGINAL_STATE_FOLDER
         return super().default_state_folder(environ)
-
-
-def _service_url(service: str) -> str:
-    host, port = _service(service, SERVICE_PORT)
-    return f"https://{_bracketed(host)}:{port}"
-
-
-def _service(text: str, default: int) -> tuple[str, int]:
-    host, _, port = text.rpartition(":") if text.rpartition(":")[2].isdigit() else (text, "", "")
-    return host.strip("[]"), int(port) if port else default
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def load_settings(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> SnSettings:
