@@ -21,7 +21,7 @@ from swarm.net.identity import PeerIdentity
 from swarm.node.joining import name_and_site
 from swarm.obs.waits import Waits
 
-from .fleet import Fleet, block_of
+from .fleet import Fleet, Sn, block_of
 from .gethhost import GethHost
 from .join import EXTEND_SLACK_SECONDS
 from .sealing import NOBODY
@@ -34,6 +34,9 @@ LOOK_SECONDS = 0.25
 SLOW_SECONDS = 10.0
 """After so long of unequal newest blocks, equal ones a little below will do: it can be a fork of one block."""
 FORK_BLOCKS = 2
+DOUBT_SECONDS = 60.0
+"""After so long the highest head is not believed by itself any more: the chain of half of those that answer will do.
+One SN with a wrong head, or none that anybody has, must not keep all others from starting."""
 OVERLAP_SECONDS = 3600
 """How long the sentinel's old certificate key stays bound after a new one."""
 ANNOUNCE_RETRY_SECONDS = 1.0
@@ -112,16 +115,25 @@ class Starting:
                 found = await asyncio.gather(*(self._fleet.block(sn) for sn in others))
                 answers = [(block, sn) for block, sn in zip(found, others, strict=True) if block is not None]
                 if answers:
-                    heard = time.monotonic()
-                    theirs, sn = max(answers, key=lambda a: a[0])
-                    depth = FORK_BLOCKS if time.monotonic() - began > SLOW_SECONDS else 0
-                    ours = await geth.admin.block()
-                    if ours is not None and ours[0] + depth >= theirs[0]:
-                        at = max(0, theirs[0] - depth)
-                        if await geth.admin.block(at) == (theirs if depth == 0 else await self._fleet.block(sn, at)):
-                            return
+                    heard, waited = time.monotonic(), time.monotonic() - began
+                    depth = FORK_BLOCKS if waited > SLOW_SECONDS else 0
+                    highest, ours = max(answers, key=lambda a: a[0]), await geth.admin.block()
+                    asked = [highest]
+                    if waited > DOUBT_SECONDS and ours is not None:  # one that lags proves nothing
+                        asked += [a for a in answers if a != highest and a[0][0] + FORK_BLOCKS >= ours[0]]
+                    agree = [await self._agrees(geth, block, sn, depth) for block, sn in asked]
+                    if 2 * sum(agree) >= len(asked):
+                        return
                 await asyncio.sleep(LOOK_SECONDS)
         log.warning("no other SN has answered for %.0f s; going on with the chain that is here", ALONE_SECONDS)
+
+    async def _agrees(self, geth: GethHost, theirs: tuple[int, str], sn: Sn, depth: int) -> bool:
+        """Whether we have another SN's head, or the block ``depth`` below it."""
+        ours = await geth.admin.block()
+        if ours is None or ours[0] + depth < theirs[0]:
+            return False
+        at = max(0, theirs[0] - depth)
+        return await geth.admin.block(at) == (theirs if depth == 0 else await self._fleet.block(sn, at))
 
     async def _belong(self) -> None:
         """An active member of role SN with this certificate: by itself if it is the sentinel, else through another."""
