@@ -16,7 +16,7 @@ from support.sim.liar import Lie
 from support.sim.node import Plan, SimNode
 from support.sim.seeds import simulate
 from support.sim.world import World
-from swarm.core.engine import context, following, judging, leading, loading, machine, report, state
+from swarm.core.engine import context, following, judging, leading, loading, machine, outers, report, state
 
 SEEDS_MAX = 40
 
@@ -257,6 +257,16 @@ MUTATIONS = [
         "two merges of the same inputs differ",
         ("V3",),
         ((SimNode, "_merge", "world.merged(action.method, blobs,", "world.merged(self.name, blobs,"),),
+    ),
+    Mutation(
+        "a merge leaves the velocity out that its record claims",
+        ("V3",),
+        ((outers, "gathered", "return True, blob", "return True, None"),),
+    ),
+    Mutation(
+        "a program of a Nesterov run trains from the committed model itself",
+        ("V2",),
+        ((outers, "start_of", 'outer.kind != "nesterov"', 'outer.kind != "none"'),),
     ),
 ]
 

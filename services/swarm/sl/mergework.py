@@ -71,10 +71,16 @@ def merge_inputs(store: BlobStore, action: Merge, options: MergeOptions) -> Merg
             recorded=[round(c, 6) for c in recorded],
             computed=[round(c, 6) for c in found],
         )
+    outer, before = action.outer, action.before
+    if outer is not None and name.prev != ZERO32 and previous is None:
+        raise LocalFault("the job's outer optimiser needs the previous merged model, which is not here yet")
+    older = store.path(before) if outer is not None and before is not None else None
     out = store.scratch(f"merged-{name.run}-{name.round}-{action.attempt}")
     window = WINDOW_BYTES if options.ram_intensive else SMALL_WINDOW_BYTES
     wanted = options.norm_log and previous is not None
-    norms = merge_files(paths, recorded, out, method, previous=previous, norms=wanted, window=window)
+    norms = merge_files(
+        paths, recorded, out, method, previous=previous, outer=outer, before=older, norms=wanted, window=window
+    )
     nodes = [to_hex(node) for node, _, _ in action.inputs]
     shown = None if norms is None else {node: float(f"{v:.6g}") for node, v in zip(nodes, norms, strict=True)}
     return MergedFile(out, recorded, shown)

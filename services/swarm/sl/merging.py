@@ -6,6 +6,7 @@ Owns reading, checking and writing of the bytes; the arithmetic is ``core.merge`
 
 from __future__ import annotations
 
+import bisect
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -28,12 +29,16 @@ from swarm.core.merge import (
     Gram,
     Measured,
     Method,
+    Outer,
+    ahead,
     as_float,
     first_non_finite,
     lower_median,
     merge_values,
     rest,
     shares,
+    stepped,
+    takes_step,
 )
 
 WINDOW_BYTES = 256 * 1024
@@ -68,13 +73,13 @@ class _Run:
 class _Inputs(AbstractContextManager["_Inputs"]):
     """Open tensor files of one manifest, read side by side; every block that is read is checked.
 
-    The previous merged model, where it is given, is read as input -1, before the others: it is this node's own, so
-    what is wrong with it is no peer's fault.
+    Merged models of rounds before, where they are given, are read before the others, the last one as input -1: they
+    are this node's own, so what is wrong with them is no peer's fault.
     """
 
-    def __init__(self, inputs: Sequence[Path], previous: Path | None, window: int) -> None:
-        self._first = 0 if previous is None else -1
-        self._paths = [*([] if previous is None else [previous]), *inputs]
+    def __init__(self, inputs: Sequence[Path], past: Sequence[Path], window: int) -> None:
+        self._first = -len(past)
+        self._paths = [*past, *inputs]
         self._stack = ExitStack()
         self._files: list[IO[bytes]] = []
         self._buffers = [np.empty(window, np.uint8) for _ in self._paths]
@@ -110,8 +115,9 @@ def _own_faults() -> Iterator[None]:
         yield
     except UnusableInput as fault:
         if fault.index < 0:
-            text = str(fault).removeprefix("input -1")
-            raise LocalFault(f"the previous merged model in this node's store cannot be used:{text}") from fault
+            text = str(fault).removeprefix(f"input {fault.index}")
+            which = "the previous merged model" if fault.index == -1 else "the merged model before the previous one"
+            raise LocalFault(f"{which} in this node's store cannot be used:{text}") from fault
         raise
 
 
@@ -148,7 +154,7 @@ def _measure(inputs: Sequence[Path], previous: Path | None, *, pairs: bool) -> n
     gram = Gram(len(inputs), pairs=pairs)
     window = UNIT * 8
     extra = 0 if previous is None else 1
-    with _Inputs(inputs, previous, window) as files:
+    with _Inputs(inputs, [] if previous is None else [previous], window) as files:
         for run in _runs(files.plan):
             if run.dtype not in FLOATS:
                 continue
@@ -183,6 +189,8 @@ def merge_files(
     method: Method,
     *,
     previous: Path | None = None,
+    outer: Outer | None = None,
+    before: Path | None = None,
     norms: bool = False,
     window: int = WINDOW_BYTES,
 ) -> list[float] | None:
@@ -196,6 +204,8 @@ def merge_files(
         inputs: in the protocol's order, ascending by node.
         coefficients: one per input, as :func:`find_shares` gave them, or as they are recorded.
         previous: the merged model of the round before; a method anchored there takes it as its first input.
+        outer: the step on top of the merge; none without a previous model.
+        before: the merged model of the round before ``previous``; None: the step has no velocity.
         norms: measure how far the inputs lie from ``previous`` on the way; needs one.
         window: bytes, a multiple of 8; never changes the result.
 
@@ -212,13 +222,18 @@ def merge_files(
     if norms and previous is None:
         raise LocalFault("norms are measured from the merged model before, which is not given")
     anchored = isinstance(method, Measured) and method.anchor is Anchor.PREVIOUS and previous is not None
+    steps = outer if previous is not None else None
     all_shares = [rest(coefficients), *coefficients] if anchored else list(coefficients)
     gram = Gram(len(inputs), pairs=False)
     unit = UNIT * 8
     step = -(-window // unit) * unit if norms else window
-    used = 1 if norms and not anchored else 0
-    with _Inputs(inputs, previous if anchored or norms else None, step) as files:
+    past = [previous] if previous is not None and (anchored or norms or steps is not None) else []
+    if before is not None and steps is not None:
+        past.insert(0, before)
+    used = len(past) - 1 if anchored else len(past)
+    with _Inputs(inputs, past, step) as files:
         result = np.empty(step, np.uint8)
+        stepping = _stepping(files.plan)
         with tensorfile.atomic_file(out, durable=False) as merged:
             tensorfile.write_header(merged, files.plan)
             for run in _runs(files.plan):
@@ -226,13 +241,60 @@ def merge_files(
                     size = min(step, run.end - start)
                     blocks = files.read(run, start, size)
                     if norms and run.dtype in FLOATS:
-                        _add_norms(gram, blocks, run.dtype)
+                        _add_norms(gram, blocks[len(past) - 1 :], run.dtype)
                     part = result[:size].view(tensorfile.DTYPES[run.dtype])
                     merge_values(
                         method, run.dtype, blocks[used:], all_shares, part, block_bytes=min(window, BLOCK_BYTES)
                     )
+                    if steps is not None and run.dtype in FLOATS:
+                        for at in _within(stepping, start, start + size, part.itemsize):
+                            old = [block[at] for block in blocks[: len(past)]]
+                            part[at] = stepped(steps, run.dtype, part[at], old[-1], old[0] if old[1:] else None)
                     _write(merged, files.plan.data_offset + start, result[:size])
     return [math.sqrt(value) for value in np.diag(gram.matrix())] if norms else None
+
+
+def look_ahead(last: Path, before: Path, outer: Outer, out: Path, *, window: int = WINDOW_BYTES) -> None:
+    """Write where programs train from after the round of ``last`` when the job has a Nesterov step.
+
+    Args:
+        before: the merged model of the round before.
+
+    Raises:
+        LocalFault: one of the two cannot be read, or they do not fit.
+    """
+    with _Inputs([], [before, last], window) as files, tensorfile.atomic_file(out, durable=False) as made:
+        stepping = _stepping(files.plan)
+        tensorfile.write_header(made, files.plan)
+        for run in _runs(files.plan):
+            for start in range(run.start, run.end, window):
+                size = min(window, run.end - start)
+                old, new = files.read(run, start, size)
+                if run.dtype in FLOATS:
+                    result = new.copy()
+                    for at in _within(stepping, start, start + size, new.itemsize):
+                        result[at] = ahead(outer, run.dtype, new[at], old[at])
+                    new = result
+                _write(made, files.plan.data_offset + start, new.view(np.uint8))
+
+
+def _stepping(header: tensorfile.Header) -> list[tuple[int, int]]:
+    """Ranges of bytes whose tensors take an outer step, neighbours as one."""
+    found: list[tuple[int, int]] = []
+    for spec in header.by_offset():
+        if spec.start == spec.end or not takes_step(spec.name):
+            continue
+        joined = bool(found) and found[-1][1] == spec.start
+        found[-1:] = [(found[-1][0], spec.end)] if joined else [*found[-1:], (spec.start, spec.end)]
+    return found
+
+
+def _within(ranges: Sequence[tuple[int, int]], start: int, end: int, itemsize: int) -> Iterator[slice]:
+    """What of the ranges lies in a window, as elements from its start on."""
+    for first, last in ranges[bisect.bisect_right(ranges, start, key=lambda r: r[1]) :]:
+        if first >= end:
+            return
+        yield slice((max(first, start) - start) // itemsize, (min(last, end) - start) // itemsize)
 
 
 def _add_norms(gram: Gram, blocks: Sequence[Block], dtype: str) -> None:

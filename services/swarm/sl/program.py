@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from swarmlearning import tensorfile
 
@@ -19,6 +18,7 @@ from swarm.obs import log as obs_log
 from swarm.store.blobs import BlobStore
 
 from .bridge import Evaluate, Merged, SessionOpen, SyncCall, SyncDone
+from .merging import look_ahead
 from .timeline import Timeline
 from .transfers import look_at
 
@@ -139,7 +139,7 @@ class Program:
                 return SyncDone(wish.interval or session.sync_interval, wish.training_over, record)
 
     async def _load(self, target: Target, own: tensorfile.Header, wish: LoadProgram, evaluate: Evaluate) -> None:
-        path: Path = self._store.path(wish.blob)
+        path, made = self._store.path(wish.blob), None
         differences = tensorfile.read_header(path).differences(own)
         if differences:
             raise ProgramFault(
@@ -148,7 +148,14 @@ class Program:
             )
         began = time.monotonic()
         what = Merged(target.swarm, target.open_run(), wish.round, wish.blob.hex())
-        report = await evaluate(path, what)
+        if wish.outer is not None and wish.before is not None:
+            made = self._store.scratch("ahead")
+            await asyncio.to_thread(look_ahead, path, self._store.path(wish.before), wish.outer, made)
+        try:
+            report = await evaluate(made or path, what)
+        finally:
+            if made is not None:
+                made.unlink(missing_ok=True)
         target.timeline.add(wish.round, "load", time.monotonic() - began)
         target.timeline.mark(wish.round, "loaded_at")
         target.deliver(ProgramLoaded(wish.round, report.loss, report.metric, report.epochs_done, report.epochs_total))

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from swarm.core.bundle import Bundle
 from swarm.core.chain_view import JobState, Phase, Status
-from swarm.core.engine.actions import Merge
+from swarm.core.control.joboptions import JobOptions
+from swarm.core.engine.actions import LoadProgram, Merge
 from swarm.core.engine.context import CONTEXT_KEY
 from swarm.core.engine.events import ChainView
 from swarm.core.engine.leading import gather
 from swarm.core.engine.messages import ProposalMessage, Pulse, signed_of
 from swarm.core.errors import Reverted
 from swarm.core.ids import ZERO32, Address, BlobId, Digest
+from swarm.core.merge import split
 from swarm.core.roster import Roster
 from swarm.core.statements import Ack, CheckIn, Proposal, RoundName, Takeover, method_name, name_from_json
+
+from .node import past_of
 
 if TYPE_CHECKING:
     from .node import SimNode
@@ -223,7 +227,13 @@ class Checks:
             made: BlobId | None = BlobId(bundle.name.prev)
         else:
             blobs = [i.check_in.blob for i in used]
-            made = self._world.made(method_name(bundle.result.method), blobs, [i.coefficient for i in used])
+            method, outer = split(method_name(bundle.result.method))
+            older = self._world.chain.bundles.get((bundle.name.run, bundle.name.round - 1))
+            before = None
+            if outer is not None and outer.mu and older is not None and older.name.prev != ZERO32:
+                before = older.name.prev
+            past = past_of(outer, bundle.name.prev, before)
+            made = self._world.made(method, blobs, [i.coefficient for i in used], past)
         if made != bundle.result.merged:
             self.broken("V3", f"round {bundle.name.round}: its inputs do not give its merged model")
 
@@ -242,7 +252,9 @@ class Checks:
         if fault.name not in allowed:
             self.broken("certificate", f"{node.name} submitted a certificate that is unacceptable: {fault}")
 
-    def loads(self, node: SimNode, view: ChainView, round_: int, blob: BlobId) -> None:
+    def loads(self, node: SimNode, view: ChainView, action: LoadProgram) -> None:
+        round_, blob = action.round, action.blob
+        self._starts(node, view, action)
         recorded = self._recorded[(view.state.run, round_)]
         if not recorded or view.state.round <= round_:
             self.broken("V2", f"{node.name} loads round {round_} before the chain has it")
@@ -251,6 +263,18 @@ class Checks:
         if blob not in node.disk:
             self.broken("V2", f"{node.name} loads a model that is not on its disk")
         self._world.rows.loads(node, view.state.run, round_)
+
+    def _starts(self, node: SimNode, view: ChainView, action: LoadProgram) -> None:
+        """With a Nesterov step all train from the same point: ahead of the last two models of the chain."""
+        outer = JobOptions.from_text(self._world.chain.options).outer
+        bundle = self._world.chain.bundles.get((view.state.run, action.round))
+        wanted: bytes | None = None
+        if outer is not None and outer.kind == "nesterov" and outer.mu and view.state.phase is Phase.OPEN:
+            wanted = bundle.name.prev if bundle is not None and bundle.name.prev != ZERO32 else None
+        if bundle is None or bundle.result.merged != action.blob or action.before == wanted:
+            return
+        if action.before is not None or wanted in node.disk:
+            self.broken("V2", f"{node.name} trains from another point than the others after round {action.round}")
 
     def merges(self, node: SimNode, action: Merge) -> None:
         context, view = node.engine.state.context, node.engine.state.view

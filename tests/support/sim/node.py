@@ -18,7 +18,8 @@ from swarm.core.engine import events as ev
 from swarm.core.engine.context import Held
 from swarm.core.engine.messages import Pulse
 from swarm.core.errors import Reverted
-from swarm.core.ids import Address, BlobId
+from swarm.core.ids import ZERO32, Address, BlobId
+from swarm.core.merge import Outer
 from swarm.core.merge import get as merge_method
 
 from .keys import Key
@@ -35,6 +36,11 @@ ALREADY_DONE = ("TrainingAlreadyJoined", "TrainingAlreadyAnswered", "TrainingAlr
 SUPERVISOR_SECONDS = 5.0
 """A node that ended with a fault of its disk is started again after this time."""
 REFUSED_UNREACHABLE = 6
+
+
+def past_of(outer: Outer | None, prev: bytes, before: bytes | None) -> bytes:
+    """What an outer step adds to a merge's recipe: which one, and the merged models it starts from."""
+    return b"" if outer is None or prev == ZERO32 else outer.word("").encode() + prev + (before or b"")
 
 
 class SimNode:
@@ -265,10 +271,10 @@ class SimNode:
                 self.later(world.rng.uniform(0.005, 0.05), lambda: self._find(run, round_))
             case act.Refresh():
                 self.look(0.01)
-            case act.LoadProgram(round_, blob):
+            case act.LoadProgram():
                 view = self.engine.state.view
                 assert view is not None
-                world.checks.loads(self, view, round_, blob)
+                world.checks.loads(self, view, action)
                 self.script.wish(action)
             case act.AnswerProgram() | act.FailProgram():
                 self.script.wish(action)
@@ -321,7 +327,8 @@ class SimNode:
             if self.disk_full:
                 self.step(ev.MergeFailed(action.name, action.attempt, None, 0, "no space left on device"))
                 return
-            blob = self.world.merged(action.method, blobs, coefficients, Held(MODEL_BYTES, manifest, True))
+            past = past_of(action.outer, action.name.prev, action.before)
+            blob = self.world.merged(action.method, blobs, coefficients, Held(MODEL_BYTES, manifest, True), past)
             self.disk.add(blob)
             self.rotten.discard(blob)
             self.step(ev.MergeDone(action.name, action.attempt, blob, MODEL_BYTES, manifest, coefficients))

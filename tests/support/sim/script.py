@@ -44,6 +44,8 @@ class Script:
         self.node, self.plan = node, plan
         self.answered = 0
         self.loaded: BlobId | None = None
+        self.ahead_of: BlobId | None = None
+        """With the one loaded: the merged model before it, if the program trains from ahead of the two."""
         self.final_sent = self.said_final = False
         """In this session; in any session."""
         self.ended = False
@@ -91,8 +93,8 @@ class Script:
 
     def wish(self, action: act.LoadProgram | act.AnswerProgram | act.FailProgram) -> None:
         match action:
-            case act.LoadProgram(round_, blob):
-                self._later(self.plan.load_seconds, lambda: self._loaded(round_, blob))
+            case act.LoadProgram(round_, blob, _, before):
+                self._later(self.plan.load_seconds, lambda: self._loaded(round_, blob, before))
             case act.AnswerProgram(seq, over, interval):
                 self.intervals.append(interval)
                 if seq != self._seq:
@@ -105,8 +107,8 @@ class Script:
             case act.FailProgram(text):
                 self._later(0.01, lambda: self._end(text))
 
-    def _loaded(self, round_: int, blob: BlobId) -> None:
-        self.loaded = blob
+    def _loaded(self, round_: int, blob: BlobId, before: BlobId | None) -> None:
+        self.loaded, self.ahead_of = blob, before
         loss = self.plan.losses[min(round_, len(self.plan.losses) - 1)]
         self.node.step(ev.ProgramLoaded(round_, loss, 0.9, self.answered, self.plan.syncs))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 
+from swarm.core.control.joboptions import canonical
 from swarm.core.limits import JOIN_DEPTH_BLOCKS
 
 from .faults import BadDay
@@ -29,8 +30,12 @@ RECOVERY_ROUNDS = 8
 joins, watches, and signs its end in rounds of its own."""
 DAY_SECONDS = 3600.0
 ROUNDS_MIN, ROUNDS_SPREAD = 20, 5
+ROWS_NEED_SEEDS = 500
+"""From so many seeds on every row of the failure table must have been exercised."""
 WORKERS = 2
 CHUNK_SEEDS = 5
+OUTERS = ("", "momentum", "", "nesterov", "")
+"""Outer optimiser of the job, one seed after the other."""
 NODES = (3, 3, 4, 4, 5, 5, 6, 7, 8)
 NERVOUS_NODES = (3, 4, 5, 5)
 
@@ -88,6 +93,10 @@ def make(seed: int, *, nervous: bool | None = None, pair: bool = False) -> tuple
         forks=forks,
         liars=liars,
     )
+    outer = OUTERS[seed % len(OUTERS)]
+    if outer:
+        world.chain.options = canonical({"outer": {"method": outer, "mu": 0.9, "eta": 0.7}})
+        world.chain.view = replace(world.chain.view, options=world.chain.options)
     for node in world.nodes:
         node.drift(rng.uniform(0.99, 1.01))
     day = BadDay(world, rng, deaths)

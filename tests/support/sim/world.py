@@ -122,13 +122,17 @@ class World:
         self.blobs[blob] = held
         return blob
 
-    def made(self, method: str, blobs: Sequence[BlobId], coefficients: Sequence[float]) -> BlobId | None:
+    def made(
+        self, method: str, blobs: Sequence[BlobId], coefficients: Sequence[float], past: bytes = b""
+    ) -> BlobId | None:
         """What somebody's merge of these gave; None if nobody ever made it."""
-        return self.recipes.get(_recipe(method, blobs, coefficients))
+        return self.recipes.get(_recipe(method, blobs, coefficients, past))
 
-    def merged(self, method: str, blobs: Sequence[BlobId], coefficients: Sequence[float], held: Held) -> BlobId:
-        """The file that this merge gives, on whatever machine."""
-        recipe = _recipe(method, blobs, coefficients)
+    def merged(
+        self, method: str, blobs: Sequence[BlobId], coefficients: Sequence[float], held: Held, past: bytes = b""
+    ) -> BlobId:
+        """The file that this merge gives, on whatever machine; ``past``: its outer step, and what that starts from."""
+        recipe = _recipe(method, blobs, coefficients, past)
         if recipe not in self.recipes:
             self.recipes[recipe] = self.new_blob(f"merged {recipe.hex()}", held)
         return self.recipes[recipe]
@@ -175,5 +179,5 @@ class World:
         return "\n".join(self.lines[-count:])
 
 
-def _recipe(method: str, blobs: Sequence[BlobId], coefficients: Sequence[float]) -> bytes:
-    return method.encode() + b"".join(blobs) + str(tuple(coefficients)).encode()
+def _recipe(method: str, blobs: Sequence[BlobId], coefficients: Sequence[float], past: bytes) -> bytes:
+    return method.encode() + b"".join(blobs) + str(tuple(coefficients)).encode() + past

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import OperatorFault
+from ..merge.outer import Outer
 from .stop import StopRule
 
 TEXT_BYTES_MAX = 2048
 """What the contract takes."""
-KNOWN = ("stop", "strict")
+KNOWN = ("outer", "stop", "strict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,12 @@ class JobOptions:
     """Args:
     stop: when a run has learnt enough; None: when all programs are done.
     strict: every member must be in every round, else the run fails at every node (as ``--strict`` does at one).
+    outer: what is done with a round's merge before it is committed; None: nothing.
     """
 
     stop: StopRule | None = None
     strict: bool = False
+    outer: Outer | None = None
 
     @classmethod
     def from_text(cls, text: str) -> JobOptions:
@@ -57,7 +60,10 @@ class JobOptions:
         stop = data.get("stop", {})
         if not isinstance(stop, Mapping):
             raise OperatorFault("options of the job: stop: expected an object")
-        return cls(StopRule.of(stop), strict)
+        outer = data.get("outer", {})
+        if not isinstance(outer, Mapping):
+            raise OperatorFault("options of the job: outer: expected an object")
+        return cls(StopRule.of(stop), strict, Outer.of(outer) if outer else None)
 
 
 def canonical(options: Mapping[str, Any]) -> str:

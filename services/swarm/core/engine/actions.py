@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..bundle import Bundle
 from ..ids import Address, BlobId
+from ..merge.outer import Outer
 from ..statements import RoundName
 from .messages import Pulse
 
@@ -46,6 +47,9 @@ class Merge:
     inputs: tuple[tuple[Address, BlobId, int], ...]
     coefficients: tuple[float, ...] | None = None
     """The recorded shares, where a decided merge is made again; else they are to be found."""
+    outer: Outer | None = None
+    before: BlobId | None = None
+    """The job's step on top, and the merged model before the previous one (None: no velocity)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,15 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class LoadProgram:
-    """Hand the merged model of ``round`` to the ML program and let it evaluate; ends in ProgramLoaded."""
+    """Hand the merged model of ``round`` to the ML program and let it evaluate; ends in ProgramLoaded.
+
+    With ``before``, the merged model of the round before, it trains from where ``outer`` leads from the two.
+    """
 
     round: int
     blob: BlobId
+    outer: Outer | None = None
+    before: BlobId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class RoundContext:
     """What the merge under way is recorded as: method and outer step."""
     entitling: tuple[Signed[Takeover], ...] = ()
     closed_at: float | None = None
+    acknowledgers_moved_at: float = 0.0
 
     @property
     def key(self) -> str:
@@ -189,7 +190,10 @@ class Transfer:
     size: int
     started_at: float
     moved_at: float
+    """When it was begun, tried again, or its last bytes came."""
     bytes: int = 0
+    arrived_at: float | None = None
+    """When its last bytes came."""
     failures: int = 0
     retry_at: float | None = None
     sources: tuple[Address, ...] = ()

@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 
 from ..ids import ZERO32, Address
-from ..merge import measured_fault
+from ..merge import measured_fault, split
 from ..statements import FLAGS_ALL, CheckIn, Takeover, method_name
-from . import controls
+from . import controls, outers
 from .context import RoundContext
 from .messages import ProposalMessage, Signed
 from .state import EngineState
@@ -70,7 +70,10 @@ def result_fault(state: EngineState, context: RoundContext, message: ProposalMes
         return None if same else "without weights the merged model must be the previous one"
     if view.state.manifest not in (ZERO32, message.result.manifest):
         return "its manifest is not the run's"
-    method, weights = method_name(message.result.method), [i.check_in.weight for i in weighted]
+    (method, outer), weights = split(method_name(message.result.method)), [i.check_in.weight for i in weighted]
+    fault = outers.fault(state, outer)
+    if fault is not None:
+        return fault
     expected = state.coefficients(method, weights)
     if expected is None:
         return measured_fault(method, weights, [i.coefficient for i in weighted])
@@ -87,6 +90,10 @@ def fresh_fault(state: EngineState, context: RoundContext, message: ProposalMess
     view = state.view
     assert view is not None
     items = [i.check_in for i in message.items]
+    if any(i.weight for i in items):
+        rest = outers.rest_fault(state, context.name, split(method_name(message.result.method))[1])
+        if rest is not None:
+            return rest
     allowed = set(state.contributors_allowed()) | set(context.roster.addresses)
     for own in items:
         if own.node not in allowed:

@@ -7,8 +7,8 @@ from ..chain_view import Phase
 from ..errors import PeerFault
 from ..ids import ZERO32, Address, BlobId
 from ..statements import from_fixed, to_fixed
-from . import controls, history, remerging, wishes
-from .actions import AnswerProgram, FindBundle, Finish, Keep, LoadProgram, Persist
+from . import controls, history, outers, remerging, wishes
+from .actions import AnswerProgram, FindBundle, Finish, Keep, Persist
 from .events import BundleFound, ProgramLoaded
 from .following import fail_program
 from .pulses import pulse_for
@@ -43,6 +43,7 @@ def take_commit(state: EngineState, now: float, out: Out) -> None:
         return
     wishes.insist(state, bundle, now, out)
     out.fetch(state, now, merged, view.state.prev_size, _holders(state))
+    outers.keep_past(state, bundle, _holders(state), now, out)
     if merged not in state.held and remerging.keeper(state, bundle, now) == state.me:
         remerging.make_again(state, bundle.name, bundle.attempt, bundle.result, bundle.items, now, out)
 
@@ -64,19 +65,23 @@ def _holders(state: EngineState) -> list[Address]:
 
 
 def bundle_found(state: EngineState, event: BundleFound, now: float, out: Out) -> None:
-    view = state.view
+    view, last = state.view, last_round(state)
     state.finding_at = now
-    if view is None or (event.bundle.name.run, event.bundle.name.round) != (
-        view.state.run,
-        last_round(state),
-    ):
+    if view is None or event.bundle.name.run != view.state.run:
+        return
+    # The one before the last is asked for where the outer optimiser needs it; the last names its model.
+    expected = view.state.prev if event.bundle.name.round == last else state.merged.get(last - 1)
+    if expected is None or event.bundle.name.round not in (last, last - 1):
         return
     try:
         event.bundle.verify(state.config.domain, state.verifier, view.state.min_peers)
-        if event.bundle.result.merged != view.state.prev:
+        if event.bundle.result.merged != expected:
             raise PeerFault(f"its model is 0x{event.bundle.result.merged.hex()}, the chain says another")
     except PeerFault as fault:
         out.warn(f"the SN handed out a commit that does not hold: {fault}")
+        return
+    if event.bundle.name.round < last:
+        history.remember(state, event.bundle)
         return
     state.commit = event.bundle
     history.remember(state, event.bundle)
@@ -97,6 +102,9 @@ def load(state: EngineState, now: float, out: Out) -> None:
         return
     if _verified(state) is None or view.state.prev not in state.held:
         return
+    wish = outers.start_of(state, last)
+    if wish is None:
+        return
     if view.state.manifest not in (ZERO32, pending.manifest):
         text = (
             "this program's model is not the swarm's: "
@@ -107,7 +115,7 @@ def load(state: EngineState, now: float, out: Out) -> None:
         return
     program.loading = last
     state.progress += 1
-    out.append(LoadProgram(last, view.state.prev))
+    out.append(wish)
 
 
 def program_loaded(state: EngineState, event: ProgramLoaded, now: float, out: Out) -> None:

@@ -15,7 +15,7 @@ from ..blobid import CHUNK_BYTES
 from ..chain_view import Phase
 from ..ids import Address, BlobId
 from ..statements import Signer, Verifier
-from . import certificates, controls, following, history, leading, loading, remerging, report, rescue, wishes
+from . import certificates, controls, following, history, leading, loading, outers, remerging, report, rescue, wishes
 from . import events as ev
 from .actions import Action, FailProgram, Finish, Refresh
 from .context import Held, RoundContext
@@ -137,7 +137,7 @@ class Engine:
             case ev.BlobMoved(blob, moved):
                 transfer = state.transfers.get(blob)
                 if transfer is not None:
-                    transfer.bytes, transfer.moved_at = moved, now
+                    transfer.bytes, transfer.moved_at, transfer.arrived_at = moved, now, now
                     if moved >= CHUNK_BYTES:  # what is kept whatever happens: failures in a row count, not all of them
                         transfer.failures = 0
                 state.progress += 1
@@ -157,6 +157,8 @@ class Engine:
             return
         if state.options_fault is not None and state.program.opened is not None:
             following.fail_program(state, state.options_fault, now, out)
+        elif state.program.opened is not None and state.program.failed is None and (unfit := outers.unfit(state)):
+            following.fail_program(state, unfit, now, out)
         self._join(now, out)
         wishes.tell_min_peers(state, out)
         context = state.context

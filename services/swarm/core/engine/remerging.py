@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from ..bundle import Bundle, Contribution
 from ..ids import Address, BlobId
+from ..merge.outer import split
 from ..roster import leader
 from ..statements import Result, RoundName, method_name
+from . import outers
 from .actions import Merge
 from .events import MergeDone, MergeFailed
 from .state import EngineState, Out, Remerge
@@ -66,13 +68,15 @@ def make_again(
     missing = [i.check_in for i in weighted if i.check_in.blob not in state.held]
     for lost in missing:
         out.fetch(state, now, lost.blob, lost.size, [n for n in (lost.node,) if n != state.me])
-    if missing or not weighted:
+    method, outer = split(method_name(result.method))
+    ready, before = outers.gathered(state, name, outer, now, out)
+    if missing or not weighted or not ready:
         return
     state.remerge = Remerge(name, attempt, result.merged, tuple(i.coefficient for i in weighted))
     out.report("nobody serves the merged model: making it again from its inputs", round=name.round)
     inputs = tuple((i.check_in.node, i.check_in.blob, i.check_in.weight) for i in weighted)
     recorded = state.remerge.coefficients
-    out.append(Merge(name, attempt, method_name(result.method), inputs, recorded))
+    out.append(Merge(name, attempt, method, inputs, recorded, outer, before))
 
 
 def ended(state: EngineState, event: MergeDone | MergeFailed, now: float, out: Out) -> bool:

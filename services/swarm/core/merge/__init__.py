@@ -3,6 +3,7 @@
 from .gram import UNIT, Gram
 from .median import lower_median
 from .method import BLOCK_BYTES, SHARE_TOLERANCE, Anchor, Block, Measured, Method, rest, shares, shares_fault
+from .outer import Outer, ahead, split, stepped, takes_step
 from .registry import get, known, measured_fault, register
 from .values import FLOATS, as_float, first_non_finite, merge_values
 
@@ -16,6 +17,8 @@ __all__ = [
     "Gram",
     "Measured",
     "Method",
+    "Outer",
+    "ahead",
     "as_float",
     "first_non_finite",
     "get",
@@ -27,4 +30,7 @@ __all__ = [
     "rest",
     "shares",
     "shares_fault",
+    "split",
+    "stepped",
+    "takes_step",
 ]

@@ -78,8 +78,14 @@ def known() -> list[str]:
 
 
 def _load(point: EntryPoint) -> Method:
-    found = point.load()
-    method = found() if isinstance(found, type) else found
+    try:
+        found = point.load()
+        method = found() if isinstance(found, type) else found
+    except Exception as error:  # a site's own code may fail in any way
+        raise OperatorFault(
+            f"the merge method {point.name} = {point.value} cannot be loaded: {type(error).__name__}: {error};"
+            " mend its package, or remove it"
+        ) from error
     missing = [part for part in ("coefficients", "merge_block") if not callable(getattr(method, part, None))]
     if missing:
         raise OperatorFault(

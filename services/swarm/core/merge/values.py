@@ -118,6 +118,13 @@ def as_float(block: Block, dtype: str) -> Block:
     return block.astype(np.float32) if dtype == "F16" else block
 
 
+def from_float(values: npt.NDArray[np.float64], dtype: str) -> Block:
+    """float64 values in a floating-point dtype, to nearest, ties to even; BF16 by way of float32."""
+    if dtype == "BF16":
+        return _to_bfloat16(values.astype(np.float32))
+    return values.astype({"F64": np.float64, "F32": np.float32, "F16": np.float16}[dtype])
+
+
 def _from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 

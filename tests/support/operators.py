@@ -1,0 +1,31 @@
+"""What an operator does in a :mod:`.lab`: sets a job's options, reads the record of a run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from .lab import Lab
+from .snprocess import clean_environ
+
+JOB = "defaultbb.cqdb.sml.hpe"
+
+
+def job(here: Lab, *argv: str) -> subprocess.CompletedProcess[str]:
+    """``swarm job`` from an operator's own folder, with a certificate of role swci."""
+    folder = here.folder / "operator"
+    files = here.ca.node(folder / "certs", "ci-1", uri="spiffe://test/operators/swci/ci-1")
+    trust = ["--cert", str(files.cert), "--key", str(files.key), "--cacert", str(files.cacert)]
+    where = ["--sn-ip", f"127.0.0.1:{here.sn.port}", "--state-dir", str(folder / "state")]
+    command = [sys.executable, "-m", "swarm.cli", "job", *argv, *where, *trust]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=False)
+
+
+def audit(here: Lab) -> dict[str, Any]:
+    """The record of the job's run, off the chain."""
+    command = [sys.executable, "-m", "swarm.cli", "audit", JOB, "--json", "--ops", here.sn.ops]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=False)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
