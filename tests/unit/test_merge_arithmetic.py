@@ -275,18 +275,21 @@ def test_an_unknown_method_lists_the_known_ones() -> None:
 
 @pytest.mark.usefixtures("clean_registry")
 def test_a_site_adds_a_method_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An entry point in swarm.merge is found by name; one that is no method is refused by its value."""
+    """An entry point in swarm.merge is found by name; one that is no method, or breaks, is refused by value."""
     points = [
         EntryPoint("same", "swarm.core.merge.mean:Mean", registry.ENTRY_POINT_GROUP),
         EntryPoint("odd", "math:pi", registry.ENTRY_POINT_GROUP),
+        EntryPoint("torn", "no_such_package:Method", registry.ENTRY_POINT_GROUP),
     ]
     monkeypatch.setattr(
         registry, "entry_points", lambda group, name=None: [p for p in points if name in (None, p.name)]
     )
     assert merge.get("Same").coefficients([1, 1]) == (0.5, 0.5)
-    assert set(merge.known()) > {"mean", "odd", "same"}
+    assert set(merge.known()) > {"mean", "odd", "same", "torn"}
     with pytest.raises(OperatorFault, match=r"math:pi .* lacks coefficients and merge_block"):
         merge.get("odd")
+    with pytest.raises(OperatorFault, match=r"torn = no_such_package:Method cannot be loaded: ModuleNotFoundError"):
+        merge.get("torn")
 
 
 @pytest.mark.usefixtures("clean_registry")
