@@ -28,7 +28,8 @@ class Opt:
     """How a field is set from outside.
 
     Args:
-        flags: names on the command line; none for settings of the environment only.
+        flags: names on the command line; none for settings of the environment only. One name without a dash is an
+            argument that may stand anywhere, or be left out.
         env: one name, or several of which the first that is set counts.
         unit: shown in the help.
         switch: the flag takes no value and means true.
@@ -89,7 +90,9 @@ def load(
         if not opt.flags:
             continue
         text = _help(field, opt)
-        if opt.switch:
+        if not opt.flags[0].startswith("-"):
+            parser.add_argument(name, nargs="?", metavar=opt.flags[0], help=text)
+        elif opt.switch:
             parser.add_argument(*opt.flags, dest=name, action="store_const", const=True, help=text)
         else:
             parser.add_argument(*opt.flags, dest=name, metavar=_metavar(field, opt), help=text)

@@ -17,7 +17,6 @@ from swarm.chain.joboptions import JobOptions as Contract
 from swarm.chain.names import OptionsError
 from swarm.core.control.joboptions import canonical
 from swarm.core.errors import OperatorFault, Reverted
-from swarm.core.ids import DEFAULT_JOB
 from swarm.core.options import Opt
 from swarm.node.settings import load_node_settings
 
@@ -25,9 +24,9 @@ from .operator import Operator, OperatorSettings, operator
 
 
 class JobSettings(OperatorSettings):
-    """Show or set the options of a job (JOB, first on the line; default: the job that every swarm has)."""
+    """Show or set the options of a job."""
 
-    command = "job [JOB]"
+    command = "job"
 
     options: Annotated[str | None, Opt("--options", unit="JSON object")] = Field(
         None,
@@ -37,16 +36,15 @@ class JobSettings(OperatorSettings):
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
-    """The command line: ``[JOB] [flags]``; prints the options that hold.
+    """The command line; prints the options that hold.
 
     Raises:
         OperatorFault: settings, certificates, no such job, wrong options, a run is open.
         ChainFault: the chain refused or did not answer.
     """
-    named = bool(argv) and not argv[0].startswith("-")
-    settings = load_node_settings(JobSettings, argv[1:] if named else argv, environ)
+    settings = load_node_settings(JobSettings, argv, environ)
     text = None if settings.options is None else _text(settings.options)
-    print(asyncio.run(_job(settings, argv[0] if named else DEFAULT_JOB, text)))
+    print(asyncio.run(_job(settings, text)))
     return 0
 
 
@@ -60,9 +58,10 @@ def _text(given: str) -> str:
     return canonical(options)
 
 
-async def _job(settings: JobSettings, name: str, text: str | None) -> str:
+async def _job(settings: JobSettings, text: str | None) -> str:
+    name = settings.job
     async with operator(settings) as here:
-        job = await here.job(name)
+        job = await here.find_job(name)
         contract = await _contract(here)
         if text is not None:
             try:

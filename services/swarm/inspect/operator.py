@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from swarm.chain.client import ChainClient
 from swarm.chain.keys import LocalSigner
@@ -17,7 +19,8 @@ from swarm.chain.training import Training
 from swarm.chain.wake import Waker
 from swarm.core.chain_view import Role
 from swarm.core.errors import OperatorFault
-from swarm.core.ids import Digest, job_id
+from swarm.core.ids import DEFAULT_JOB, Digest, job_id
+from swarm.core.options import Opt
 from swarm.net.tls import client_context
 from swarm.node.identity import own_account, state_folder, tls_files
 from swarm.node.joining import Swarm, check_pin, find_swarm, join_swarm
@@ -35,6 +38,8 @@ class OperatorSettings(ThroughSn):
     role = "swci"
     prefixes: ClassVar[tuple[str, ...]] = ("SWCI_",)
 
+    job: Annotated[str, Opt("JOB")] = Field(DEFAULT_JOB, description="name of the job (training contract)")
+
 
 @dataclass(frozen=True, slots=True)
 class Operator:
@@ -48,7 +53,7 @@ class Operator:
     def training(self) -> Training:
         return Training(self.client, self.swarm.training)
 
-    async def job(self, name: str) -> Digest:
+    async def find_job(self, name: str) -> Digest:
         """The job called ``name``.
 
         Raises:

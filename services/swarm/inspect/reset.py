@@ -17,7 +17,7 @@ from swarm.chain.names import TrainingError
 from swarm.chain.training import Training
 from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault, OperatorFault, Reverted, SwarmFault
-from swarm.core.ids import DEFAULT_JOB, Address, Digest, to_hex
+from swarm.core.ids import Address, Digest, to_hex
 from swarm.core.options import Opt
 from swarm.node.settings import load_node_settings
 from swarm.node.sn_link import SnLink
@@ -30,9 +30,9 @@ RESET_SECONDS_MAX = 120.0
 
 
 class ResetSettings(OperatorSettings):
-    """Open the next run of a job (JOB, first on the line; default: the job that every swarm has)."""
+    """Open the next run of a job."""
 
-    command = "reset [JOB]"
+    command = "reset"
 
     force: Annotated[bool, Opt("--force", switch=True)] = Field(
         False, description="end a run whose members are live; their programs fail"
@@ -40,26 +40,25 @@ class ResetSettings(OperatorSettings):
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
-    """The command line: ``[JOB] [flags]``; 0 once the next run is open.
+    """The command line; 0 once the next run is open.
 
     Raises:
         OperatorFault: settings, certificates, no such job, members are live, nothing to reset.
         ChainFault: the chain refused or did not answer.
     """
-    named = bool(argv) and not argv[0].startswith("-")
-    settings = load_node_settings(ResetSettings, argv[1:] if named else argv, environ)
-    print(asyncio.run(_reset(settings, argv[0] if named else DEFAULT_JOB)))
+    settings = load_node_settings(ResetSettings, argv, environ)
+    print(asyncio.run(_reset(settings)))
     return 0
 
 
-async def _reset(settings: ResetSettings, name: str) -> str:
+async def _reset(settings: ResetSettings) -> str:
     async with operator(settings) as here:
-        return await _open_next(here, name, force=settings.force)
+        return await _open_next(here, settings.job, force=settings.force)
 
 
 async def _open_next(here: Operator, name: str, *, force: bool) -> str:
     link, training = here.link, here.training
-    job = await here.job(name)
+    job = await here.find_job(name)
     before = await training.state(job)
     try:
         receipt = await training.reset(job, force)
