@@ -177,6 +177,28 @@ def test_the_documents_name_files_and_tests_that_exist():
     assert gone == []
 
 
+def test_the_tables_name_tests_of_the_file_they_name():
+    """In a table's cell, what stands in quotes after a test file is a test of that file without its ``test_``."""
+    tests = {
+        Path(name).stem: {
+            node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        for name, tree in python("tests/")
+    }
+    gone, claims = [], 0
+    for name in (n for n in tracked() if n.endswith(".md") and n.startswith("docs/")):
+        for cell in (c for line in text_of(name).splitlines() if line.startswith("|") for c in line.split("|")):
+            file = ""
+            for quoted in re.findall(r"`([^`]+)`", cell):
+                if Path(quoted).name.removesuffix(".py") in tests:
+                    file = Path(quoted).name.removesuffix(".py")
+                elif file.startswith("test_") and re.fullmatch(r"[a-z0-9]*(?:_[a-z0-9]+)+", quoted):
+                    claims += 1
+                    gone += [] if f"test_{quoted}" in tests[file] else [f"{name}: {file}: {quoted}"]
+    assert gone == []
+    assert claims > 20
+
+
 def test_the_sources_point_to_documents_that_are_here():
     """Comments refer to pages under docs/, not to texts that readers do not have."""
     pages = {name for name in tracked() if name.endswith(".md")}
