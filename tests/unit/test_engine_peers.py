@@ -69,6 +69,7 @@ def test_a_leader_is_suspected_for_refusing_for_silence_and_for_standing_still()
         pulse(table, float(second), progress=1)
     assert table.suspect(NODE, 801.0, since=300.0) is None
     assert "no progress" in (table.suspect(NODE, 801.0, since=200.0) or "")
+    assert table.suspect(NODE, 801.0, since=200.0, got=202.0) is None  # what it proposes arrives, if slowly
     for second in (801.0, 803.0, 805.0):
         table.silent(NODE, second, "connection refused")
     assert "connection refused" in (table.suspect(NODE, 805.0, since=801.0) or "")

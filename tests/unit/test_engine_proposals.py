@@ -142,6 +142,44 @@ def deliver(scene: Scene, message: ProposalMessage, *statements: Signed[Takeover
     return [*actions, *node.engine.handle(held, node.now)]
 
 
+def said_by(scene: Scene, node: SimNode, phase: str, progress: int, proposal: ProposalMessage | None = None) -> Pulse:
+    context = scene.leader.engine.state.context
+    assert context is not None
+    name = context.name
+    return Pulse(name.job, name.run, node.address, name.round, name.epoch, 0, phase, progress, (), proposal)
+
+
+def test_a_leader_gets_on_while_those_who_must_acknowledge_do(scene: Scene) -> None:
+    """They pull its model for longer than its time limit: its own progress grows with theirs, and with nothing else."""
+    leader, state = scene.leader, scene.leader.engine.state
+
+    def grows(phase: str, progress: int) -> bool:
+        before = state.progress
+        pulse = said_by(scene, scene.follower, phase, progress)
+        leader.engine.handle(ev.PulseArrived(scene.follower.address, pulse), leader.now + progress)
+        return state.progress > before
+
+    assert grows("syncing", 101)
+    assert not grows("syncing", 101)  # it stands still
+    assert not grows("training", 102)  # it gets on with something else
+    assert grows("waiting", 103)
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_what_arrives_of_a_proposal_is_its_leaders_progress(scene: Scene, arrives: bool) -> None:
+    """A follower whose pull of the proposed model moves replaces nobody; one that gets nothing does, in time."""
+    node, state = scene.follower, scene.follower.engine.state
+    assert state.context is not None
+    limit, begin = int(state.config.leader_failure_seconds), node.now
+    for second in range(0, limit + 20, 10):
+        now = begin + second
+        pulse = said_by(scene, scene.leader, "syncing", 1, scene.message)
+        node.engine.handle(ev.PulseArrived(scene.leader.address, pulse), now)
+        if arrives:
+            node.engine.handle(ev.BlobMoved(scene.message.result.merged, second), now)
+    assert state.context.promised == (0 if arrives else 1)
+
+
 def own_ack(scene: Scene) -> bool:
     context = scene.follower.engine.state.context
     assert context is not None

@@ -341,6 +341,8 @@ def watch_leader(state: EngineState, context: RoundContext, now: float, out: Out
     if doubted is not None and doubted[0] == context.promised and now - doubted[1] >= state.config.live_seconds:
         adopt(state, context, context.promised + 1, "what it proposes cannot be acknowledged", now, out)
         return
-    why = state.peers.suspect(leader, now, max(context.attempt_at, context.checked_in_at))
+    pull = state.transfers.get(context.pending.result.merged) if context.pending is not None else None
+    got = pull.arrived_at if pull is not None and pull.arrived_at is not None else 0.0
+    why = state.peers.suspect(leader, now, max(context.attempt_at, context.checked_in_at), got)
     if why is not None:
         adopt(state, context, context.promised + 1, why, now, out)

@@ -10,7 +10,7 @@ from ..blobid import BLOB_BYTES_MAX
 from ..bundle import Bundle, Contribution
 from ..ids import ZERO32, Address, BlobId, Digest
 from ..statements import Ack, CheckIn, Proposal, Refusal, Result, Takeover, inputs_hash, method_word
-from . import controls, judging, outers, remerging
+from . import certificates, controls, judging, outers, remerging
 from .actions import Merge
 from .context import RoundContext
 from .events import MergeDone, MergeFailed
@@ -35,8 +35,6 @@ MERGE_RETRY_SECONDS = 5.0
 """Pause after a merge that this node's own disk made fail."""
 SECOND_VERSION_SECONDS = 5.0
 """How long a close waits for the second version of a live node whose first check-in was refused."""
-PULLING_PHASES = ("syncing", "waiting")
-"""What members do that have nothing else to get on with than the proposal."""
 PULL_QUIET_SECONDS = 10.0
 """A pull that moved no byte for this long does not extend the grace any more."""
 
@@ -63,7 +61,7 @@ def lead(state: EngineState, context: RoundContext, now: float, out: Out) -> Non
     if own is not None and own.signed.statement.attempt == context.promised:
         certify(state, context, own, now, out)
         if context.certificate is None:
-            _follow_acknowledgers(state, context, own)
+            certificates.get_on_with(state, context, own)
         return
     context.entitling = ()
     if context.promised > 0:
@@ -74,16 +72,6 @@ def lead(state: EngineState, context: RoundContext, now: float, out: Out) -> Non
             _adopt_result(state, context, result, now, out)
             return
     _merge_when_closed(state, context, now, out)
-
-
-def _follow_acknowledgers(state: EngineState, context: RoundContext, own: ProposalMessage) -> None:
-    """A leader gets on while those whose acks it waits for do: over a slow line they pull its model for long."""
-    acks = context.acks.get((own.signed.statement.attempt, own.signed.statement.result), {})
-    peers = [state.peers[n] for n in context.roster.addresses if n not in acks and n != state.me]
-    latest = max((p.progress_at or 0.0 for p in peers if p.phase in PULLING_PHASES), default=0.0)
-    if latest > context.acknowledgers_moved_at:
-        context.acknowledgers_moved_at = latest
-        state.progress += 1
 
 
 def _entitling(state: EngineState, context: RoundContext) -> tuple[tuple[Signed[Takeover], ...], Digest | None]:

@@ -104,8 +104,13 @@ class Peers:
             return False
         return base - peer.silent_since >= REFUSED_SECONDS and now - peer.silent_at < self._live_seconds
 
-    def suspect(self, node: Address, now: float, since: float) -> str | None:
-        """Why the leader ``node`` should be replaced, or None; ``since``: when we began to need it."""
+    def suspect(self, node: Address, now: float, since: float, got: float = 0.0) -> str | None:
+        """Why the leader ``node`` should be replaced, or None.
+
+        Args:
+            since: when we began to need it.
+            got: when the last bytes of what it proposes came, whatever it says about its progress.
+        """
         peer = self[node]
         base = max(since, self._started_at)
         if self._known_dead(peer, base, now):
@@ -115,7 +120,7 @@ class Peers:
         latest = max(base, peer.pulse_at if peer.pulse_at is not None else 0.0)
         if now - latest >= self._live_seconds:
             return f"nothing heard from it for {now - latest:.0f} s"
-        moved = max(base, peer.progress_at if peer.progress_at is not None else 0.0)
+        moved = max(base, got, peer.progress_at if peer.progress_at is not None else 0.0)
         if now - moved >= self._stalled_seconds:
             return f"no progress for {now - moved:.0f} s"
         return None
