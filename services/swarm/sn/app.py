@@ -22,6 +22,7 @@ from swarm.core.errors import ChainFault, PeerFault
 from swarm.core.ids import Address, to_hex
 from swarm.net.answers import ApiError, error_body, json_errors, peer_of
 from swarm.net.identity import PeerIdentity
+from swarm.node.rates import Buckets
 
 from .admission import Admission
 from .heads import Head, Heads, Listener, TooManyListeners
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 SEND_SECONDS_MAX = 10.0
 """A listener that does not take a wake-up for so long is dropped."""
+VIEWS_PER_SECOND, VIEWS_BURST = 4.0, 100.0
+"""Looks of one member at nodes, status and signs of life, its own signs included; ``swarm status`` takes two."""
 CLOSE_TRY_LATER, CLOSE_NOT_MEMBER = 1013, 1008
 RECHECK_SECONDS = 5.0
 """How long a listener that is no member any more may still be told that there are new heads."""
@@ -95,11 +98,20 @@ def sn_app(face: Face) -> FastAPI:
             raise ApiError(403, "not_a_member", f"{found} is not an active member of this swarm; join first")
         return found
 
+    views = Buckets(VIEWS_PER_SECOND, VIEWS_BURST)
+
+    async def viewer(found: Annotated[PeerIdentity, Depends(member)]) -> PeerIdentity:
+        wait = views.take(found.spki)
+        if wait:
+            raise ApiError(429, "too_many_requests", f"this node looks more often than is shown; wait {wait:.1f} s")
+        return found
+
     async def sn(request: Request) -> Address:
         return await _sn_of(face, peer_of(request.scope))
 
     Peer = Annotated[PeerIdentity, Depends(peer)]
     MemberPeer = Annotated[PeerIdentity, Depends(member)]
+    ViewingPeer = Annotated[PeerIdentity, Depends(viewer)]
     SnPeer = Annotated[Address, Depends(sn)]
 
     @app.get("/is_up", summary="Whether this node serves its chain")
@@ -125,11 +137,11 @@ def sn_app(face: Face) -> FastAPI:
         return Response(answer, media_type="application/json")
 
     @app.get("/v1/nodes", summary="All members ever admitted, and when this node last heard of them")
-    async def nodes(_: MemberPeer) -> list[dict[str, Any]]:
+    async def nodes(_: ViewingPeer) -> list[dict[str, Any]]:
         return await face.nodes()
 
     @app.get("/v1/status", summary="Health of this node in detail")
-    async def status(_: MemberPeer) -> Mapping[str, Any]:
+    async def status(_: ViewingPeer) -> Mapping[str, Any]:
         return face.status()
 
     @app.get("/v1/chain", summary="For SNs: the chain's genesis and block period")
@@ -141,7 +153,7 @@ def sn_app(face: Face) -> FastAPI:
         return await face.welcome(asker, await request.body())
 
     @app.post("/v1/alive", summary="A member's sign of life: what it does and whom it waits for")
-    async def alive(request: Request, asker: MemberPeer) -> Mapping[str, Any]:
+    async def alive(request: Request, asker: ViewingPeer) -> Mapping[str, Any]:
         try:
             await face.alive(asker, json.loads(await request.body()))
         except (ValueError, PeerFault) as error:
@@ -149,7 +161,7 @@ def sn_app(face: Face) -> FastAPI:
         return {}
 
     @app.get("/v1/alive", summary="The last sign of life of every member")
-    async def living(_: MemberPeer) -> list[dict[str, Any]]:
+    async def living(_: ViewingPeer) -> list[dict[str, Any]]:
         return face.living()
 
     @app.websocket("/v1/events")
