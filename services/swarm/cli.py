@@ -126,12 +126,29 @@ def audit(
     where: Source,
     job: Job,
     run: Annotated[int | None, typer.Option("--run", help="which run [default: the latest]")] = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="merge rounds again from what this host's SL still keeps")
+    ] = False,
+    state_dir: Annotated[
+        Path | None, typer.Option("--state-dir", envvar="SWARM_STATE_DIR", help="state folder of this host's SL")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the chain's record of a run: members, rounds, leaders, contributions, metrics."""
+    """Print the chain's record of a run: members, rounds, leaders, contributions, metrics.
+
+    With --recompute the exit code is 0 if every round whose model files this host's SL keeps gives the recorded hash
+    again, 1 if one does not, 4 if it keeps no round's files.
+    """
+    from swarm.inspect.commands import Again
     from swarm.inspect.commands import audit as act
 
-    raise typer.Exit(act(where, job, run, as_json=as_json))
+    again: Again | None = None
+    if recompute:
+        from swarm.sl.recompute import recomputed
+        from swarm.sl.settings import SlSettings
+
+        again = functools.partial(recomputed, state_dir or SlSettings.default_state_folder(os.environ))
+    raise typer.Exit(act(where, job, run, as_json=as_json, again=again))
 
 
 @app.command(short_help="List all runs of a job.")

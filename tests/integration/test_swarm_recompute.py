@@ -14,14 +14,15 @@ from support.lab import lab
 from support.snprocess import clean_environ
 from swarm.core.blobid import ChunkList, chunk_hash
 from swarm.core.ids import BlobId, from_hex, to_hex
+from swarm.core.limits import KEEP_ROUNDS
 from swarm.core.merge import get as merge_method
 from swarm.sl.merging import merge_files
 from swarm.store.blobs import BlobStore
 from swarmlearning import tensorfile
 
 
-def record(ops: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "swarm.cli", "audit", "defaultbb.cqdb.sml.hpe", "--json", "--ops", ops]
+def record(ops: str, *more: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "swarm.cli", "audit", "defaultbb.cqdb.sml.hpe", "--json", "--ops", ops, *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ())
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -40,6 +41,7 @@ def test_a_committed_round_is_merged_again_from_kept_inputs(tmp_path: Path) -> N
             site.start_ml(MIN_PEERS=2, BATCHES=6, STEP=number, WEIGHT=number * 3)
         assert swarm.run(seconds=90) == [(0, 0)] * 2
         found = record(swarm.sn.ops)
+        own = [record(swarm.sn.ops, "--recompute", "--state-dir", str(s.folder / "state")) for s in swarm.sites]
     stores = [BlobStore(site.folder / "state" / "store") for site in swarm.sites]
 
     def kept(blob: str) -> Path | None:
@@ -61,3 +63,8 @@ def test_a_committed_round_is_merged_again_from_kept_inputs(tmp_path: Path) -> N
         np.testing.assert_allclose(values(out), plain, rtol=1e-6)
         again += len({float(m[0]) for m in models}) > 1
     assert again >= 1
+    # The command says the same on each host, for the rounds that its SL led.
+    rows = [{row["round"]: row["found"] for row in one["recomputed"]} for one in own]
+    assert {found for one in rows for found in one.values()} == {"equal", "not here"}
+    last = len(found["rounds"])
+    assert all(any(one[number] == "equal" for one in rows) for number in range(last - KEEP_ROUNDS, last))

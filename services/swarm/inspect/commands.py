@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,9 @@ from .record import RunRecord
 from .source import Source, View, open_view
 from .watch import watch
 
+Again = Callable[[dict[str, Any]], tuple[list[dict[str, Any]], int]]
+"""Merges a record's rounds again: a row each (``round``, ``found``, ``why``), and the exit code."""
+
 EXIT_COMPLETE, EXIT_FAILED, EXIT_TIMEOUT = 0, 1, 3
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
@@ -31,19 +35,25 @@ SHORT_HEX_CHARS = 10
 COLUMNS_IN_A_PIPE = 160
 
 
-def audit(where: Source, job: str, run: int | None, *, as_json: bool) -> int:
-    """Print the record of a run."""
+def audit(where: Source, job: str, run: int | None, *, as_json: bool, again: Again | None = None) -> int:
+    """Print the record of a run, and with ``again`` what came of merging its rounds again; the exit code."""
 
     async def act() -> RunRecord:
         async with open_view(where) as view:
             return await read_run(view, job, run)
 
-    record = asyncio.run(act())
+    record = asyncio.run(act()).to_json()
+    rows, code = ([], 0) if again is None else again(record)
     if as_json:
-        print(json.dumps(record.to_json(), indent=1))
-    else:
-        _print_record(_console(), record.to_json())
-    return 0
+        print(json.dumps(record if again is None else {**record, "recomputed": rows}, indent=1))
+        return code
+    _print_record(_console(), record)
+    if again is not None:
+        shown = Table("round", "found", "how", title="merged again")
+        for row in rows:
+            shown.add_row(str(row["round"]), row["found"], _safe(row["why"]))
+        _console().print(shown)
+    return code
 
 
 def wait(where: Source, job: str, run: int | None, timeout: float | None) -> int:
