@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import stat
@@ -41,6 +42,32 @@ def refuse_readable_by_others(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise OperatorFault(f"{path} has mode {mode:04o} and others could use it; run: chmod 600 {path}")
+
+
+def lock(name: Path, what: str, instead: str) -> int:
+    """Hold the lock file ``name`` until the descriptor is closed; it stands for ``what``, which one process may use.
+
+    flock, not a pid file: the kernel gives it back at kill -9.
+
+    Raises:
+        OperatorFault: another process holds it (its pid is named, and ``instead`` of stopping it), or the file cannot
+            be written.
+    """
+    try:
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+    except OSError as error:
+        raise OperatorFault(f"{name} cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(handle)
+        raise OperatorFault(
+            f"{what} belongs to another running process (pid {holder}); stop it, or {instead}"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
 
 
 def sync_folder(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import threading
@@ -12,7 +11,7 @@ from types import TracebackType
 
 from swarm.core.errors import LocalFault, OperatorFault
 
-from .files import FILE_MODE, private_folder
+from .files import FILE_MODE, lock, private_folder
 
 KEY_BYTES_MAX = 512
 VALUE_BYTES_MAX = 8 * 1024 * 1024
@@ -33,7 +32,7 @@ class Journal:
         self.path = path
         private_folder(path.parent)
         self._mutex = threading.Lock()
-        self._lock = _lock(path)
+        self._lock = lock(path.with_name(path.name + ".lock"), str(path.parent), "give this node its own state folder")
         try:
             self._db: sqlite3.Connection | None = _open(path)
         except BaseException as error:
@@ -107,27 +106,6 @@ def _key(key: str) -> bytes:
     if not 1 <= len(raw) <= KEY_BYTES_MAX:
         raise LocalFault(f"a journal key has 1 to {KEY_BYTES_MAX} bytes, this one has {len(raw)}")
     return raw
-
-
-def _lock(path: Path) -> int:
-    """flock, not a pid file: the kernel gives it back at kill -9."""
-    name = path.with_name(path.name + ".lock")
-    try:
-        handle = os.open(name, os.O_RDWR | os.O_CREAT, FILE_MODE)
-    except OSError as error:
-        raise OperatorFault(f"{name} cannot be written: {error.strerror}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(handle)
-        raise OperatorFault(
-            f"{path.parent} belongs to another running process (pid {holder}); "
-            "stop it, or give this node its own state folder"
-        ) from None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-    return handle
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from swarmlearning.client.pipe import frames, messages
 from swarmlearning.client.pipe.messages import MessageType, StatusCode
 
 from swarm.core.errors import LocalFault, OperatorFault, ProgramFault, SwarmFault
+from swarm.store.files import lock
 
 from . import forms
 from .api import BridgeState, Handler, LossReport, Merged, SyncCall, SyncDone
@@ -64,6 +66,7 @@ class FifoBridge:
         self._exchange, self._work = exchange, work
         self._handler, self._log, self._clock = handler, log, clock
         self._state = BridgeState("not started", clock())
+        self._lock: int | None = None
 
     @property
     def state(self) -> BridgeState:
@@ -77,7 +80,7 @@ class FifoBridge:
         """Make pipes and folders; done by :meth:`run` too.
 
         Raises:
-            OperatorFault: one of them cannot be made or used.
+            OperatorFault: one of them cannot be made or used, or another SL has these pipes.
         """
         try:
             self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -86,6 +89,14 @@ class FifoBridge:
         forms.prepare_folder(self._exchange)
         make_pipe(self._request)
         make_pipe(self._response)
+        if self._lock is None:
+            # Two SLs on one pair of pipes would each read half of what a program says.
+            name = self._request.with_name(f".{self._request.name}.lock")
+            self._lock = lock(
+                name,
+                f"the pipe {self._request}",
+                "give this SL pipes of its own (SL_REQUEST_CHANNEL, SL_RESPONSE_CHANNEL; its program the same)",
+            )
 
     async def run(self) -> None:
         """Serve programs until cancelled.
@@ -95,6 +106,14 @@ class FifoBridge:
             Exception: what the handler raised, other than a SwarmFault.
         """
         await asyncio.to_thread(self.prepare)
+        try:
+            await self._serve()
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    async def _serve(self) -> None:
         self._log.info("Opening pipes to communicate with user container ...", request=str(self._request))
         link: Link | None = None
         while True:
