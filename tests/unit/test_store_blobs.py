@@ -128,6 +128,19 @@ def test_a_damaged_list_on_disk_is_noticed(store: BlobStore, tmp_path: Path) -> 
         store.chunks(blob_id)
 
 
+def test_rot_on_disk_is_noticed(store: BlobStore, tmp_path: Path) -> None:
+    """verify() reads all bytes again; a blob whose bytes changed under its name is no blob."""
+    blob_id, _ = store.add_file(file_of(tmp_path, os.urandom(SIZE)), move=True)
+    store.verify(blob_id)
+    with store.path(blob_id).open("r+b") as file:
+        file.seek(CHUNK_BYTES + 7)
+        byte = file.read(1)[0]
+        file.seek(CHUNK_BYTES + 7)
+        file.write(bytes([byte ^ 1]))
+    with pytest.raises(LocalFault, match="damaged"):
+        store.verify(blob_id)
+
+
 def test_what_a_killed_process_left_is_swept_and_nothing_else(store: BlobStore, tmp_path: Path) -> None:
     """A list whose blob never came goes at the next start; a blob and its list stay."""
     blob_id, _ = store.add_file(file_of(tmp_path, b"x" * 100), move=True)

@@ -312,10 +312,11 @@ class Node:
             self._ended.set_result(ended.result())
 
     def _held(self) -> dict[BlobId, Held]:
-        """What lies in the store from before; unreadable files are removed."""
+        """What lies in the store from before; what is not what its name says any more is removed."""
         held = {}
         for blob in self._store.ids():
             try:
+                self._store.verify(blob)
                 held[blob] = look_at(self._store.path(blob))
             except (ValueError, OSError, LocalFault) as fault:
                 log.warning("removing a damaged blob", blob=to_hex(blob), why=str(fault))

@@ -91,6 +91,20 @@ class BlobStore:
             raise LocalFault(f"blob {blob_id.hex()} is not in {self._blobs}")
         return found
 
+    def verify(self, blob_id: BlobId) -> None:
+        """Read a blob's bytes again.
+
+        Raises:
+            LocalFault: not held, or the disk has changed them: they are not what the id names.
+        """
+        path = self.path(blob_id)
+        try:
+            same = path.stat().st_size > 0 and _hash_and_sync(path).root() == blob_id
+        except OSError as error:
+            raise LocalFault(f"blob {blob_id.hex()} cannot be read: {error}") from error
+        if not same:
+            raise LocalFault(f"blob {blob_id.hex()} in {self._blobs} is damaged: its bytes have another hash")
+
     def chunks(self, blob_id: BlobId) -> ChunkList:
         """The chunk list of a blob held here.
 
