@@ -164,13 +164,56 @@ def test_names_do_not_depend_on_the_models_number(monkeypatch: pytest.MonkeyPatc
     assert names == [["hidden/kernel", "hidden/bias"]] * 2
 
 
+@pytest.mark.row("K10b")
+async def test_a_graph_of_tensorflow_1_is_trained_in_its_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any
+) -> None:
+    """ml_platform TF with tf and sess: trainable variables and moving averages travel and are set, the rest stays."""
+    import tensorflow as tf
+    from swarmlearning.tf import SwarmCallback
+
+    v1 = tf.compat.v1
+    with v1.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, (None, 3))
+        kernel = v1.get_variable("dense/kernel", initializer=np.full((3, 1), 0.5, np.float32))
+        v1.get_variable("norm/moving_mean", initializer=np.full(1, 7.0, np.float32), trainable=False)
+        steps = v1.get_variable("global_step", initializer=np.int64(0), trainable=False)
+        train = v1.train.MomentumOptimizer(0.1, 0.9).minimize(v1.reduce_mean((x @ kernel - 1.0) ** 2), steps)
+        start = v1.global_variables_initializer()
+    graph.finalize()
+    async with bridge_at(tmp_path, merge=lambda _, a: a * a.dtype.type(0.5)) as place:
+        point_at(monkeypatch, place)
+        with v1.Session(graph=graph) as session:
+            session.run(start)
+
+            def loop() -> None:
+                swarm = SwarmCallback(2, 1, ml_platform="TF", tf=tf, sess=session)
+                swarm.on_train_begin()
+                assert session.run(kernel).tolist() == [[0.25]] * 3
+                for batch in range(3):
+                    session.run(train, {x: X[:8]})
+                    swarm.on_batch_end(batch)
+                swarm.on_epoch_end()
+                swarm.on_train_end()
+
+            await asyncio.to_thread(loop)
+            await place.shell.wait_ended()
+            assert len(place.shell.syncs) == 3
+            assert place.shell.headers[0].platform == "keras"
+            assert list(place.shell.models[0]) == ["dense/kernel:0", "norm/moving_mean:0"]
+            assert place.shell.models[0]["norm/moving_mean:0"].tolist() == [7.0]
+            np.testing.assert_array_equal(session.run(kernel), place.shell.merged[-1]["dense/kernel:0"])
+            assert session.run(steps) == 3
+
+
 @pytest.mark.parametrize(
-    ("options", "text"), [({"ml_platform": "TF"}, "TensorFlow 1"), ({"ml_platform": "PYTORCH"}, "for KERAS")]
+    ("options", "text"),
+    [({"ml_platform": "TF"}, "needs tf=tensorflow"), ({"ml_platform": "PYTORCH"}, "for KERAS")],
 )
 def test_other_platforms_are_refused(
     monkeypatch: pytest.MonkeyPatch, keras: Any, options: dict[str, Any], text: str
 ) -> None:
-    """TF1 graphs are refused in words; so is a platform of another callback."""
+    """A graph without its session is refused in words; so is a platform of another callback."""
     from swarmlearning.tf import SwarmCallback, SwarmError
 
     monkeypatch.setenv("SWARM_LOOPBACK", "True")

@@ -21,6 +21,7 @@ with framework("swarmlearning.tf", "tensorflow", "keras", install="tensorflow, o
     except ImportError:
         from keras.callbacks import Callback
 
+from ._tfgraph import GraphModel
 from .client.resume import State
 from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
 from .tensorfile import BFloat16Bits
@@ -47,6 +48,8 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         adsValData: validation data: (x, y) or (x, y, sample weights), x and y also lists for several inputs or
             outputs; a dataset or a list of datasets; or a generator of batches (at most 1000 are read, once).
         adsValBatchSize: batch size for evaluating arrays.
+        ml_platform, tf, sess: "TF", tensorflow.compat.v1 and the session, for a graph of TensorFlow 1: there your loop
+            calls ``on_train_begin()``, ``on_batch_end()``, ``on_epoch_end()`` and ``on_train_end()``.
         kwargs: the arguments all callbacks share, see SwarmCallbackBase.
 
     Raises:
@@ -129,11 +132,14 @@ class SwarmCallback(Callback, SwarmCallbackBase):
     def _verifyAndSetPlatformContext(self, params: Mapping[str, Any]) -> None:
         platform = params.get("ml_platform", params.get("mlPlatform", SLPlatforms.KERAS.name))
         name = getattr(platform, "name", platform)
-        if name == SLPlatforms.TF.name:
-            self._logAndRaiseError("ml_platform TF (graphs and sessions of TensorFlow 1) is not offered: use Keras.")
-        if name != SLPlatforms.KERAS.name:
-            self._logAndRaiseError(f"ml_platform is {platform!r}, this callback is for KERAS.")
-        self.mlPlatform = SLPlatforms.KERAS
+        if name not in (SLPlatforms.KERAS.name, SLPlatforms.TF.name):
+            self._logAndRaiseError(f"ml_platform is {platform!r}, this callback is for KERAS, or TF.")
+        self.mlPlatform = SLPlatforms[name]
+        if self.mlPlatform is SLPlatforms.TF:
+            if self.valData is not None:
+                self.logger.warning("adsValData is not evaluated with ml_platform TF: losses cannot be shown")
+                self.valData = None
+            self.set_model(GraphModel(params.get("tf"), params.get("sess")))
         self.hfMode = None
 
     def _getValidationDataForAdaptiveSync(self, valData: Any, valBatchSize: Any) -> tuple[Any, ...]:
