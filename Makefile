@@ -26,8 +26,11 @@ $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are: $(KNOWN)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo example test check sim fix compat bench slither clean distclean images certs setup setup-dev
+.PHONY: help demo example test check check-style check-unit check-sim sim fix compat bench slither clean distclean images certs setup setup-dev
+# One thing after the other, whatever -j says; only the parts of `check` stand on their own.
+ifeq ($(filter check-%,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
+endif
 
 help:  ## list the commands
 	@awk -F':.*##  *' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -75,13 +78,19 @@ images:  ## build the Docker images of docker-compose.yml
 test: setup  ## everything; SWARM_REQUIRE=geth,docker turns a missing tool into a failure (PATHS= ARGS=)
 	@SWARM_SIM_SEEDS=$(or $(SWARM_SIM_SEEDS),500) $(BIN)/python -m pytest $(PATHS) $(ARGS)
 
+QUICK := $(BIN)/python -m pytest -q -m "not torch and not keras" $(ARGS)
 check: setup-dev  ## format, lint, types, imports, spelling, unit and simulation tests: under two minutes
+	@$(MAKE) --no-print-directory -j2 --output-sync=target check-style check-unit check-sim
+check-style:
 	@$(BIN)/ruff format --check --quiet $(wildcard $(CODE)) || { echo "run 'make fix'"; exit 1; }
 	@$(BIN)/ruff check --quiet $(wildcard $(CODE))
 	@$(BIN)/mypy services/swarm sdk/src/swarmlearning
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
-	@$(BIN)/python -m pytest $(wildcard tests/unit tests/sim) -q -m "not torch and not keras" $(ARGS)
+check-unit:
+	@$(QUICK) tests/unit
+check-sim:
+	@SWARM_SIM_SEEDS=$(or $(SWARM_SIM_SEEDS),50) $(QUICK) tests/sim
 
 sim: setup-dev  ## simulate whole swarms on bad days, from seed 0 on (SEEDS=100 ARGS="--seed 7 --trace")
 	@$(BIN)/python tests/sim --seeds $(SEEDS) $(ARGS)

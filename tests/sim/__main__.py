@@ -13,10 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from support.sim.faults import Fault
 from support.sim.liar import Lie
 from support.sim.rows import Row
-from support.sim.seeds import WORKERS, simulate, simulate_all
-
-ROWS_NEED_SEEDS = 500
-"""From so many seeds on every row of the failure table must have been exercised."""
+from support.sim.seeds import ROWS_NEED_SEEDS, WORKERS, simulate, simulate_all
 
 
 def main() -> int:
