@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support import chaos
 from support.lab import Lab, Site, lab
-from support.tools import geth
 
 WAIT_SECONDS = 120.0
 QUIET_ROUNDS = 5
@@ -103,7 +102,7 @@ def slow_site(folder: Path, nodes: int, flags: list[str]) -> dict[str, float]:
 
 
 def measure(folder: Path, nodes: int, chain: str) -> dict[str, Any]:
-    flags = ["--chain", chain] + (["--geth-bin", str(geth())] if chain == "geth" else [])
+    flags = chaos.chain_flags(chain)
     slow = slow_site(folder / "slow", nodes, flags)
     with lab(folder / "dead", *flags, sites=nodes) as swarm:
         chaos.train(swarm)

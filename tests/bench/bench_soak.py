@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support import chaos
 from support.lab import Lab, lab
-from support.tools import geth
 
 SAMPLE_SECONDS = 2.0
 SAY_ROUNDS = 50
@@ -67,7 +66,7 @@ def sample(swarm: Lab, seen: dict[str, list[tuple[float, float]]]) -> int:
 
 def soak(folder: Path, *, nodes: int, rounds: int, hogs: int, chain: str = "embedded") -> dict[str, Any]:
     """Run it; every program and SL must end with 0 and the same model."""
-    flags = ["--chain", chain] + (["--geth-bin", str(geth())] if chain == "geth" else [])
+    flags = chaos.chain_flags(chain)
     running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(hogs)]
     seen: dict[str, list[tuple[float, float]]] = {}
     try:

@@ -6,26 +6,26 @@ import time
 from pathlib import Path
 
 import pytest
-from support import chaos, tools
+from support import chaos
 from support.lab import lab
 from swarm.core.limits import CALL_AFTER_SECONDS, LIVE_SECONDS
 
 pytestmark = pytest.mark.timeout(240)
 
+CHAINS = [pytest.param("embedded", marks=pytest.mark.slow), pytest.param("geth", marks=pytest.mark.geth)]
 RESCUE_SECONDS = 5
 TRIES_SECONDS = CALL_AFTER_SECONDS + LIVE_SECONDS + 4 * RESCUE_SECONDS + 15.0
 """Silence is noticed, then the wait before a call, twice rescueAfter should one lapse, and a busy machine."""
 
 
-@pytest.mark.parametrize("chain", ["embedded", pytest.param("geth", marks=pytest.mark.geth)])
+@pytest.mark.parametrize("chain", CHAINS)
 def test_without_a_majority_the_survivor_settles_a_call_and_ends_the_run(tmp_path: Path, chain: str) -> None:
     """One of two sites dies for good: no block comes by itself, and still the other re-forms the roster and completes.
 
     The chain seals on demand (geth: period 0), and settling needs block time to pass: the SN's heartbeat makes it.
     """
-    flags = ["--chain", chain, "--rescue-after", str(RESCUE_SECONDS)]
-    flags += ["--geth-bin", str(tools.geth())] if chain == "geth" else []
-    with lab(tmp_path, *flags, sites=2) as swarm:
+    flags = ["--rescue-after", str(RESCUE_SECONDS)]
+    with lab(tmp_path, *chaos.chain_flags(chain), *flags, sites=2) as swarm:
         survivor, victim = swarm.sites
         chaos.train(swarm, MIN_PEERS=1)
         swarm.wait(lambda: victim.status().get("loaded_round", -1) >= 0, seconds=chaos.READY_SECONDS, say="both train")

@@ -52,6 +52,7 @@ def test_s9_uneven_sites_get_on_and_count_by_their_weight(tmp_path: Path) -> Non
     assert mine in {c["node"] for c in found["rounds"][-1]["contributions"]}
 
 
+@pytest.mark.slow
 @pytest.mark.netns
 def test_a_link_that_loses_a_third_of_its_packets_costs_time_only(tmp_path: Path) -> None:
     """30 % loss both ways at one of three sites: rounds are merged all the while, and all end with one model."""
@@ -86,6 +87,7 @@ def fill(filler: Path) -> None:
                 os.posix_fallocate(out.fileno(), filler.stat().st_size, min(free - LEFT_BYTES, FILL_BYTES))
 
 
+@pytest.mark.slow
 @pytest.mark.netns
 def test_a_full_disk_stops_one_site_by_name_and_no_other(tmp_path: Path) -> None:
     """A site whose disk is full says so, blames nobody else, is replaced where it leads, and returns with space."""
@@ -161,7 +163,8 @@ def hogs(count: int) -> Iterator[None]:
             process.wait()
 
 
-@pytest.mark.parametrize("nodes", [pytest.param(n, marks=[pytest.mark.slow] if n != 2 else []) for n in (1, 2, 4, 8)])
+@pytest.mark.slow
+@pytest.mark.parametrize("nodes", [1, 2, 4, 8])
 def test_starved_nodes_never_take_a_leader_for_dead(tmp_path: Path, nodes: int) -> None:
     """All nodes on one core, beside two hogs and with less priority: slow rounds, each at its first attempt."""
     starved = Place(prefix=("taskset", "-c", "0", "nice", "-n", "5"))

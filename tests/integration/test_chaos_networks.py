@@ -72,8 +72,11 @@ def slow_link(folder: Path, *, size: int, mbit: float, timeout: float, batches: 
 
 
 def test_s1_a_slow_link_costs_time_and_no_leader(tmp_path: Path) -> None:
-    """Scenario 1, scaled: transfers of 6 s and a leader's time limit of 4 s; a reset loses a chunk at most."""
-    slow_link(tmp_path, size=33_000_000, mbit=44, timeout=4, batches=4)
+    """Scenario 1, scaled: transfers of 8 s and a leader's time limit of 6 s; a reset loses a chunk at most.
+
+    The slow site leads one of the rounds: then the others pull the merged model over its line before they acknowledge.
+    """
+    slow_link(tmp_path, size=25_000_000, mbit=25, timeout=6, batches=3)
 
 
 @pytest.mark.slow
@@ -104,8 +107,8 @@ def outage(folder: Path, *ways: tuple[bool, bool], seconds: float) -> None:
 
 
 def test_s6_a_site_without_network_is_left_behind_and_comes_back_by_itself(tmp_path: Path) -> None:
-    """Scenario 6, scaled: cut both ways, then only what it sends, past the time after which it is not live."""
-    outage(tmp_path, (True, True), (False, True), seconds=LIVE_SECONDS + 3)
+    """Scenario 6, scaled: cut both ways, past the time after which it is not live."""
+    outage(tmp_path, (True, True), seconds=LIVE_SECONDS + 3)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import chaos, tools
+from support import chaos
 from support.lab import Lab, Site, lab
 from swarm.core.engine.peers import REFUSED_SECONDS
 from swarm.core.limits import LIVE_SECONDS
@@ -26,6 +26,8 @@ from swarm.net.probe import CONNECT_SECONDS
 
 pytestmark = pytest.mark.timeout(300)
 
+GETH, SLOW = pytest.mark.geth, pytest.mark.slow
+CHAINS = [pytest.param("embedded", marks=SLOW), pytest.param("geth", marks=GETH)]
 NOISE_SECONDS = 5.0
 """What a busy machine may add to any bound that the protocol states."""
 DEAD_LEADER_SECONDS = 10.0
@@ -36,9 +38,10 @@ SETTLE_SECONDS = 0.5
 RESTART_SECONDS = 15.0
 
 
-def test_s4_a_killed_follower_costs_one_deadline_once_and_comes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chain", CHAINS)
+def test_s4_a_killed_follower_costs_one_deadline_once_and_comes_back(tmp_path: Path, chain: str) -> None:
     """Scenario 4: the round of the kill waits 15 s at most, later ones for nobody; the site returns and contributes."""
-    with lab(tmp_path, sites=3) as swarm:
+    with lab(tmp_path, *chaos.chain_flags(chain), sites=3) as swarm:
         chaos.train(swarm)
         chaos.reach(swarm, 3)
         lead = chaos.leader(swarm)
@@ -68,10 +71,20 @@ LARGE = 10_000_000
 """Parameters of a model whose merge takes long enough to be caught in the middle."""
 
 
-@pytest.mark.parametrize("how", ["kill", "freeze"])
-def test_s5_a_leader_lost_in_mid_merge_is_replaced_and_changes_nothing_later(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "chain"),
+    [
+        pytest.param("freeze", "geth", marks=GETH),
+        pytest.param("kill", "geth", marks=[GETH, SLOW]),
+        pytest.param("freeze", "embedded", marks=SLOW),
+        pytest.param("kill", "embedded", marks=SLOW),
+    ],
+)
+def test_s5_a_leader_lost_in_mid_merge_is_replaced_and_changes_nothing_later(
+    tmp_path: Path, how: str, chain: str
+) -> None:
     """Scenario 5: the next in the ring finishes the round; thawed or restarted, the old leader only follows."""
-    with lab(tmp_path, sites=3) as swarm:
+    with lab(tmp_path, *chaos.chain_flags(chain), sites=3) as swarm:
         for number, site in enumerate(swarm.sites, 1):
             chaos.train(swarm, site, VALUES=LARGE, STEP=number)
         chaos.reach(swarm, 3)
@@ -123,11 +136,10 @@ def catch(swarm: Lab, found: list[tuple[Site, int]]) -> bool:
     return False
 
 
-@pytest.mark.parametrize("chain", ["embedded", pytest.param("geth", marks=pytest.mark.geth)])
+@pytest.mark.parametrize("chain", CHAINS)
 def test_s7_after_a_power_cut_of_everything_the_run_goes_on(tmp_path: Path, chain: str) -> None:
     """Scenario 7: kill -9 of all processes at once; the same chain, members and round, running within 15 s."""
-    flags = ["--chain", chain] + (["--geth-bin", str(tools.geth())] if chain == "geth" else [])
-    with lab(tmp_path, *flags, sites=3) as swarm:
+    with lab(tmp_path, *chaos.chain_flags(chain), sites=3) as swarm:
         chaos.train(swarm, MIN_PEERS=3)
         chaos.reach(swarm, 4)
         before = {s.name: s.status()["node"] for s in swarm.sites}
@@ -157,6 +169,7 @@ KILL_SEED = 4
 KILL_SECONDS_MAX = 3.0
 
 
+@pytest.mark.slow
 def test_an_sl_killed_ten_times_at_random_moments_never_signs_two_check_ins(tmp_path: Path) -> None:
     """A power cut in the middle of any write: what all journals hold of a node is one check-in per name and version."""
     chance = random.Random(KILL_SEED)

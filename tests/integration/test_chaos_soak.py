@@ -14,10 +14,10 @@ from swarm.core.limits import KEEP_ROUNDS
 
 pytestmark = pytest.mark.timeout(300)
 
-ROUNDS = 120
+ROUNDS = 60
 NODES = 2
 GROWTH_MB_MAX = 6.0
-"""Over the later half of the run, by a straight line: what one of 60 rounds may leave behind is 0.1 MB."""
+"""Over the later half of the run, by a straight line: what one of 30 rounds may leave behind is 0.2 MB."""
 SL_DISK_MB_MAX = 8.0
 
 

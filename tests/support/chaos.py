@@ -14,6 +14,7 @@ from swarm.core.blobid import CHUNK_BYTES, ChunkList, chunk_hash
 from swarm.core.ids import from_hex, job_id
 from swarm.core.roster import Roster, ring_seed
 
+from . import tools
 from .lab import Lab, Site
 from .snprocess import clean_environ
 
@@ -22,6 +23,11 @@ BATCHES_MAX = 100_000
 READY_SECONDS = 90.0
 END_SECONDS = 150.0
 COMMAND_SECONDS = 60.0
+
+
+def chain_flags(chain: str) -> list[str]:
+    """Flags of an SN with this chain: embedded, or geth as it is found on this machine."""
+    return ["--chain", chain] + (["--geth-bin", str(tools.geth())] if chain == "geth" else [])
 
 
 def train(swarm: Lab, *sites: Site, **settings: object) -> None:
