@@ -17,7 +17,9 @@ with framework("swarmlearning.pyt", "torch", install="torch"):
     import torch
 
 from ._torcheval import VALIDATION_BATCH_DEFAULT, checked, judge, loss_function, metric_object
+from ._torchprox import Proximal
 from ._torchstate import Optimizers, random_state, restore_random_state, to_numpy, to_torch
+from .client.arguments import strength
 from .client.loops import LoopCallback
 from .client.resume import State
 from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
@@ -60,6 +62,8 @@ class TorchCallback(SwarmCallbackBase):
             What has no function, or no adsValData, is reported as NaN: not known.
         optimizer: the optimizer, or a list of them, whose state a restarted program takes up again; without it those
             that step the model's parameters are found by themselves.
+        proximalMu: above 0, each optimizer step is drawn towards the model merged last (FedProx): mu * (w - merged)
+            is added to the gradients. Costs one more copy of the trained parameters.
         kwargs: the arguments all callbacks share, see SwarmCallbackBase.
 
     Raises:
@@ -67,7 +71,7 @@ class TorchCallback(SwarmCallbackBase):
     """
 
     _own_arguments = frozenset(
-        {"model", "lossFunction", "lossFunctionArgs", "metricFunction", "metricFunctionArgs", "optimizer"}
+        {"model", "lossFunction", "lossFunctionArgs", "metricFunction", "metricFunctionArgs", "optimizer", "proximalMu"}
     )
     _collate: Optional[Callable[..., Any]] = None
     """Makes a batch of a dataset's samples; None is torch's own way."""
@@ -92,6 +96,8 @@ class TorchCallback(SwarmCallbackBase):
             loss_function(self.lossFunction, self.lossFunctionArgs)
             metric_object(self.metricFunction, self.metricFunctionArgs)
         self._optimizers = Optimizers(self._parameters, self._given_optimizers(kwargs.get("optimizer")))
+        mu = self._checked(strength, "proximalMu", kwargs.get("proximalMu"))
+        self._proximal = Proximal(mu, self._parameters) if mu and not self.loopback else None
         if self.loopback:
             self._optimizers.forget()
         self._swarmInitialize()
@@ -150,9 +156,16 @@ class TorchCallback(SwarmCallbackBase):
         super()._restoreRandomState(arrays)
         restore_random_state(arrays)
 
+    def _swarmOnBatchEnd(self) -> None:
+        super()._swarmOnBatchEnd()
+        if self.isSwarmTrainingOver and self._proximal is not None:
+            self._proximal.forget()
+
     def _swarmOnTrainEnd(self) -> None:
         super()._swarmOnTrainEnd()
         self._optimizers.forget()
+        if self._proximal is not None and self._finished:
+            self._proximal.forget()
 
     def _shared_state(self) -> Mapping[str, Any]:
         """What travels, by name; the tensors are the model's own."""
@@ -188,6 +201,8 @@ class TorchCallback(SwarmCallbackBase):
                 )
             merged[name] = value
         self._put_state(merged)
+        if self._proximal is not None:
+            self._proximal.anchor()
 
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         if self.valData is None:

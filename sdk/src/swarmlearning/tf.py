@@ -21,7 +21,9 @@ with framework("swarmlearning.tf", "tensorflow", "keras", install="tensorflow, o
     except ImportError:
         from keras.callbacks import Callback
 
+from ._kerasprox import Proximal
 from ._tfgraph import GraphModel
+from .client.arguments import strength
 from .client.resume import State
 from .client.swarm import DEFAULT_TRAINING_CONTRACT, SLPlatforms, SwarmCallbackBase, SwarmError
 from .tensorfile import BFloat16Bits
@@ -50,13 +52,15 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         adsValBatchSize: batch size for evaluating arrays.
         ml_platform, tf, sess: "TF", tensorflow.compat.v1 and the session, for a graph of TensorFlow 1: there your loop
             calls ``on_train_begin()``, ``on_batch_end()``, ``on_epoch_end()`` and ``on_train_end()``.
+        proximalMu: above 0, each step is drawn towards the model merged last (FedProx): mu * (w - merged) is added
+            to the gradients. Keras 3 on TensorFlow or PyTorch; costs one more copy of the trainable weights.
         kwargs: the arguments all callbacks share, see SwarmCallbackBase.
 
     Raises:
         SwarmError: an argument is wrong, or the SL cannot be reached or refuses.
     """
 
-    _own_arguments = frozenset({"tf", "sess"})
+    _own_arguments = frozenset({"tf", "sess", "proximalMu"})
 
     def __init__(
         self,
@@ -69,6 +73,8 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         self._first_epoch: Optional[int] = None
         self._moved_epoch = self._waits_for_build = False
         SwarmCallbackBase.__init__(self, syncFrequency, minPeers, trainingContract, kwargs)
+        self._mu = self._checked(strength, "proximalMu", kwargs.get("proximalMu"))
+        self._proximal: Optional[Proximal] = None
         self._verifyAndSetPlatformContext(kwargs)
         if self.valData is None:
             self.logger.warning("adsValData is not given: loss and metric of merged models cannot be shown")
@@ -77,6 +83,8 @@ class SwarmCallback(Callback, SwarmCallbackBase):
     def on_train_begin(self, logs: Any = None) -> None:
         """Keras hook: all members start from one model."""
         self.mlCtx = _Context(self.model)
+        if self._mu and self._proximal is None and not self.loopback:
+            self._proximal = Proximal(self._mu, self.model)
         self._waits_for_build = not self.loopback and not _is_built(self.model)
         if self._waits_for_build:
             self.logger.info("The model has no weights before its first batch: all members start from one model then.")
@@ -123,8 +131,12 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         if self._moved_epoch:
             self.model._initial_epoch = None
         self._swarmOnTrainEnd()
+        if self._proximal is not None and self._finished:
+            self._proximal.forget()
 
     def _stop_if_over(self) -> None:
+        if self.isSwarmTrainingOver and self._proximal is not None:
+            self._proximal.forget()
         if self.isSwarmTrainingOver and not self.mlCtx.model.stop_training:
             self.logger.info("Swarm training is over. Stopping local training")
             self.mlCtx.model.stop_training = True
@@ -192,6 +204,8 @@ class SwarmCallback(Callback, SwarmCallbackBase):
             self.mlCtx.model.set_weights([_usable(paramsDict[name]) for name in self.weightNames])
         except ValueError as fault:
             raise SwarmError(f"the merged model does not fit this model: {fault}") from fault
+        if self._proximal is not None:
+            self._proximal.anchor()
 
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         if self.valData is None:

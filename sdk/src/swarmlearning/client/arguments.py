@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from typing import Any
 
 from .names import SLMergeMethod
@@ -15,6 +16,7 @@ __all__ = [
     "choice",
     "is_on",
     "merge_method",
+    "strength",
     "weightage",
     "whole",
 ]
@@ -99,6 +101,17 @@ def merge_method(value: Any) -> Any:
             f" name of a method that is installed at the SL (1 to {METHOD_CHARS_MAX} characters, no blanks)."
         )
     return MergeMethod(name)
+
+
+def strength(name: str, value: Any) -> float:
+    """A finite number, 0 or above; 0 for None. Raises ValueError."""
+    try:
+        found = 0.0 if value is None else float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if isinstance(value, bool) or not 0.0 <= found < math.inf:
+        raise ValueError(f"{name} is {value!r}, it must be a number, 0 (off) or above.")
+    return found
 
 
 def weightage(value: Any) -> Any:
