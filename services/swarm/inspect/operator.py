@@ -21,8 +21,7 @@ from swarm.core.chain_view import Role
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import DEFAULT_JOB, Digest, job_id
 from swarm.core.options import Opt
-from swarm.net.tls import client_context
-from swarm.node.identity import own_account, state_folder, tls_files
+from swarm.node.identity import own_account, state_folder, tls_contexts
 from swarm.node.joining import Swarm, check_pin, find_swarm, join_swarm
 from swarm.node.outbox import JournalOutbox
 from swarm.node.settings import ThroughSn
@@ -77,7 +76,7 @@ async def operator(settings: OperatorSettings) -> AsyncIterator[Operator]:
         OperatorFault: settings or certificates that do not work; no SN; not admitted.
         ChainFault: the chain did not answer.
     """
-    context = client_context(tls_files(settings))
+    _, context = tls_contexts(settings)
     own = context.own
     assert own is not None  # read with the certificate
     account = await own_account(settings)

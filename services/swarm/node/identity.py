@@ -1,24 +1,40 @@
-"""What makes a node itself, read from its settings: TLS files, state folder, chain account."""
+"""What makes a node itself, read from its settings: certificate and TLS, state folder, chain account."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
 
 from swarm.core.errors import OperatorFault
-from swarm.net.tls import TlsFiles
+from swarm.net.tls import NodeContext, TlsFiles, client_context, server_context
+from swarm.pki.check import Level, check
+from swarm.pki.files import read_certificates, trusted
 from swarm.store.files import private_folder, refuse_readable_by_others
 from swarm.store.keystore import load_or_create
 
 from .settings import NodeSettings
 
+log = logging.getLogger("swarm.node")
 
-def tls_files(settings: NodeSettings) -> TlsFiles:
-    return TlsFiles(
-        cert=_needed(settings.cert), key=_needed(settings.key), cacert=settings.cacert, capath=settings.capath
-    )
+
+def tls_contexts(settings: NodeSettings) -> tuple[NodeContext, NodeContext]:
+    """This node's TLS: for listening, for calling.
+
+    Raises:
+        OperatorFault: a file does not work; says which and why.
+    """
+    cert, key = _needed(settings.cert), _needed(settings.key)
+    files = TlsFiles(cert=cert, key=key, cacert=settings.cacert, capath=settings.capath)
+    server, client = server_context(files), client_context(files)
+    cas = trusted(settings.cacert, settings.capath)
+    for finding in check(read_certificates(cert, "certificate"), None, cas, datetime.now(UTC)):
+        if finding.field == "issuer" and finding.level is Level.FAULT:
+            log.warning("%s: %s; nodes that trust the same CAs will refuse this one", cert, finding.text)
+    return server, client
 
 
 def state_folder(settings: NodeSettings) -> Path:

@@ -16,14 +16,12 @@ from swarm.core.spiffe import ROLES
 
 from . import check as report
 from . import issue as issuing
-from .files import certificate_pem, read, read_certificates, refuse_existing, write
+from .files import certificate_pem, read, read_certificates, refuse_existing, trusted, write
 from .request import make_names, names_in
 
 RemoteClock = Callable[[str, int, Path, Path, Path | None, Path | None], datetime]
 """host, port, cert, key, cacert, capath -> that node's clock. Handed in: this package opens no connections."""
 
-CA_SUFFIXES = {".pem", ".crt", ".cer"}
-CA_FILES_MAX = 1000
 TRUST_DOMAIN_DEFAULT = "swarm.local"
 
 CaFolder = Annotated[Path, typer.Option("--ca", help="folder with ca-cert.pem and ca-key.pem, from `init`")]
@@ -152,34 +150,6 @@ def check_files(cert: Path, key: Path, cacert: Path | None, capath: Path | None,
     text = f"{mode:04o}" if not mode & 0o077 else f"{mode:04o}: others could use it; run: chmod 600 {key}"
     level = report.Level.FAULT if mode & 0o077 else report.Level.OK
     return [*findings, report.Finding("key file mode", level, text)]
-
-
-def trusted(cacert: Path | None, capath: Path | None) -> list[x509.Certificate]:
-    """CAs of a file and of a folder of plain names, as the nodes read them.
-
-    Raises:
-        OperatorFault: neither is given, or none is found.
-    """
-    files = [cacert] if cacert is not None else []
-    if capath is not None:
-        try:
-            inside = sorted(p for p in capath.iterdir() if p.suffix.lower() in CA_SUFFIXES and p.is_file())
-        except OSError as error:
-            raise OperatorFault(f"{capath} (CA folder) cannot be listed: {error.strerror}") from error
-        files += inside[:CA_FILES_MAX]
-    found: list[x509.Certificate] = []
-    for path in files:
-        data = read(path, "CA")
-        try:
-            if b"-----BEGIN CERTIFICATE-----" in data:
-                found += x509.load_pem_x509_certificates(data)
-            elif data.startswith(b"\x30"):
-                found.append(x509.load_der_x509_certificate(data))
-        except ValueError as error:
-            raise OperatorFault(f"{path} (CA) holds a certificate that cannot be read: {error}") from error
-    if not found:
-        raise OperatorFault("no trusted CA found: give --cacert a file or --capath a folder with certificates")
-    return found
 
 
 def _clock(

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 from swarm.core.errors import OperatorFault
 
 FILE_BYTES_MAX = 1024 * 1024
+CA_SUFFIXES = {".pem", ".crt", ".cer"}
+CA_FILES_MAX = 1000
 
 
 def write(path: Path, data: bytes, *, secret: bool, force: bool) -> None:
@@ -74,6 +76,34 @@ def read_certificates(path: Path, what: str) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(read(path, what))
     except ValueError as error:
         raise OperatorFault(f"{path} ({what}) holds no PEM certificate: {error}") from error
+
+
+def trusted(cacert: Path | None, capath: Path | None) -> list[x509.Certificate]:
+    """CAs of a file and of a folder of plain names, as the nodes read them.
+
+    Raises:
+        OperatorFault: neither is given, or none is found.
+    """
+    files = [cacert] if cacert is not None else []
+    if capath is not None:
+        try:
+            inside = sorted(p for p in capath.iterdir() if p.suffix.lower() in CA_SUFFIXES and p.is_file())
+        except OSError as error:
+            raise OperatorFault(f"{capath} (CA folder) cannot be listed: {error.strerror}") from error
+        files += inside[:CA_FILES_MAX]
+    found: list[x509.Certificate] = []
+    for path in files:
+        data = read(path, "CA")
+        try:
+            if b"-----BEGIN CERTIFICATE-----" in data:
+                found += x509.load_pem_x509_certificates(data)
+            elif data.startswith(b"\x30"):
+                found.append(x509.load_der_x509_certificate(data))
+        except ValueError as error:
+            raise OperatorFault(f"{path} (CA) holds a certificate that cannot be read: {error}") from error
+    if not found:
+        raise OperatorFault("no trusted CA found: give --cacert a file or --capath a folder with certificates")
+    return found
 
 
 def read_key(path: Path) -> ec.EllipticCurvePrivateKey:

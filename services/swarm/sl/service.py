@@ -32,9 +32,8 @@ from swarm.core.ids import BlobId, job_id, to_hex
 from swarm.core.limits import JOIN_DEPTH_BLOCKS
 from swarm.core.merge import get as merge_method
 from swarm.net.server import serve
-from swarm.net.tls import client_context, server_context
 from swarm.node.cursor import JournalCursor
-from swarm.node.identity import own_account, state_folder, tls_files
+from swarm.node.identity import own_account, state_folder, tls_contexts
 from swarm.node.joining import Swarm, check_pin, find_swarm, join_swarm
 from swarm.node.outbox import JournalOutbox
 from swarm.node.sn_link import SnLink
@@ -80,8 +79,7 @@ async def run(settings: SlSettings) -> int:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="work"))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    files = tls_files(settings)
-    server_tls, client_tls = server_context(files), client_context(files)
+    server_tls, client_tls = tls_contexts(settings)
     state = state_folder(settings)
     account = await own_account(settings)
     signer = LocalSigner(bytes(account.key))

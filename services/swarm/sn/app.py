@@ -95,7 +95,11 @@ def sn_app(face: Face) -> FastAPI:
             except (ApiError, ChainFault):
                 raise ApiError(503, "starting", f"this SN is starting: {why}") from None
         elif await face.members.active(found.spki) is None:
-            raise ApiError(403, "not_a_member", f"{found} is not an active member of this swarm; join first")
+            raise ApiError(
+                403,
+                "not_a_member",
+                f"{found} is not an active member of this swarm; a node joins by its start (swarm sl, swarm job)",
+            )
         return found
 
     views = Buckets(VIEWS_PER_SECOND, VIEWS_BURST)

@@ -112,7 +112,8 @@ def decide(
         return Refuse(
             "key_taken",
             f"spki: this certificate's key belongs to member {to_hex(key_holder)}; "
-            "every node needs a certificate and a chain key of its own",
+            "every node needs a certificate and a chain key of its own. If that is this node with a new state folder, "
+            "give it that folder again (--state-dir), or a certificate with a new key",
         )
     if join.role == Role.SN and policy.no_sns:
         return Refuse("no_sns", f"role: {policy.no_sns}")

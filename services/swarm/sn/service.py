@@ -21,12 +21,12 @@ from swarm.chain.client import ChainClient
 from swarm.chain.deploy import Deployed
 from swarm.chain.keys import CoincurveVerifier
 from swarm.core.alive import ALIVE_SECONDS, Alive, plain, waits_told
-from swarm.core.errors import ChainFault
+from swarm.core.errors import ChainFault, OperatorFault
 from swarm.core.ids import Address, to_hex
 from swarm.net.identity import PeerIdentity
 from swarm.net.server import serve
-from swarm.net.tls import NodeContext, client_context, server_context
-from swarm.node.identity import own_account, state_folder, tls_files
+from swarm.net.tls import NodeContext
+from swarm.node.identity import own_account, state_folder, tls_contexts
 from swarm.node.outbox import JournalOutbox
 from swarm.node.rates import Buckets
 from swarm.obs import log as obs_log
@@ -90,12 +90,22 @@ async def run(settings: SnSettings) -> None:
     log.info("stopped")
 
 
+def _refuse_other_role(settings: SnSettings, tls: NodeContext) -> None:
+    """Other nodes hear it from the SN that they join; the one that begins a swarm has nobody to tell it."""
+    name = None if tls.own is None else tls.own.spiffe
+    if name is not None and name.role != settings.role:
+        raise OperatorFault(
+            f"{settings.cert} (certificate) is for role {name.role} ({name}), not for an SN, and nodes would refuse "
+            "to use it as one: issue one with --role sn"
+        )
+
+
 async def _run(settings: SnSettings, stop: asyncio.Event, serving: asyncio.Event) -> None:
     started = time.time()
     for notice in settings.notices:
         log.info(notice)
-    tls = server_context(tls_files(settings))
-    context = client_context(tls_files(settings))
+    tls, context = tls_contexts(settings)
+    _refuse_other_role(settings, tls)
     state = state_folder(settings)
     account = await own_account(settings)
     me = Address(bytes.fromhex(account.address[2:]))
