@@ -14,14 +14,15 @@ from typing import Any
 from swarm.chain.calldata import decode_commit
 from swarm.chain.events import Announced, Contributed, Joined, RoundMerged
 from swarm.chain.feed import EventFeed, Happened, Removed
-from swarm.chain.joboptions import JobOptions
+from swarm.chain.joboptions import JobOptions as OptionsContract
 from swarm.chain.membership import Membership
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
 from swarm.core.bundle import Bundle
 from swarm.core.chain_view import JobState, Phase, Role
-from swarm.core.engine.events import ChainView
-from swarm.core.errors import ChainFault, PeerFault
+from swarm.core.control.joboptions import JobOptions
+from swarm.core.engine.events import ChainView, Origin
+from swarm.core.errors import ChainFault, OperatorFault, PeerFault
 from swarm.core.ids import Digest, from_hex, to_hex
 from swarm.core.limits import JOIN_DEPTH_BLOCKS
 from swarm.core.roster import Roster
@@ -29,6 +30,7 @@ from swarm.node.sn_link import SnLink
 from swarm.node.sn_list import SnList
 
 from .directory import Members
+from .origin import find_origin
 from .records import Records
 
 log = logging.getLogger("swarm.sl.watch")
@@ -53,7 +55,7 @@ class ChainWatch:
         feed: EventFeed,
         members: Members,
         records: Records,
-        options: JobOptions | None,
+        options: OptionsContract | None,
         waker: Waker,
         job: Digest,
         deliver: Callable[[ChainView], Awaitable[None]],
@@ -64,6 +66,9 @@ class ChainWatch:
         self._job, self._deliver = job, deliver
         self._records = records
         self._options, self._options_run, self._options_text = options, -1, ""
+        self._origin: Origin | None = None
+        self._origin_text = ""
+        """What the chain says of the model to begin from, and the options it was read for."""
         self.block_time = 0
         self.head = 0
         self.reorgs = 0
@@ -159,6 +164,7 @@ class ChainWatch:
         self._link.seen(number)
         self._sns.only(lambda node: self._members.active_as(node, Role.SN, self.block_time))
         await self._read_options(state)
+        await self._read_origin()
         by_node = {j.node: j for j in joiners}
         everybody = set(by_node) | set(roster.addresses)
         return ChainView(
@@ -171,6 +177,7 @@ class ChainWatch:
             reorgs=self.reorgs,
             history=self._records.history(state.run),
             options=self._options_text,
+            origin=self._origin,
             join_depth_blocks=JOIN_DEPTH_BLOCKS if self._sns.several else 0,
         )
 
@@ -180,6 +187,18 @@ class ChainWatch:
             return
         self._options_text, _ = await self._options.get(self._job)
         self._options_run = state.run if state.phase is Phase.OPEN else -1
+
+    async def _read_origin(self) -> None:
+        """A complete run's final model does not change: it is read once for each text of the options."""
+        if self._options_text == self._origin_text:
+            return
+        try:
+            run = JobOptions.from_text(self._options_text).warm_start
+        except OperatorFault:  # the engine says so to the program
+            run = None
+        self._origin = None if run is None else await find_origin(self._training, self._job, run)
+        if self._origin is None or not self._origin.fault:
+            self._origin_text = self._options_text
 
     def own_rounds(self, run: int) -> list[int]:
         """Rounds of a run into which a model of this node was merged, ascending, as far as they are known."""

@@ -17,7 +17,7 @@ from swarm.core.bundle import Bundle
 from swarm.core.chain_view import Phase, Role
 from swarm.core.control.combined import Committed, Told, combine
 from swarm.core.control.joboptions import JobOptions
-from swarm.core.engine.events import ChainView
+from swarm.core.engine.events import ChainView, Origin
 from swarm.core.errors import Reverted
 from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, Digest, job_id, sha256
 from swarm.core.roster import Roster
@@ -92,6 +92,8 @@ class SimChain:
         self.bundles: dict[tuple[int, int], Bundle] = {}
         self.options = ""
         """The job's options, as an operator set them before the run."""
+        self.origin: Origin | None = None
+        """The earlier run's final model that those options name."""
         self._figures: dict[Digest, Committed] = {}
         self.blocks: deque[Block] = deque(maxlen=BLOCKS_KEPT)
         self.kinds: Counter[str] = Counter()
@@ -270,7 +272,16 @@ class SimChain:
         active = frozenset(n for n in everybody if self.members.is_active(n, self.time))
         history = tuple(self._committed(self.bundles[(state.run, r)]) for r in range(state.round))
         return ChainView(
-            state, roster, joiners, active, self.number, self.time, self.reorgs, history=history, options=self.options
+            state,
+            roster,
+            joiners,
+            active,
+            self.number,
+            self.time,
+            self.reorgs,
+            history=history,
+            options=self.options,
+            origin=self.origin,
         )
 
     def enough(self) -> bool:

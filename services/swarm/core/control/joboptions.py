@@ -16,7 +16,7 @@ from .stop import StopRule
 
 TEXT_BYTES_MAX = 2048
 """What the contract takes."""
-KNOWN = ("outer", "stop", "strict")
+KNOWN = ("outer", "stop", "strict", "warmStart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,13 @@ class JobOptions:
     stop: when a run has learnt enough; None: when all programs are done.
     strict: every member must be in every round, else the run fails at every node (as ``--strict`` does at one).
     outer: what is done with a round's merge before it is committed; None: nothing.
+    warm_start: the run of this job whose final model the next one begins from; None: programs begin with their own.
     """
 
     stop: StopRule | None = None
     strict: bool = False
     outer: Outer | None = None
+    warm_start: int | None = None
 
     @classmethod
     def from_text(cls, text: str) -> JobOptions:
@@ -63,7 +65,18 @@ class JobOptions:
         outer = data.get("outer", {})
         if not isinstance(outer, Mapping):
             raise OperatorFault("options of the job: outer: expected an object")
-        return cls(StopRule.of(stop), strict, Outer.of(outer) if outer else None)
+        return cls(StopRule.of(stop), strict, Outer.of(outer) if outer else None, _run_of(data.get("warmStart")))
+
+
+def _run_of(start: Any) -> int | None:
+    if start is None:
+        return None
+    run = start.get("run") if isinstance(start, Mapping) and set(start) == {"run"} else None
+    if isinstance(run, bool) or not isinstance(run, int) or not 1 <= run < 2**64:
+        raise OperatorFault(
+            f'options of the job: warmStart={start!r:.80}: expected {{"run": n}}, an earlier run of this job'
+        )
+    return run
 
 
 def canonical(options: Mapping[str, Any]) -> str:

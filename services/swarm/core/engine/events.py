@@ -16,6 +16,16 @@ from .messages import Pulse
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The final model of an earlier run of the job: ``blob`` and ``size`` in bytes, or ``fault``, why there is none."""
+
+    run: int
+    blob: BlobId
+    size: int
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChainView:
     """What the chain says about the job at one block; ``block_time`` in seconds of the sealer's clock."""
 
@@ -33,6 +43,8 @@ class ChainView:
     """Depth a join needs before a joiner counts, where this chain can reorganise by now (Config has the least)."""
     options: str = ""
     """The job's options, as they stand on chain."""
+    origin: Origin | None = None
+    """What a warm-started run begins from, as the chain says; None: not asked for, or not read yet."""
 
     def joined(self, node: Address) -> bool:
         joiner = self.joiners.get(node)

@@ -13,11 +13,11 @@ from ..statements import (
     inputs_hash,
     to_fixed,
 )
-from . import controls, judging
-from .actions import FailProgram
+from . import controls, judging, origins
 from .certificates import hear_certificate
 from .context import RoundContext
 from .credit import may_move, said
+from .failing import fail_program
 from .leading import REASONS, REFUSED_MANIFEST, REFUSED_UNREACHABLE, acknowledged, size_max
 from .messages import ProposalMessage, Pulse, Signed
 from .pulses import hurry, pulse_for
@@ -40,6 +40,9 @@ def check_in(state: EngineState, context: RoundContext, now: float, out: Out) ->
         return
     if not controls.ready(state):
         return
+    begins = origins.ready(state, pending, now, out) if _warm(state, context) else None
+    if begins is None and _warm(state, context):
+        return
     enough = controls.stopped(state)
     if enough is not None and not program.done:
         out.report(f"the job's stop rule holds: {enough}", round=context.name.round)
@@ -55,7 +58,12 @@ def check_in(state: EngineState, context: RoundContext, now: float, out: Out) ->
             out.warn("this program's model holds NaN or infinite values: it only watches this round")
         flags |= FLAG_OBSERVER
     weight = 0 if flags & FLAG_OBSERVER else pending.weight
-    _sign_check_in(state, context, pending.blob, pending.size, weight, flags, now, out)
+    blob, size = (pending.blob, pending.size) if begins is None else (begins.blob, begins.size)
+    _sign_check_in(state, context, blob, size, weight, flags, now, out)
+
+
+def _warm(state: EngineState, context: RoundContext) -> bool:
+    return context.name.round == 0 and state.options.warm_start is not None
 
 
 def _sign_check_in(
@@ -128,6 +136,10 @@ def _hear_check_in(state: EngineState, context: RoundContext, signed: Signed[Che
     if not signed.valid(state.config.domain, state.verifier):
         out.warn(f"a check-in is not signed by 0x{statement.node.hex()}, whom it names: ignored")
         return
+    fault = origins.check_in_fault(state, statement)
+    if fault is not None:
+        out.warn(f"the check-in of 0x{statement.node.hex()} for round 0 does not count: {fault}")
+        return
     if context.file_check_in(signed):
         state.progress += 1
     elif statement.node in context.equivocators:
@@ -194,16 +206,6 @@ def _hear_refusal(state: EngineState, context: RoundContext, signed: Signed[Refu
     if refusal.reason == REFUSED_MANIFEST and manifest != ZERO32 and state.program.failed is None:
         text = f"the swarm refused this program's model: {why}. All programs of a job must build the same model"
         fail_program(state, text, now, out)
-
-
-def fail_program(state: EngineState, text: str, now: float, out: Out) -> None:
-    """The program cannot go on: tell it, and let this node leave the run."""
-    program = state.program
-    if program.failed is None:
-        program.failed, program.failed_at = text, now
-        if program.pending is not None or program.opened is not None:
-            out.append(FailProgram(text))
-        program.pending, program.loading = None, None
 
 
 def _hear_proposal(state: EngineState, context: RoundContext, message: ProposalMessage, now: float, out: Out) -> None:

@@ -12,7 +12,7 @@ import itertools
 from ..ids import ZERO32, Address
 from ..merge import measured_fault, split
 from ..statements import FLAGS_ALL, CheckIn, Takeover, method_name
-from . import controls, outers
+from . import controls, origins, outers
 from .context import RoundContext
 from .messages import ProposalMessage, Signed
 from .state import EngineState
@@ -70,6 +70,9 @@ def result_fault(state: EngineState, context: RoundContext, message: ProposalMes
         return None if same else "without weights the merged model must be the previous one"
     if view.state.manifest not in (ZERO32, message.result.manifest):
         return "its manifest is not the run's"
+    begins = origins.result_fault(state, message.result, items)
+    if begins is not None:
+        return begins
     (method, outer), weights = split(method_name(message.result.method)), [i.check_in.weight for i in weighted]
     fault = outers.fault(state, outer)
     if fault is not None:

@@ -7,10 +7,10 @@ from ..chain_view import Phase
 from ..errors import PeerFault
 from ..ids import ZERO32, Address, BlobId
 from ..statements import from_fixed, to_fixed
-from . import controls, history, outers, remerging, wishes
+from . import controls, history, origins, outers, remerging, wishes
 from .actions import AnswerProgram, FindBundle, Finish, Keep, Persist
 from .events import BundleFound, ProgramLoaded
-from .following import fail_program
+from .failing import fail_program
 from .pulses import pulse_for
 from .state import EngineState, Out
 
@@ -153,7 +153,7 @@ def _answer(state: EngineState, out: Out) -> None:
             "loss": to_fixed(program.loss),
             "metric": to_fixed(program.metric),
         }
-        out.append(Persist({OVER_KEY: state.journal[OVER_KEY]}))
+        out.append(Persist({OVER_KEY: state.journal[OVER_KEY], **origins.finals(state)}))
         out.send(state.participants(), pulse_for(state, None))  # nobody lingers for this node any more
         out.report("All peers and Swarm training finished!", rounds=view.state.round)
 
@@ -210,7 +210,7 @@ def _leave(state: EngineState, now: float, out: Out) -> None:
 
 def keep(state: EngineState, out: Out) -> None:
     """Tell the store what is still needed: merged models and inputs of the last rounds, the pending file."""
-    needed = set(state.recent) | history.inputs(state)
+    needed = set(state.recent) | history.inputs(state) | origins.needed(state)
     if state.program.pending is not None:
         needed.add(state.program.pending.blob)
     context = state.context

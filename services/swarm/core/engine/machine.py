@@ -15,10 +15,24 @@ from ..blobid import CHUNK_BYTES
 from ..chain_view import Phase
 from ..ids import Address, BlobId
 from ..statements import Signer, Verifier
-from . import certificates, controls, following, history, leading, loading, outers, remerging, report, rescue, wishes
+from . import (
+    certificates,
+    controls,
+    following,
+    history,
+    leading,
+    loading,
+    origins,
+    outers,
+    remerging,
+    report,
+    rescue,
+    wishes,
+)
 from . import events as ev
 from .actions import Action, FailProgram, Finish, Refresh
 from .context import Held, RoundContext
+from .failing import fail_program
 from .peers import Peers
 from .pulses import hurry, pulse_for, send_due
 from .state import (
@@ -106,7 +120,7 @@ class Engine:
                 (out.report if raced else out.warn)(f"transaction {kind} failed: {text}")
                 if kind == "join" and refused:
                     why = wishes.above_run(state) or f"this node could not join the run: {text}"
-                    following.fail_program(state, why, now, out)
+                    fail_program(state, why, now, out)
                 elif kind == "close" and refused:
                     state.closed = True
             case ev.ProgramOpened():
@@ -156,9 +170,10 @@ class Engine:
         if state.view is None:
             return
         if state.options_fault is not None and state.program.opened is not None:
-            following.fail_program(state, state.options_fault, now, out)
+            fail_program(state, state.options_fault, now, out)
         elif state.program.opened is not None and state.program.failed is None and (unfit := outers.unfit(state)):
-            following.fail_program(state, unfit, now, out)
+            fail_program(state, unfit, now, out)
+        origins.refuse(state, now, out)
         self._join(now, out)
         wishes.tell_min_peers(state, out)
         context = state.context
@@ -221,7 +236,7 @@ class Engine:
             out.append(Finish(0, f"run {old.state.run} is complete; the job was reset since"))
         elif state.me in old.joiners and program.opened is not None:
             text = f"run {old.state.run} was reset before it was complete; start the program again for the new run"
-            following.fail_program(state, text, now, out)
+            fail_program(state, text, now, out)
 
     def _committed(self, now: float, out: Out) -> None:
         state = self.state
@@ -258,7 +273,7 @@ class Engine:
             return
         above = wishes.above_run(state)
         if above is not None and view.state.phase is Phase.OPEN:
-            following.fail_program(state, above, now, out)
+            fail_program(state, above, now, out)
         elif view.state.phase in (Phase.IDLE, Phase.OPEN):
             out.transact(state, now, "join", program.opened.min_peers, state.config.eligible)
         elif view.state.phase is Phase.COMPLETE and state.me not in view.joiners:

@@ -7,7 +7,7 @@ from typing import Any
 from ..chain_view import Phase
 from ..ids import ZERO32, Address, BlobId, to_hex
 from ..statements import from_fixed
-from . import controls, remerging
+from . import controls, origins, remerging
 from .events import ChainView
 from .leading import gather
 from .peers import STALLED
@@ -26,7 +26,7 @@ def may_read(state: EngineState, node: Address, blob: BlobId) -> bool:
     known = view.joined(node) or node in view.roster
     if not known or node not in view.active:
         return False
-    if blob in state.recent or remerging.may_read_input(state, node, blob, state.now):
+    if blob in state.recent or origins.serves(state, blob) or remerging.may_read_input(state, node, blob, state.now):
         return True
     if context is None:
         return False

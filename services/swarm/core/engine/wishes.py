@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..bundle import Bundle
 from ..ids import Address, to_hex
 from .events import ChainView
-from .following import fail_program
+from .failing import fail_program
 from .state import EngineState, Out
 
 
