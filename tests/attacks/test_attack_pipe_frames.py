@@ -218,7 +218,9 @@ def test_random_inline_bytes_raise_only_the_named_error(raw: bytes) -> None:
     assert sum(array.nbytes for array in found.values()) <= len(raw)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_a_flipped_byte_in_inline_weights(data: st.DataObject) -> None:
     """One changed byte: arrays within the message, or ProgramFault."""

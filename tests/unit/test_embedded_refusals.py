@@ -111,7 +111,9 @@ def test_a_contract_cannot_send(tmp_path: Path) -> None:
     journal.close()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_damaged_bytes_are_refused_and_nothing_else(chain: EmbeddedChain, wallet: Wallet, data: st.DataObject) -> None:
     """Any flip, cut or extension of signed bytes is an RpcError, or comes from some other (penniless) sender."""

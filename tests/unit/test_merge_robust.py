@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from swarm.core import merge
@@ -355,6 +355,7 @@ def test_clipped_means_are_bounded(case: tuple[list[Array], list[int]], size: fl
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.integers(1, 9)), min_size=1, max_size=9))
+@example([(5e-324, 1)])
 def test_the_middle_of_numbers_is_the_same_median(pairs: list[tuple[float, int]]) -> None:
     """Norms are clipped to the median of the same definition."""
     values, weights = [v for v, _ in pairs], [w for _, w in pairs]

@@ -17,7 +17,9 @@ arrays = st.sampled_from(DTYPES).flatmap(lambda d: hnp.arrays(d, hnp.array_shape
 names = st.text(min_size=1, max_size=40).filter(lambda s: s != "__metadata__" and s.isprintable())
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.dictionaries(names, arrays, max_size=8))
 def test_every_array_returns_bit_for_bit(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
     """Any dtype, any shape (0-d, empty) and the program's order survive; the public library agrees."""

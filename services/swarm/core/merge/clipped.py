@@ -54,5 +54,6 @@ def middle_of(values: Sequence[float], weights: Sequence[int]) -> float:
         if low is None and 2 * below >= total:
             low = value
         if 2 * below > total:
-            return 0.5 * (low if low is not None else value) + 0.5 * value
+            # Halves of the smallest numbers are 0: one and the same value is not taken in two.
+            return value if low is None or low == value else 0.5 * low + 0.5 * value
     raise ValueError("a median needs a positive weight")
