@@ -14,7 +14,7 @@ from swarm.core.errors import OperatorFault
 from swarm.obs import log as obs_log
 from swarm.obs.metrics import FIGURES, registry
 from swarm.obs.ops import BODY_BYTES_MAX, ops_app
-from swarm.obs.waits import Waits, timed
+from swarm.obs.waits import LongWaits, Waits, timed
 
 SECRETS = [
     "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----",
@@ -175,3 +175,26 @@ def test_every_metric_is_in_the_operators_guide() -> None:
     listed.pop("swarm_phase_seconds")
     assert listed == {name: kind for name, (kind, _, _) in FIGURES.items()}
     assert all(text in guide for _, _, text in FIGURES.values())
+
+
+def wait_of(age: float, what: str = "founders of the run") -> dict[str, object]:
+    """A row as an engine tells it."""
+    return {"what": what, "whom": "1 of 2 have joined", "since_seconds": age, "until_seconds": None, "then": "it opens"}
+
+
+def test_a_long_wait_is_a_line_in_the_log_at_a_minute_and_at_each_doubling():
+    """What, whom, how long and what then; seldom enough that a wait of a day is a dozen lines."""
+    long = LongWaits()
+    said = {age: long.due([wait_of(age), wait_of(3.0, "an answer")]) for age in range(0, 86_400, 5)}
+    assert [age for age, lines in said.items() if lines] == [60 * 2**n for n in range(11)]
+    assert said[60] == ["still waiting for founders of the run (1 of 2 have joined): 60 s so far; then it opens"]
+
+
+def test_the_next_wait_of_the_same_name_begins_anew():
+    """A merge that took ten minutes does not silence the next one; nor does a wait that has ended."""
+    long = LongWaits()
+    assert long.due([wait_of(600.0)])
+    assert not long.due([wait_of(5.0)])
+    assert long.due([wait_of(65.0)])
+    assert not long.due([])
+    assert long.due([wait_of(70.0)])

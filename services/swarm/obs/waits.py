@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 ROWS_MAX = 1000
+LONG_SECONDS = 60.0
+"""A wait of this length is worth a line in the log; so is each doubling of it."""
+LOOK_SECONDS = 5.0
 """Rows shown at once; the table itself holds as many as there are waits."""
 
 
@@ -81,6 +85,42 @@ class Waits:
         """The rows now, longest wait first; at most 1000."""
         rows = sorted(self._rows.copy().values(), key=lambda r: r.since)
         return [row.to_json() for row in rows[:ROWS_MAX]]
+
+
+class LongWaits:
+    """Which waits deserve a line in the log by now: who reads only that is not left without a word either."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}
+
+    def due(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+        """One sentence for each wait that has become a minute old, or twice as old as when it was last told.
+
+        Args:
+            rows: all waits of now, as :meth:`Waits.told` tells them.
+        """
+        lines, told = [], {}
+        for row in rows:
+            what, age = str(row["what"]), float(row["since_seconds"])
+            last = self._told.get(what, 0.0)
+            last = last if last <= age else 0.0  # a younger one is another wait of that name
+            if age >= max(LONG_SECONDS, 2 * last):
+                whom = f" ({row['whom']})" if row["whom"] else ""
+                then = f"; then {row['then']}" if row["then"] else ""
+                lines.append(f"still waiting for {what}{whom}: {age:.0f} s so far{then}")
+                last = age
+            told[what] = max(last, told.get(what, 0.0))
+        self._told = told
+        return lines
+
+
+async def tell_long_waits(rows: Callable[[], Iterable[Mapping[str, Any]]], say: Callable[[str], object]) -> None:
+    """Say each long wait as :class:`LongWaits` finds it; for ever."""
+    long = LongWaits()
+    while True:
+        for line in long.due(rows()):
+            say(line)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def timed(row: Mapping[str, Any], now: float) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from swarm.node.sn_list import SnList
 from swarm.obs import log as obs_log
 from swarm.obs.metrics import Values, phase_seconds, registry
 from swarm.obs.ops import ops_app
-from swarm.obs.waits import Waits, timed
+from swarm.obs.waits import Waits, tell_long_waits, timed
 from swarm.store.blobs import BlobStore
 from swarm.store.journal import Journal
 
@@ -184,6 +184,7 @@ class Node:
                 group.create_task(self._link.listen(), name="wake-ups"),
                 group.create_task(self._client.keep(), name="outbox"),
                 group.create_task(tell(self._alive, self._tell), name="signs of life"),
+                group.create_task(tell_long_waits(self._wait_rows, log.info), name="long waits"),
             ]
             kept = self._journal.get(JOB_KEY)
             if kept is not None:
