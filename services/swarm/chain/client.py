@@ -40,6 +40,7 @@ RECEIPT_SECONDS_MAX = 120.0
 POLL_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 RESEND_SECONDS = 10.0
 KEEPER_SECONDS = 5.0
+MINED_LOOK_SECONDS = 1.0
 RESIGN_MAX = 3
 PENDING_MAX = 64
 """Transactions of ours under way; one more is refused."""
@@ -98,6 +99,7 @@ class _Flight:
     sent_at: float = -RESEND_SECONDS
     trouble: str = ""
     mined_block: int | None = None
+    looked_at: float = 0.0
     watched: bool = False
 
 
@@ -187,11 +189,12 @@ class ChainClient:
     async def block_number(self) -> int:
         return number(await self.rpc("eth_blockNumber", []))
 
-    def pending(self) -> list[PendingRow]:
-        """What has no final receipt yet, by nonce."""
+    def pending(self, *, mined: bool = True) -> list[PendingRow]:
+        """What has no final receipt yet, by nonce; not ``mined``: only what is in no block either."""
         return [
             PendingRow(nonce, f.entry.hash, f.entry.label, f.since, f.until, f.sends, f.trouble)
             for nonce, f in sorted(self._flights.items())
+            if mined or f.mined_block is None
         ]
 
     def resend(self) -> None:
@@ -211,8 +214,11 @@ class ChainClient:
         """One pass of :meth:`keep`; also right after a restart, before the first ``submit``."""
         head: int | None = None
         for flight in sorted(self._flights.values(), key=lambda f: f.entry.nonce):
-            if flight.watched:
+            # What is mined is looked at now and then only: whether it stays, not whether it comes.
+            mined_lately = flight.mined_block is not None and self._clock() - flight.looked_at < MINED_LOOK_SECONDS
+            if flight.watched or mined_lately:
                 continue
+            flight.looked_at = self._clock()
             try:
                 if head is None:
                     head = await self.block_number()

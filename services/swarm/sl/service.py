@@ -160,7 +160,13 @@ class Node:
         self._stage = "asking for admission"
         await join_swarm(self._link, swarm, self._signer, own, Role.SL, self._waits)
         self._swarm = swarm
-        self._client = ChainClient(self._link.rpc, account, JournalOutbox(self._journal), chain_id=swarm.chain_id)
+        self._client = ChainClient(
+            self._link.rpc,
+            account,
+            JournalOutbox(self._journal),
+            chain_id=swarm.chain_id,
+            confirmations=_confirmations(swarm.chain),
+        )
         self._client.waker = self._waker
         self._link.on_turn.append(self._client.resend)
         log.info("member of the swarm", node=to_hex(self._signer.address), chain_id=swarm.chain_id)
@@ -272,7 +278,7 @@ class Node:
             list(addresses.values()),
             EventDecoder(addresses),
             JournalCursor(self._journal),
-            confirmations_final=0 if swarm.chain == "embedded" else JOIN_DEPTH_BLOCKS,
+            confirmations_final=_confirmations(swarm.chain),
             waker=self._waker,
         )
         records = Records(self._journal, job, self._signer.address)
@@ -359,7 +365,7 @@ class Node:
         if self._client is not None:
             out["transactions_waiting"] = [
                 {"nonce": p.nonce, "what": p.label, "sends": p.sends, "trouble": p.trouble}
-                for p in self._client.pending()
+                for p in self._client.pending(mined=False)
             ]
         return {**out, "node_role": "sl", "waits": [timed(row, time.time()) for row in rows]}
 
@@ -405,9 +411,14 @@ class Node:
             "swarm_blob_bytes_total": {"in": self._counters.bytes_in, "out": self._counters.bytes_out},
             "swarm_store_models": models,
             "swarm_store_bytes": size,
-            "swarm_transactions_waiting": len(self._client.pending()) if self._client is not None else 0,
+            "swarm_transactions_waiting": len(self._client.pending(mined=False)) if self._client else 0,
         }
         return found if self._runtime is None else {**found, **self._runtime.figures()}
+
+
+def _confirmations(chain: str) -> int:
+    """Blocks until what is in a block stays there; a geth can also lose its newest ones in a power cut."""
+    return 0 if chain == "embedded" else JOIN_DEPTH_BLOCKS
 
 
 async def _job_options(client: ChainClient, swarm: Swarm) -> JobOptions | None:

@@ -88,9 +88,9 @@ async def _complete(client: ChainClient, rescue_after: int) -> Address:
 async def _settle_outbox(client: ChainClient) -> None:
     """Wait until what was signed before a crash is mined."""
     async with asyncio.timeout(TEND_SECONDS_MAX):
-        while client.pending():
+        while client.pending(mined=False):
             await client.tend()
-            if client.pending():
+            if client.pending(mined=False):
                 await asyncio.sleep(TEND_PAUSE_SECONDS)
 
 

@@ -23,6 +23,7 @@ from swarm.chain.keys import CoincurveVerifier
 from swarm.core.alive import ALIVE_SECONDS, Alive, plain, waits_told
 from swarm.core.errors import ChainFault, OperatorFault
 from swarm.core.ids import Address, to_hex
+from swarm.core.limits import JOIN_DEPTH_BLOCKS
 from swarm.net.identity import PeerIdentity
 from swarm.net.server import serve
 from swarm.net.tls import NodeContext
@@ -117,7 +118,9 @@ async def _run(settings: SnSettings, stop: asyncio.Event, serving: asyncio.Event
         if door is not None:
             await door.enter()
         async with chain_host(settings, state, journal, me, heads, waits) as host:
-            client = ChainClient(host.rpc, account, JournalOutbox(journal), chain_id=host.chain_id)
+            depth = 0 if host.geth is None else JOIN_DEPTH_BLOCKS  # a geth can lose its newest blocks in a power cut
+            outbox = JournalOutbox(journal)
+            client = ChainClient(host.rpc, account, outbox, chain_id=host.chain_id, confirmations=depth)
             heads.on_head.append(lambda _: client.waker.wake())
             if door is None:
                 deployed = await ensure(client, journal, waits, rescue_after=settings.rescue_after)
@@ -237,7 +240,7 @@ class Node:
         fault = self._host.fault()
         if fault is not None:
             return "down", fault
-        if self._client.pending() and time.monotonic() - self._head_at > STALL_SECONDS:
+        if self._client.pending(mined=False) and time.monotonic() - self._head_at > STALL_SECONDS:
             return "down", f"the chain has not moved for {STALL_SECONDS:.0f} s although transactions wait"
         return None
 
@@ -273,7 +276,7 @@ class Node:
             "members_alive": self._signs.living(),
             "transactions_waiting": [
                 {"nonce": p.nonce, "what": p.label, "sends": p.sends, "trouble": p.trouble}
-                for p in self._client.pending()
+                for p in self._client.pending(mined=False)
             ],
             "waits": self._waits.snapshot(),
         }
@@ -333,7 +336,7 @@ class Node:
             "swarm_wait_longest_seconds": max((r["since_seconds"] for r in rows), default=0.0),
             "swarm_chain_height": height,
             "swarm_chain_head_age_seconds": time.monotonic() - self._head_at,
-            "swarm_transactions_waiting": len(self._client.pending()),
+            "swarm_transactions_waiting": len(self._client.pending(mined=False)),
             "swarm_members_alive": self._signs.living(),
             "swarm_members_lag_blocks": max((max(0, height - h) for h in heights), default=0),
             "swarm_listeners": self._heads.listeners(),

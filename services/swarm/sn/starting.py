@@ -190,5 +190,5 @@ class Starting:
                     log.warning("the test transaction is not mined: %s", error)
                 while True:
                     await asyncio.sleep(ANNOUNCE_RETRY_SECONDS)
-                    if not self._client.pending():  # the outbox sends again; one that waits is enough
+                    if not self._client.pending(mined=False):  # the outbox sends again; one that waits is enough
                         break
