@@ -230,3 +230,22 @@ async def test_a_verdict_is_no_invitation_to_come_back(tmp_path: Path, monkeypat
         await stopped(place)
         with pytest.raises(SwarmError, match="SL error: run 1 was reset before it was complete"):
             await asyncio.to_thread(toy.batches, 6)
+
+
+async def test_a_program_that_comes_after_the_end_is_told_that_nothing_is_left_and_who_opens_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second start of a finished job: one warning with the way on, and none that blames syncFrequency."""
+    async with bridge_at(tmp_path, named=NAMED, over_after=1) as place:
+        point_at(monkeypatch, place)
+
+        def late() -> int:
+            late = Counter(totalEpochs=3)
+            late.callback.on_train_begin()
+            late.callback.on_train_end()
+            return late.callback.resumedEpoch
+
+        assert await asyncio.to_thread(late) == 3
+    warned = [line for line in capsys.readouterr().out.splitlines() if " WARNING : " in line]
+    assert sum("Run 1 is complete" in line and "swarm reset" in line for line in warned) == 1, warned
+    assert not any("syncFrequency" in line for line in warned)

@@ -261,7 +261,7 @@ class SwarmCallbackBase(ABC):
             self.logger.info("One fit() is done, %d to come: the swarm's training goes on.", self._fits_left)
             return
         self.logger.info("Finished local training !!!")
-        if not self.userMergeDone:
+        if not self.userMergeDone and not self.isSwarmTrainingOver:
             self.logger.warning(
                 "No merge was done between first and last batch: syncFrequency %d may be too high",
                 self.syncFrequency,
@@ -379,7 +379,11 @@ class SwarmCallbackBase(ABC):
             self.logger.info("Taking part in run %d after round %d: %s.", merged.run, merged.round, name)
         if self.isSwarmTrainingOver:
             self.resumedEpoch = max(self.resumedEpoch, self.totalEpochs)
-            self.logger.info("Run %d is complete: its final %s was loaded.", merged.run, name)
+            self.logger.warning(
+                "Run %d is complete: its final %s was loaded, and there is nothing left to train."
+                " An operator opens the job's next run with swarm reset.",
+                *(merged.run, name),
+            )
         return found is not None
 
     def _hand_over(self, parameters: Mapping[str, npt.NDArray[Any]], *, final: bool) -> tuple[int, bool]:
