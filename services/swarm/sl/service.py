@@ -46,6 +46,7 @@ from swarm.store.blobs import BlobStore
 from swarm.store.journal import Journal
 
 from .app import PeerApp
+from .asking import asked
 from .bridge import FifoBridge
 from .directory import Members
 from .lifesigns import alive_of, tell
@@ -194,7 +195,7 @@ class Node:
             ]
             kept = self._journal.get(JOB_KEY)
             if kept is not None:
-                await self._take_part(kept.decode())
+                await _unless(stop, self._take_part(kept.decode()))
             tasks.append(group.create_task(self._bridge.run(), name="bridge"))
             self._stage = "ready"
             stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
@@ -229,11 +230,11 @@ class Node:
         swarm, client = self._swarm, self._client
         training = Training(client, swarm.training)
         membership = Membership(client, swarm.membership)
-        if job not in await training.jobs():
+        if job not in await asked(training.jobs, self._waits, self._link.url):
             raise ProgramFault(f"no training contract {name!r} exists in this swarm; an operator creates it first")
         members = Members(membership, self._journal)
         held = await asyncio.to_thread(self._held)
-        rescue_after = await training.rescue_after()
+        rescue_after = await asked(training.rescue_after, self._waits, self._link.url)
 
         def make_engine(kept: dict[str, Any]) -> Engine:
             config = Config(
@@ -290,7 +291,7 @@ class Node:
             feed,
             members,
             records,
-            await _job_options(client, swarm),
+            await asked(partial(_job_options, client, swarm), self._waits, self._link.url),
             self._waker,
             job,
             runtime.view,
