@@ -14,11 +14,12 @@ from swarm.core.bundle import Bundle
 from swarm.core.errors import PeerFault
 from swarm.core.ids import ZERO32, Address, Digest, job_id
 from swarm.core.roster import Roster
-from swarm.core.statements import UNSIGNED, RoundName, domain_separator, inputs_hash
+from swarm.core.statements import RoundName, Signature, domain_separator, inputs_hash
 
 DOMAIN = domain_separator("SwarmTraining", 7, Address(b"\x11" * 20))
 SIGNERS = [LocalSigner(secrets.token_bytes(32)) for _ in range(4)]
 ROSTER = Roster.of((s.address, True) for s in SIGNERS)
+UNSIGNED = Signature(ZERO32, ZERO32)
 
 
 def bundle(round_: int = 0, count: int = 4, **fields: int) -> Bundle:

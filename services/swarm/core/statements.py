@@ -84,9 +84,6 @@ class Signature:
         return Signature(raw[:32], raw[32:])
 
 
-UNSIGNED = Signature(ZERO32, ZERO32)
-
-
 class Signer(Protocol):
     """The node's Ethereum key."""
 

@@ -25,9 +25,6 @@ from swarm.node.sn_link import SnLink
 from . import table
 from .operator import Operator, OperatorSettings, operator
 
-RESET_SECONDS_MAX = 120.0
-"""For the transaction to be mined."""
-
 
 class ResetSettings(OperatorSettings):
     """Open the next run of a job."""
