@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from eth_hash.auto import keccak
 
-from .ids import ZERO32, Address, BlobId, Digest, from_hex, to_hex
+from .ids import Address, BlobId, Digest, from_hex, to_hex
 from .limits import FIXED_POINT, NOT_REPORTED
 
 FLAG_DONE = 1

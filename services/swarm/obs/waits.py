@@ -99,7 +99,8 @@ class LongWaits:
         Args:
             rows: all waits of now, as :meth:`Waits.told` tells them.
         """
-        lines, told = [], {}
+        lines: list[str] = []
+        told: dict[str, float] = {}
         for row in rows:
             what, age = str(row["what"]), float(row["since_seconds"])
             last = self._told.get(what, 0.0)
