@@ -14,12 +14,17 @@ JOB = "defaultbb.cqdb.sml.hpe"
 
 
 def job(here: Lab, *argv: str) -> subprocess.CompletedProcess[str]:
-    """``swarm job`` from an operator's own folder, with a certificate of role swci."""
+    """``swarm job``: shows, or with ``--options`` sets, what holds for the job."""
+    return operator(here, "job", *argv)
+
+
+def operator(here: Lab, *argv: str) -> subprocess.CompletedProcess[str]:
+    """A command from an operator's own folder, with a certificate of role swci."""
     folder = here.folder / "operator"
     files = here.ca.node(folder / "certs", "ci-1", uri="spiffe://test/operators/swci/ci-1")
     trust = ["--cert", str(files.cert), "--key", str(files.key), "--cacert", str(files.cacert)]
     where = ["--sn-ip", f"127.0.0.1:{here.sn.port}", "--state-dir", str(folder / "state")]
-    command = [sys.executable, "-m", "swarm.cli", "job", *argv, *where, *trust]
+    command = [sys.executable, "-m", "swarm.cli", *argv, *where, *trust]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=False)
 
 
