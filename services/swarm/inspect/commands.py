@@ -106,7 +106,7 @@ async def _wait(where: Source, job: str, run: int | None, timeout: float | None)
     wanted = run
     try:
         async with asyncio.timeout(timeout), open_view(where) as view:
-            number = await job_of(view, job)
+            number = await job_of(view.training, job)
             while True:
                 try:
                     state = await view.training.state(number)

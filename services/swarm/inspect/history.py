@@ -20,7 +20,7 @@ async def runs_of(view: View, name: str) -> list[dict[str, Any]]:
         OperatorFault: no such job.
         ChainFault: the SN or its chain failed.
     """
-    job = await job_of(view, name)
+    job = await job_of(view.training, name)
     state = await view.training.state(job)
     found: list[dict[str, Any]] = []
     for number in range(1, state.run + 1):

@@ -21,6 +21,7 @@ from swarm.core.options import Opt
 from swarm.node.settings import load_node_settings
 
 from .operator import Operator, OperatorSettings, operator
+from .reading import job_of
 
 
 class JobSettings(OperatorSettings):
@@ -61,7 +62,7 @@ def _text(given: str) -> str:
 async def _job(settings: JobSettings, text: str | None) -> str:
     name = settings.job
     async with operator(settings) as here:
-        job = await here.find_job(name)
+        job = await job_of(here.training, name)
         contract = await _contract(here)
         if text is not None:
             try:

@@ -18,8 +18,7 @@ from swarm.chain.keys import LocalSigner
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
 from swarm.core.chain_view import Role
-from swarm.core.errors import OperatorFault
-from swarm.core.ids import DEFAULT_JOB, Digest, job_id
+from swarm.core.ids import DEFAULT_JOB
 from swarm.core.options import Opt
 from swarm.node.identity import own_account, state_folder, tls_contexts
 from swarm.node.joining import Swarm, check_pin, find_swarm, join_swarm
@@ -51,21 +50,6 @@ class Operator:
     @property
     def training(self) -> Training:
         return Training(self.client, self.swarm.training)
-
-    async def find_job(self, name: str) -> Digest:
-        """The job called ``name``.
-
-        Raises:
-            OperatorFault: there is none; names those that exist.
-        """
-        jobs = await self.training.jobs()
-        try:
-            job = job_id(name)
-        except ValueError as error:
-            raise OperatorFault(str(error)) from None
-        if job not in jobs:
-            raise OperatorFault(f"no job is called {name}; there are: {', '.join(sorted(jobs.values()))}")
-        return job
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from typing import Any
 from swarm.chain.events import EventDecoder
 from swarm.chain.logs import parse_log
 from swarm.chain.rpc import RpcError
+from swarm.chain.training import Training
 from swarm.core.chain_view import JobState, Phase
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Digest, job_id, to_hex
@@ -17,13 +18,13 @@ from .source import View
 PAGE_BLOCKS_MAX = 10_000
 
 
-async def job_of(view: View, name: str) -> Digest:
+async def job_of(training: Training, name: str) -> Digest:
     """The job called ``name``.
 
     Raises:
         OperatorFault: there is none; names those that exist.
     """
-    jobs = await view.training.jobs()
+    jobs = await training.jobs()
     try:
         job = job_id(name)
     except ValueError as error:
@@ -40,7 +41,7 @@ async def read_run(view: View, name: str, run: int | None) -> RunRecord:
         OperatorFault: no such job or run.
         ChainFault: the SN or its chain failed.
     """
-    job = await job_of(view, name)
+    job = await job_of(view.training, name)
     state = await view.training.state(job)
     number = state.run if run is None else run
     if not 0 <= number <= state.run:

@@ -24,6 +24,7 @@ from swarm.node.sn_link import SnLink
 
 from . import table
 from .operator import Operator, OperatorSettings, operator
+from .reading import job_of
 
 
 class ResetSettings(OperatorSettings):
@@ -55,7 +56,7 @@ async def _reset(settings: ResetSettings) -> str:
 
 async def _open_next(here: Operator, name: str, *, force: bool) -> str:
     link, training = here.link, here.training
-    job = await here.find_job(name)
+    job = await job_of(training, name)
     before = await training.state(job)
     try:
         receipt = await training.reset(job, force)
