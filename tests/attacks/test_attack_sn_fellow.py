@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.certs import Authority
 from swarm.core.alive import Alive
 from swarm.core.errors import PeerFault
 from swarm.core.ids import Address, to_hex
+from swarm.net.tls import client_context
+from swarm.sn.fleet import Answer, Fleet, Sn
 from swarm.sn.lifesigns import ROWS_MAX, LifeSigns
 from swarm.store.journal import Journal
 
 NODE = Address(bytes([0x11] * 20))
 SAID = Alive("training").to_json()
+
+
+@pytest.fixture(scope="module")
+def ca() -> Authority:
+    return Authority()
 
 
 def _row(node: Address = NODE, **change: Any) -> dict[str, Any]:
@@ -78,3 +87,20 @@ def test_a_clock_set_back_silences_nobody(tmp_path: Path) -> None:
         now[0] -= 3600.0
         signs.heard(NODE, "sl", "x", SAID)
         assert signs.rows()[0]["said"]["state"] == "training"
+
+
+ODD = ["https://256.1.1.1:1", "https://[::1]x:1", "https://[v1.x]:1", "https://10-0-0-1:30304", "https://1a2b3c4:1"]
+"""Addresses that one library takes for a URL and another one does not; also what an operator may type by mistake."""
+
+
+@pytest.mark.parametrize("uri", ODD)
+async def test_no_announced_address_ends_who_looks_at_it(ca: Authority, tmp_path: Path, uri: str) -> None:
+    """The SN that announced it does not answer, for all that the others see; it ends none of them."""
+    context = client_context(ca.node(tmp_path, "sn-1", uri="spiffe://t/s/sn/sn-1"))
+    fleet = Fleet(None, SimpleNamespace(membership=None, addresses={"Membership": NODE}), context, Address(bytes(20)))
+    fleet.sns = [Sn(NODE, uri, "", Address(bytes(20)), 1, False)]
+    assert await fleet.ask_all() == {NODE: Answer.NONE}
+    assert await fleet.block(fleet.sns[0]) is None
+    assert await fleet.tip(fleet.sns[0]) is None
+    assert await fleet.living(fleet.sns[0]) is None
+    await fleet.aclose()

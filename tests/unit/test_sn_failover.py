@@ -144,6 +144,26 @@ async def test_a_dead_sn_is_left_for_the_next_and_not_returned_to(ca, tmp_path, 
         assert link.url == second.url
 
 
+async def test_an_announced_address_that_cannot_be_one_stops_no_turn(ca, tmp_path, two):
+    """An SN that announces nonsense is no choice; the others are, and no call hangs."""
+    first, second = two
+    context = client_context(ca.node(tmp_path / "own", "sl-1", uri="spiffe://t/s/sl/sl-1"))
+    link = SnLink(SnList([first.url, "https://256.1.1.1:1", second.url]), context, Waker(), patience=QUICK)
+    async with second.running(), asyncio.timeout(20):
+        assert await height(link) == 100
+    assert link.url == second.url
+    await link.aclose()
+
+
+async def test_an_answer_with_an_id_that_is_no_number_is_no_answer(ca, tmp_path, two):
+    """Whatever an SN answers, a call ends."""
+    first, _ = two
+    first._answer = lambda call: {"jsonrpc": "2.0", "id": [call["id"]], "result": "0x1"}
+    async with first.running(), linked(ca, tmp_path, first) as link, asyncio.timeout(20):
+        with pytest.raises(ChainFault, match="unanswered"):
+            await height(link)
+
+
 @pytest.mark.row("D19")
 async def test_a_silent_sn_is_left_within_the_stated_patience(ca, tmp_path, two):
     """Stopped, not dead: calls under way move over after suspicion and one probe, and wake-ups with them."""

@@ -58,6 +58,9 @@ class JsonClient:
         total_seconds: bound on one whole call; connecting and each read have smaller ones.
         answer_bytes_max: bound on an answer's body.
 
+    Raises:
+        PeerFault: no host can have that address.
+
     Every call raises, besides the errors of ``expect``: Refused, TimedOut, TlsRefused, Cut, BadAnswer
     (:mod:`swarm.net.faults`). A call that is cancelled may have reached the peer.
     """
@@ -83,8 +86,12 @@ class JsonClient:
         self._bounds = f"bounds: {read_seconds} s a read, {total_seconds} s in all"
         self._connect_seconds = connect_seconds
         self._answer_bytes_max = answer_bytes_max
+        try:
+            base = httpx.URL(self.url)
+        except httpx.InvalidURL as error:  # such as https://256.1.1.1:1; others announce what they like
+            raise PeerFault(f"{self.url!r:.300} is no node's address: {error}") from error
         self._http = httpx.AsyncClient(
-            base_url=self.url,
+            base_url=base,
             verify=ssl_context if ssl_context is not None else False,
             timeout=httpx.Timeout(read_seconds, connect=connect_seconds, pool=total_seconds),
             limits=httpx.Limits(max_connections=connections_max, keepalive_expiry=IDLE_SECONDS),

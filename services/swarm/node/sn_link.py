@@ -223,7 +223,7 @@ class SnLink:
             answers = [a for a in (answer if isinstance(answer, list) else [answer]) if isinstance(a, dict)]
             silent = any(isinstance(a.get("error"), dict) and a["error"].get("code") == INTERNAL for a in answers)
             if not (silent and await self._turn(client)):
-                return {a.get("id"): a for a in answers}
+                return {a.get("id"): a for a in answers if isinstance(a.get("id"), int)}
 
     async def _ask(self, act: Callable[[JsonClient], Awaitable[T]]) -> T:
         turns = 0
@@ -308,9 +308,9 @@ class SnLink:
 
     async def _probe(self, url: str) -> int | None:
         """The SN's height; -1 if it does not know this node as a member; None if it cannot be used."""
-        client = self._client_of(url)
         body = {"jsonrpc": "2.0", "id": next(self._ids), "method": "eth_blockNumber", "params": []}
         try:
+            client = self._client_of(url)
             async with asyncio.timeout(self._patience.probe):
                 self._accept(url, await client.get("/v1/swarm"))
                 return int(unwrap(await client.post("/v1/rpc", body), "eth_blockNumber"), 16)
