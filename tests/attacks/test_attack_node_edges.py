@@ -24,8 +24,9 @@ from swarm.net.uri import parse_uri
 from swarm.node.joining import find_swarm
 from swarm.obs.ops import ops_app
 from swarm.obs.waits import Waits
-from swarm.sl.app import PULSES_AT_ONCE_MAX, PeerApp
+from swarm.sl.app import PULSES_AT_ONCE_MAX, SCHEMA_BODY_BYTES_MAX, PeerApp
 from swarm.sl.directory import UNKNOWN_BURST, Members
+from swarm.sl.schemas import Schemas
 from swarm.sl.transfers import Counters, Transfers
 from swarm.store.blobs import BlobStore
 from swarm.store.journal import Journal
@@ -54,13 +55,16 @@ class Job:
         await asyncio.Event().wait()
         raise AssertionError
 
+    def schema(self, sender: Address, body: Any) -> dict[str, Any]:
+        return Schemas(list, asyncio.sleep).answer(sender, body)
+
     def may_read(self, reader: Address, blob: BlobId) -> bool:
         return False
 
 
-async def post(app: PeerApp, body: bytes) -> int:
-    """The status of one pulse."""
-    scope = {"type": "http", "path": "/v1/pulse", "method": "POST", "extensions": {PEER_EXTENSION: PEER}}
+async def post(app: PeerApp, body: bytes, path: str = "/v1/pulse") -> int:
+    """The status of one request."""
+    scope = {"type": "http", "path": path, "method": "POST", "extensions": {PEER_EXTENSION: PEER}}
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -236,3 +240,25 @@ async def test_attack_dns_rebinding_does_not_read_the_operations_port(agent: byt
     headers = [(b"host", host), (b"user-agent", agent)]
     await app({"type": "http", "method": "GET", "path": "/v1/status", "headers": headers}, receive, send)
     assert sent[0]["status"] == status
+
+
+async def test_attack_data_schemas_are_bounded(tmp_path: Path) -> None:
+    """Hostile bodies are 400, large ones 413, many 429; a stranger's is 404; the engine hears of none."""
+    job = Job()
+    app = PeerApp(BlobStore(tmp_path), lambda: job, lambda _: None)
+    bodies = [
+        b"",
+        b"\xff",
+        b"[" * 50_000,
+        b'{"schema":' * 9000,
+        b'{"schema":{"labels":[[]]}}',
+        b"{}",
+        b'{"schema":1e999}',
+    ]
+    assert [await post(app, body, "/v1/schema") for body in bodies] == [400] * len(bodies)
+    assert await post(app, b" " * (SCHEMA_BODY_BYTES_MAX + 1), "/v1/schema") == 413
+    assert await post(app, b'{"schema":null}', "/v1/schema") == 200
+    assert 429 in [await post(app, b'{"schema":null}', "/v1/schema") for _ in range(30)]
+    nobody = PeerApp(BlobStore(tmp_path), lambda: None, lambda _: None)
+    assert await post(nobody, b'{"schema":null}', "/v1/schema") == 404
+    assert job.heard == 0

@@ -15,6 +15,7 @@ from swarm.core.engine.actions import FailProgram
 from swarm.core.engine.events import Event, ProgramEnded, ProgramMoved, ProgramOpened
 from swarm.sl.bridge import SessionOpen
 from swarm.sl.program import Program, Target
+from swarm.sl.schemas import Schemas
 from swarm.sl.timeline import Timeline
 from swarm.store.blobs import BlobStore
 
@@ -23,7 +24,8 @@ ASKED = SessionOpen(4, 2, 0, False, "snapshot", 1, "job", "mean")
 
 def program_at(folder: Path, *, return_seconds: float) -> tuple[Program, list[Event]]:
     heard: list[Event] = []
-    target = Target(heard.append, Timeline(), lambda: 3, lambda: 1, "ab" * 32, lambda: "")
+    rest = (lambda: "", Schemas(list, None), lambda: False)
+    target = Target(heard.append, Timeline(), lambda: 3, lambda: 1, "ab" * 32, *rest)
 
     async def take_part(job: str) -> Target:
         return target

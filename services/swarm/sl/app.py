@@ -1,4 +1,4 @@
-"""The peer server on 30305: pulses and blobs for members of the job, as a bare ASGI application.
+"""The peer server on 30305: pulses, data schemas and blobs for members of the job, as a bare ASGI application.
 
 Owns who is let in: a TLS peer whose key the chain binds to an active member that is joined to the job. What such a
 member may read or say is the engine's answer. "Not found" and "not yours" are one answer.
@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from swarm.core.dataschema import TEXT_BYTES_MAX
 from swarm.core.engine.messages import Pulse
 from swarm.core.errors import PeerFault
 from swarm.core.ids import Address, BlobId, Digest
+from swarm.core.limits import HTTP_BODY_BYTES_MAX
 from swarm.net.answers import ApiError, Receive, Scope, Send, error_body, peer_of, send_json
 from swarm.net.blobserve import BlobApp, BlobSource
 from swarm.net.identity import PeerIdentity
@@ -25,6 +27,12 @@ PULSE_TOKEN_BYTES = 32 * 1024
 """A large pulse costs more: one of 2 MiB counts as 65."""
 PULSES_AT_ONCE_MAX = 4
 """Of one member, waiting for the engine."""
+SCHEMAS_PER_SECOND, SCHEMAS_BURST = 1.0, 20.0
+"""Data schemas of one member that are answered; an honest one asks once a session of its program, and a few times
+until its join is seen."""
+SCHEMA_BODY_BYTES_MAX = 4 * TEXT_BYTES_MAX
+"""Of a request: another site's JSON may be written less tightly."""
+SCHEMA_ERROR_CHARS_MAX = 300
 NOT_HERE = ApiError(404, "not_found", "nothing here for you")
 
 
@@ -39,6 +47,8 @@ class Taking(Protocol):
 
     async def pulse(self, sender: Address, pulse: Pulse) -> Pulse: ...
 
+    def schema(self, sender: Address, body: Any) -> dict[str, Any]: ...
+
     def may_read(self, reader: Address, blob: BlobId) -> bool: ...
 
 
@@ -49,6 +59,7 @@ class PeerApp:
         self._taking = taking
         self._paces = Buckets(PULSES_PER_SECOND, PULSES_BURST)
         self._taken: Counter[Address] = Counter()
+        self._schemas = Buckets(SCHEMAS_PER_SECOND, SCHEMAS_BURST)
         self._blobs: Callable[[Scope, Receive, Send], Awaitable[None]] = BlobApp(store, self._may_read, moved=moved)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +77,8 @@ class PeerApp:
                 await send_json(send, 200, {"status": "UP"})
             elif path == "/v1/pulse" and scope["method"] == "POST":
                 await send_json(send, 200, (await self._pulse(scope, receive)).to_json())
+            elif path == "/v1/schema" and scope["method"] == "POST":
+                await send_json(send, 200, await self._schema(scope, receive))
             else:
                 raise NOT_HERE
         except ApiError as error:
@@ -99,6 +112,17 @@ class PeerApp:
             if not self._taken[node]:
                 del self._taken[node]
 
+    async def _schema(self, scope: Scope, receive: Receive) -> dict[str, Any]:
+        taking, node = await self._member(peer_of(scope))
+        wait = self._schemas.take(node)
+        if wait:
+            raise ApiError(429, "too_many_schemas", f"this node asks more than is answered; wait {wait:.1f} s")
+        body = await _body(receive, SCHEMA_BODY_BYTES_MAX)
+        try:
+            return taking.schema(node, json.loads(body))
+        except (ValueError, RecursionError) as error:
+            raise ApiError(400, "bad_schema", str(error)[:SCHEMA_ERROR_CHARS_MAX]) from error
+
     async def _heard(self, taking: Taking, node: Address, body: bytes) -> Pulse:
         try:
             pulse = Pulse.from_json(json.loads(body))
@@ -113,14 +137,16 @@ class PeerApp:
         return await taking.pulse(node, pulse)
 
 
-async def _body(receive: Receive) -> bytes:
-    """The whole body; its bound is the server's (net.server.Limits)."""
+async def _body(receive: Receive, bytes_max: int = HTTP_BODY_BYTES_MAX) -> bytes:
+    """The whole body; the server has a bound of its own (net.server.Limits)."""
     body = bytearray()
     while True:
         message: Any = await receive()
         if message["type"] != "http.request":
             raise ApiError(400, "cut", "the request ended early")
         body += message.get("body", b"")
+        if len(body) > bytes_max:
+            raise ApiError(413, "too_large", f"the body is above {bytes_max} bytes")
         if not message.get("more_body", False):
             return bytes(body)
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
+from typing import Any
 
 from swarm.core.engine.events import Event, PeerSilent, PulseArrived
 from swarm.core.engine.messages import Pulse
@@ -38,6 +39,15 @@ class Peering:
         if worker is None or worker.done():
             task = asyncio.get_running_loop().create_task(self._work(to), name=f"pulses to {to_hex(to)[:10]}")
             self._workers[to] = task
+
+    async def ask(self, of: Address, path: str, body: Any) -> Any:
+        """Post a body to a member; its answer.
+
+        Raises:
+            PeerFault: where it is is not known, or it is not who it must be.
+            Unreachable: no usable answer.
+        """
+        return await (await self._client(of)).post(path, body)
 
     async def aclose(self) -> None:
         for task in self._workers.values():

@@ -19,6 +19,7 @@ from swarm.store.blobs import BlobStore
 
 from .bridge import Evaluate, Merged, SessionOpen, SyncCall, SyncDone
 from .merging import look_ahead
+from .schemas import Schemas, told
 from .timeline import Timeline
 from .transfers import look_at
 
@@ -41,6 +42,8 @@ class Target:
     swarm: str
     record: Callable[[], str]
     """What the run came to, for the program."""
+    schemas: Schemas
+    strict: Callable[[], bool]
 
 
 class Program:
@@ -62,6 +65,7 @@ class Program:
     ) -> None:
         self._store, self._take_part, self._return_seconds = store, take_part, return_seconds
         self._method = method
+        self._compared = False
         self.taking_in = False
         """A model of the program lies in the store, or will at once, and the engine does not know it yet."""
         self._giving_up: asyncio.TimerHandle | None = None
@@ -84,6 +88,8 @@ class Program:
         self._target = await self._take_part(request.job)
         self._keep_waiting_no_more()
         self._session, self._verdict = request, None
+        self._target.schemas.hold(request.schema)
+        self._compared = False
         self._wishes = asyncio.Queue(WISHES_MAX)
         if request.after is None:
             log.info("Starting Swarm Learning Training", job=request.job, min_peers=request.min_peers)
@@ -147,7 +153,9 @@ class Program:
                 "must build the same model with the same framework"
             )
         began = time.monotonic()
-        what = Merged(target.swarm, target.open_run(), wish.round, wish.blob.hex())
+        differs = await self._differences(target)
+        later = told(target.schemas.unsaid())
+        what = Merged(target.swarm, target.open_run(), wish.round, wish.blob.hex(), differs, later)
         if wish.outer is not None and wish.before is not None:
             made = self._store.scratch("ahead")
             await asyncio.to_thread(look_ahead, path, self._store.path(wish.before), wish.outer, made)
@@ -159,6 +167,16 @@ class Program:
         target.timeline.add(wish.round, "load", time.monotonic() - began)
         target.timeline.mark(wish.round, "loaded_at")
         target.deliver(ProgramLoaded(wish.round, report.loss, report.metric, report.epochs_done, report.epochs_total))
+
+    async def _differences(self, target: Target) -> str:
+        """Before a session's first merged model: how other sites' data differ from this one's."""
+        if self._compared:
+            return ""
+        self._compared = True
+        found = told(await target.schemas.compare())
+        if found and target.strict():
+            raise ProgramFault(f"this site or its job is strict, and {found}")
+        return found
 
     async def ended(self, reason: str | None) -> None:
         target, _ = self._running()

@@ -35,6 +35,7 @@ from .merging import UnusableInput
 from .outcome import record_text
 from .peering import Peering
 from .program import Program
+from .schemas import Schemas
 from .sweeping import Sweeper
 from .timeline import Timeline
 from .transfers import Transfers, look_at
@@ -105,6 +106,7 @@ class JobRuntime:
 
     def attach(self, watch: ChainWatch, peering: Peering, transfers: Transfers) -> None:
         self._watch, self._peering, self._transfers = watch, peering, transfers
+        self.schemas = Schemas(self._engine.state.participants, peering.ask)
 
     # -- what comes in ---------------------------------------------------------------------------------
 
@@ -141,6 +143,15 @@ class JobRuntime:
 
     def may_read(self, reader: Address, blob: BlobId) -> bool:
         return self._engine.may_read(reader, blob)
+
+    def schema(self, sender: Address, body: Any) -> dict[str, Any]:
+        """A member says what its data look like; the answer is what this site's do. ValueError: it is none."""
+        return self.schemas.answer(sender, body)
+
+    @property
+    def strict(self) -> bool:
+        """Whether this node or its job trains with everybody as agreed, or not at all."""
+        return self._engine.state.config.strict or self._engine.state.options.strict
 
     def open_round(self) -> int:
         view = self._engine.state.view

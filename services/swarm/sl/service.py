@@ -311,7 +311,15 @@ class Node:
 
     def _target(self, runtime: JobRuntime) -> Target:
         rounds = (runtime.open_round, runtime.open_run)
-        return Target(runtime.deliver, runtime.timeline, *rounds, runtime.swarm, runtime.record)
+        return Target(
+            runtime.deliver,
+            runtime.timeline,
+            *rounds,
+            runtime.swarm,
+            record=runtime.record,
+            schemas=runtime.schemas,
+            strict=lambda: runtime.strict,
+        )
 
     def _job_ended(self, ended: asyncio.Future[Ended]) -> None:
         if not self._ended.done() and not ended.cancelled():

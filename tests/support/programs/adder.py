@@ -4,8 +4,9 @@ Everything comes from the environment: VALUES (number of float32 parameters), EP
 (batches between syncs), MIN_PEERS, WEIGHT ("samples": as many as SAMPLES), JOB, MODE (what it checks in at its end),
 METHOD (of merging), STEP (what a batch adds), BIAS (added to the loss it reports), ADAPTIVE (1: the swarm chooses the
 interval), BATCH_SECONDS, UNTIL (a file that ends training early once it is there), OUT (folder), and faults:
-FAIL_AT_BATCH raises, NAN_AT_BATCH poisons the model, SHAPE makes another model than the others'. Its "optimiser
-state" is the number of batches it has seen; result.json tells what it went through.
+FAIL_AT_BATCH raises, NAN_AT_BATCH poisons the model, SHAPE makes another model
+than the others', SCHEMA says that its data are like this. Its "optimiser state" is the number of batches it has seen;
+result.json tells what it went through.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def main() -> None:
         trainingContract=os.environ.get("JOB", DEFAULT_TRAINING_CONTRACT),
         nodeWeightage=os.environ.get("WEIGHT", 1),
         samples=os.environ.get("SAMPLES"),
+        dataSchema=json.loads(os.environ.get("SCHEMA", "null")),
         totalEpochs=epochs,
         mergeMethod=os.environ.get("METHOD", "mean"),
         checkinModelOnTrainEnd=os.environ.get("MODE", "snapshot"),

@@ -30,6 +30,7 @@ COMMON_ARGUMENTS = frozenset(
         "adsValBatchSize",
         "adsValData",
         "checkinModelOnTrainEnd",
+        "dataSchema",
         "fits",
         "hfMode",
         "logger",

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ..tensorfile import TensorFileError
 from .arguments import COMMON_ARGUMENTS, INT32_MAX, choice, is_on, merge_method, whole
+from .dataschema import schema_text
 from .logger import own_logger
 from .names import DEFAULT_TRAINING_CONTRACT, PLATFORM_OF, CheckinModel, SLMergeMethod, SLPlatforms, SwarmError
 from .pipe.channel import ChannelError
@@ -61,6 +62,8 @@ class SwarmCallbackBase(ABC):
             ``nodeWeightage``: 1 to 100, or "samples": the number that ``samples`` or ``trainData`` tells, or that the
             framework shows (transformers, Lightning, SwarmSklearnTrainer). ``strict``: True (or SWARM_STRICT=1) makes
             ``on_train_end`` raise if nothing that this program learnt went into the swarm's model.
+            ``dataSchema``: what this site's data look like, compared with the others' before training: "auto" (read
+            off adsValData), or a dict with any of columns, labels, image, inputs, outputs.
 
     Raises:
         SwarmError: an argument is out of range.
@@ -94,6 +97,7 @@ class SwarmCallbackBase(ABC):
             self._logAndRaiseError(f"trainingContract is {trainingContract!r}, it must be the name of a job.")
         self.trainingContract: str = trainingContract
         self._weight = self._checked(Weight, params)
+        self._schema = self._checked(schema_text, params.get("dataSchema"), params.get("adsValData"))
         self.nodeWeightage = self._weight.asked
         self.checkinModelOnTrainEnd = self._checked(
             choice, "checkinModelOnTrainEnd", params.get("checkinModelOnTrainEnd", "snapshot"), CheckinModel
@@ -203,8 +207,11 @@ class SwarmCallbackBase(ABC):
             weightage=self._weight.at_first,
             job=self.trainingContract,
             merge_method=self.mergeMethod.name,
+            data_schema=self._schema,
         )
-        self._session = self._talk("opening the swarm session", lambda: Session(settings, logger=self.logger))
+        self._session = self._talk(
+            "opening the swarm session", lambda: Session(settings, logger=self.logger, differs=self._data_differs)
+        )
 
     def _swarmOnTrainBegin(self) -> None:
         """Merge the initial parameters, so that all members start from one model (K14)."""
@@ -219,6 +226,12 @@ class SwarmCallbackBase(ABC):
         if self._begun and self.isSwarmTrainingOver:
             return  # between two fits
         self.__doSync()
+
+    def _data_differs(self, text: str) -> None:
+        for line in text.splitlines():
+            self.logger.warning("%s", line)
+        if self.strict:
+            self._logAndRaiseError(f"strict: {text}")
 
     def _sees_training_data(self, data: Any) -> None:
         """The framework's own training data, for a node that weighs by samples and was not told their number."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from swarm.core.dataschema import DataSchema
+
 
 @dataclass(frozen=True, slots=True)
 class SessionOpen:
@@ -23,6 +25,8 @@ class SessionOpen:
     weightage: int
     job: str
     merge_method: str
+    schema: DataSchema | None = None
+    """What this site's data look like, if the program told."""
     after: tuple[int, int] | None = None
     """Run and round whose merged model this program trained on from: its session was cut off, and goes on."""
 
@@ -68,12 +72,18 @@ class SyncDone:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Which merged model a program is given, for its resume file; ``swarm`` and ``blob`` are 64 hex digits."""
+    """Which merged model a program is given, for its resume file; ``swarm`` and ``blob`` are 64 hex digits.
+
+    ``differs``, ``differs_later``: how other sites' data differ from this one's: those that were asked before the
+    first model, and those that came since. Empty: not at all, or not known.
+    """
 
     swarm: str
     run: int
     round: int
     blob: str
+    differs: str = ""
+    differs_later: str = ""
 
 
 class Evaluate(Protocol):

@@ -277,6 +277,7 @@ class _Conversation:
         request = messages.LossRequest(sessionID=order.session, syncSeqNum=order.sync_number, lossSeqNum=number)
         if what is not None and self._extended:
             request.swarm, request.run, request.round, request.blob = what.swarm, what.run, what.round, what.blob
+            request.differs, request.differsLater = what.differs, what.differs_later
         if self._form is Form.INLINE:
             size, parts = await asyncio.to_thread(
                 forms.give_inline, merged, messages.encode(request), frames.INLINE_BYTES_MAX

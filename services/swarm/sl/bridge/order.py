@@ -13,6 +13,7 @@ from typing import Any
 
 from swarmlearning.client.pipe.messages import MessageType, StatusCode
 
+from swarm.core.dataschema import DataSchema
 from swarm.core.errors import ProgramFault
 from swarm.core.merge import known
 
@@ -133,6 +134,10 @@ def session_open(request: Any) -> SessionOpen:
         raise ProgramFault(f"mergeMethod is {method[:80]!r}, known on this node are {', '.join(known())}")
     if not 1 <= len(request.trainingContract.encode()) <= JOB_BYTES_MAX:
         raise ProgramFault(f"trainingContract must have 1 to {JOB_BYTES_MAX} bytes")
+    try:
+        schema = DataSchema.from_text(request.dataSchema) if request.dataSchema else None
+    except ValueError as fault:
+        raise ProgramFault(str(fault)) from fault
     return SessionOpen(
         sync_interval=request.syncInterval,
         min_peers=request.minPeers,
@@ -142,5 +147,6 @@ def session_open(request: Any) -> SessionOpen:
         weightage=request.nodeWeightage,
         job=request.trainingContract,
         merge_method=method,
+        schema=schema,
         after=(request.afterRun, request.afterRound) if request.afterRun > 0 and request.afterRound >= 0 else None,
     )

@@ -135,11 +135,23 @@ _OWN_FIELDS_FROM = 16
 # message -> this project's fields, numbered from 16 up
 _OWN_FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
     "Status": (("bool", "comeBack"),),
-    "SessionRequest": (("int32", "extension"), ("int64", "afterRun"), ("int64", "afterRound")),
+    "SessionRequest": (
+        ("int32", "extension"),
+        ("int64", "afterRun"),
+        ("int64", "afterRound"),
+        ("string", "dataSchema"),
+    ),
     "SessionResponse": (("int32", "extension"),),
     "SyncRequest": (("int64", "weight"),),
     "SyncResponse": (("string", "record"),),
-    "LossRequest": (("string", "swarm"), ("int64", "run"), ("int64", "round"), ("string", "blob")),
+    "LossRequest": (
+        ("string", "swarm"),
+        ("int64", "run"),
+        ("int64", "round"),
+        ("string", "blob"),
+        ("string", "differs"),
+        ("string", "differsLater"),
+    ),
 }
 
 

@@ -53,6 +53,7 @@ NUMBER_OF_NODES = 1
 WEIGHTAGE_MAX = 100
 """What the original's field may hold; more goes into this project's own."""
 STATUS_TEXT_MAX = 1000
+DIFFERENCES_CHARS_MAX = 20_000
 REOPEN_PAUSE_SECONDS = 0.5
 KNOCK_SECONDS = 0.2
 """How long a training program looks for an SL that is back: an SL finds a program within 0.05 s."""
@@ -75,6 +76,7 @@ class SessionSettings:
     weightage: int
     job: str
     merge_method: str
+    data_schema: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,18 @@ class Session:
     again. ``merged`` is the model it handed over last, ``manifest`` the SHA-256 (hex) of names, shapes and dtypes of
     the model handed over to it, ``record`` what the SL says that the run came to, once it is over (JSON, unchecked).
 
+    Args:
+        differs: told, before a session's first merged model, how other sites' data differ; may raise.
+
     Raises:
         ChannelError: the SL cannot be reached, refuses, or stays away.
     """
 
-    def __init__(self, settings: SessionSettings, *, logger: logging.Logger) -> None:
+    def __init__(
+        self, settings: SessionSettings, *, logger: logging.Logger, differs: Optional[Callable[[str], None]] = None
+    ) -> None:
         self._settings, self._logger = settings, logger
+        self._differs = differs or logger.warning
         self._folder, self._paths, self._wait = exchange_dir(), channel_paths(), channel_wait_seconds()
         self._channel: Optional[Channel] = None
         self._sequence: dict[MessageType, int] = {}
@@ -140,6 +148,7 @@ class Session:
             trainingContract=asked.job,
             mergeMethod=asked.merge_method,
             extension=EXTENSION,
+            dataSchema=asked.data_schema,
         )
         if self._base is not None:  # this session goes on: what is handed over next was trained from that model
             request.afterRun, request.afterRound = self._base.run, self._base.round
@@ -159,6 +168,8 @@ class Session:
         self.id = answer.sessionID
         self._extended = answer.extension >= EXTENSION_PROGRESS
         self._knows_weights = answer.extension >= EXTENSION_WEIGHT
+        if asked.data_schema and not self._knows_weights:
+            self._logger.warning("dataSchema is not compared with other sites': this SL is too old for it")
         self._sequence = {MessageType.SYNC_REQUEST: 0, MessageType.CLOSE_REQUEST: 0}
         self._opened_at = time.monotonic()
 
@@ -317,6 +328,10 @@ class Session:
             if request.fileName != MERGED_NAME:
                 raise ChannelError(f"the SL names the file {request.fileName[:80]!r}, only {MERGED_NAME} is read")
             merged = _merged_model(request)
+            for line in request.differsLater[:DIFFERENCES_CHARS_MAX].splitlines():
+                self._logger.warning("%s", line)
+            if request.differs:
+                self._differs(request.differs[:DIFFERENCES_CHARS_MAX])
             result = evaluate(tensorfile.TensorArrays(self._folder / MERGED_NAME, private=True))
         except Exception as fault:
             reply.loss = -1.0
