@@ -370,6 +370,32 @@ async def test_the_view_of_a_lagging_sn_is_not_taken_for_lost_rounds():
     assert (views, watch.told()) == ([50, 51], [])
 
 
+@pytest.mark.parametrize(
+    "block", [None, {}, [], {"number": 7, "timestamp": "0x1"}, {"number": "0x1", "timestamp": "x"}]
+)
+async def test_a_block_that_is_none_is_the_chains_fault(block: Any) -> None:
+    """An SN that answers nonsense is asked again, or left; it does not end this node."""
+    reading = Reading()
+
+    async def rpc(method: str, params: list[Any]) -> Any:
+        return block if method == "eth_getBlockByNumber" else {"input": "0xabc"}
+
+    reading.link.rpc = rpc
+    parts: dict[str, Any] = dict.fromkeys(("training", "membership", "feed", "members"), reading)
+    parts |= {
+        "link": reading.link,
+        "sns": SnList(["https://sn"]),
+        "waker": Waker(),
+        "job": JOB,
+        "deliver": reading.nothing,
+    }
+    watch = ChainWatch(**parts, records=MagicMock(commit_of=lambda *_: bytes(32)), options=None)
+    with pytest.raises(ChainFault):
+        await watch.look()
+    with pytest.raises(ChainFault):
+        await watch.bundle(1, 1)
+
+
 def test_the_list_has_the_configured_first_and_the_newest_announcements(tmp_path):
     """Announcements are kept over restarts, one a node, none of a node that may not be used, none that cannot be."""
     with Journal(tmp_path / "j.db") as journal:

@@ -150,7 +150,8 @@ class ChainWatch:
                 self._membership.version(),
                 self._rpc("eth_getBlockByNumber", ["latest", False]),
             )
-            if (number := int(block["number"], 16)) < self.head:
+            number, timestamp = _head_of(block)
+            if number < self.head:
                 # A replaced block comes back within moments; an SN that lags must not look like lost rounds.
                 raise ChainFault(f"the SN is behind: it is at block {number}, this node has seen {self.head}")
             await self._members.refresh(version)
@@ -160,7 +161,7 @@ class ChainWatch:
             raise ChainFault("state and roster of the job do not fit each other; the SN answers inconsistently")
         if number != self.head:
             self.head_at = time.monotonic()
-        self.head, self.block_time = number, int(block["timestamp"], 16)
+        self.head, self.block_time = number, timestamp
         self._link.seen(number)
         self._sns.only(lambda node: self._members.active_as(node, Role.SN, self.block_time))
         await self._read_options(state)
@@ -216,8 +217,19 @@ class ChainWatch:
         raw: Any = await self._rpc("eth_getTransactionByHash", [to_hex(transaction)])
         if not isinstance(raw, dict) or not isinstance(raw.get("input"), str):
             raise ChainFault(f"the SN does not know transaction {to_hex(transaction)}")
-        data = raw["input"]
-        for bundle in decode_commit(from_hex(data, (len(data) - 2) // 2)):
+        try:
+            data = from_hex(raw["input"], (len(raw["input"]) - 2) // 2)
+        except ValueError as error:
+            raise ChainFault(f"the SN's transaction {to_hex(transaction)} is none: {error}") from error
+        for bundle in decode_commit(data):
             if (bundle.name.job, bundle.name.run, bundle.name.round) == (self._job, run, round_):
                 return bundle
         raise ChainFault(f"transaction {to_hex(transaction)} holds no bundle of run {run} round {round_}")
+
+
+def _head_of(block: Any) -> tuple[int, int]:
+    """Number and time of a block as an SN told it; a wrong answer must not end this node."""
+    try:
+        return int(block["number"], 16), int(block["timestamp"], 16)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ChainFault(f"the SN's newest block is none: {block!r:.100}") from error
