@@ -299,6 +299,7 @@ class SwarmCallbackBase(ABC):
 
     def getLoss(self, mergedParamsDict: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float, int, int]:
         """Load merged parameters and evaluate them: loss, metric, epochs done, epochs in total."""
+        self.lastSuccessfulMergeDictInActTrng = None  # the model before is let go first: one is mapped, not two
         self._loadModelWeightsFromDict(mergedParamsDict)
         self.lastSuccessfulMergeDictInActTrng = mergedParamsDict
         loss, metric = self._calculateLocalLossAndMetrics()
