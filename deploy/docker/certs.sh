@@ -3,14 +3,22 @@
 # SWARM_CERTS_DIR names another folder, for the compose file too).
 # Runs `swarm certs` inside the node image, so the host needs Docker only; as root in there, because each node's folder
 # must belong to the user that the node runs as (10001): a private key is readable by its owner alone.
+# Makes what is missing; with --force everything anew.
 # For one host and for trying out. Sites that train together issue their own: see `swarm certs --help`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 image=swarm-learning/sn:${SWARM_IMAGE_TAG:-dev}
 folder=$(realpath -m "${SWARM_CERTS_DIR:-certs/generated}")
-nodes="sn1 sl1 sl2 sl3"
+nodes="sn1 sn2 sn3 sl1 sl2 sl3"
 
-if [ "${1:-}" != --force ] && [ -e "$folder/ca/ca-cert.pem" ]; then
+missing=
+# A new CA means new certificates for all.
+if [ "${1:-}" = --force ] || [ ! -e "$folder/ca/ca-cert.pem" ]; then
+    missing="ca $nodes"
+else
+    for node in $nodes; do [ -d "$folder/$node" ] || missing="$missing $node"; done
+fi
+if [ -z "$missing" ]; then
     echo "$folder is already filled; deploy/docker/certs.sh --force makes everything anew (then restart the nodes)"
     exit 0
 fi
@@ -20,14 +28,17 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
 fi
 mkdir -p "$folder"
 docker run --rm --user 0:0 --network none --entrypoint sh --volume "$folder:/certs" \
-    --env NODES="$nodes" --env OWNER="$(id -u):$(id -g)" "$image" -euc '
-        swarm certs init --out /certs/ca --name "Compose CA" --force
-        for node in $NODES; do
+    --env MISSING="$missing" --env OWNER="$(id -u):$(id -g)" "$image" -euc '
+        for node in $MISSING; do
+            if [ "$node" = ca ]; then
+                swarm certs init --out /certs/ca --name "Compose CA" --force
+                chown -R "$OWNER" /certs/ca
+                continue
+            fi
             role=${node%[0-9]}
             swarm certs issue --role "$role" --name "$node" --site site-"${node#"$role"}" --dns "$node" \
                 --ca /certs/ca --out "/certs/$node" --force
             mv "/certs/$node/$node-cert.pem" "/certs/$node/cert.pem"
             mv "/certs/$node/$node-key.pem" "/certs/$node/key.pem"
             chown -R swarm:swarm "/certs/$node"
-        done
-        chown -R "$OWNER" /certs/ca'
+        done'

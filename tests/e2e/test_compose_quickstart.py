@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from support.compose import Project
+from support.compose import Project, project
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1200)]
 
@@ -18,20 +17,9 @@ KILLED = 137
 
 @pytest.fixture(scope="module")
 def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Images built from this tree, certificates, nodes up and healthy; everything is removed at the end."""
-    project = Project(f"swarmtest{os.getpid()}", "test", tmp_path_factory.mktemp("certs"))
-    project.script("tools/docker-base-images.sh", seconds=600)
-    project.script("deploy/docker/build.sh", seconds=900)
-    project.script("deploy/docker/certs.sh")
-    try:
-        project.compose("up", "-d", *NODES)
-        project.until_healthy(*NODES)
-        yield project
-    except Exception:
-        print(project.logs())
-        raise
-    finally:
-        project.compose("down", "--volumes", "--timeout", "40")
+    """The quick start's nodes, healthy; everything is removed at the end."""
+    with project("swarmtest", tmp_path_factory.mktemp("certs"), NODES) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

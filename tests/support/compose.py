@@ -8,13 +8,15 @@ import os
 import subprocess
 import tarfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.tools import ROOT, docker
 
 COMMAND_SECONDS_MAX = 300.0
-READY_SECONDS_MAX = 150.0
+READY_SECONDS_MAX = 300.0
 LOG_LINES = 60
 
 
@@ -29,10 +31,12 @@ class Project:
     name: str
     tag: str
     certs: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the compose file."""
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "SWARM_IMAGE_TAG": self.tag, "SWARM_CERTS_DIR": str(self.certs)}
+        return {**os.environ, "SWARM_IMAGE_TAG": self.tag, "SWARM_CERTS_DIR": str(self.certs), **self.settings}
 
     def script(self, *command: str, seconds: float = COMMAND_SECONDS_MAX) -> str:
         """Runs a command in the repository's root with this project's environment; raises CalledProcessError."""
@@ -45,8 +49,8 @@ class Project:
         return done.stdout
 
     def compose(self, *arguments: str) -> str:
-        """Runs compose with the demo profile known; raises CalledProcessError after printing what it said."""
-        return self.script(*docker(), "-p", self.name, "--profile", "demo", *arguments)
+        """Runs compose with all profiles known; raises CalledProcessError after printing what it said."""
+        return self.script(*docker(), "-p", self.name, "--profile", "demo", "--profile", "several", *arguments)
 
     def container(self, service: str) -> str:
         """Id of a service's container, running or not."""
@@ -84,3 +88,21 @@ class Project:
 
     def logs(self) -> str:
         return self.compose("logs", "--no-color", f"--tail={LOG_LINES}")
+
+
+@contextmanager
+def project(name: str, certs: Path, nodes: Sequence[str], **settings: str) -> Iterator[Project]:
+    """Images built from this tree, certificates, nodes up and healthy; everything is removed at the end."""
+    made = Project(f"{name}{os.getpid()}", "test", certs, settings)
+    made.script("tools/docker-base-images.sh", seconds=600)
+    made.script("deploy/docker/build.sh", seconds=900)
+    made.script("deploy/docker/certs.sh")
+    try:
+        made.compose("up", "-d", *nodes)
+        made.until_healthy(*nodes)
+        yield made
+    except Exception:
+        print(made.logs())
+        raise
+    finally:
+        made.compose("down", "--volumes", "--timeout", "40")
