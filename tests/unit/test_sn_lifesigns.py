@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from swarm.core.alive import ALIVE_SECONDS, ALIVE_SOONER_SECONDS, GONE_SECONDS, Alive, WaitTold, plain, waits_told
-from swarm.core.errors import ChainFault
+from swarm.core.errors import ChainFault, LocalFault
 from swarm.core.ids import Address, to_hex
 from swarm.inspect.table import ago, cells, rows, size
 from swarm.sl import lifesigns
@@ -38,6 +38,24 @@ def test_a_member_drops_out_after_five_minutes_and_stays_in_the_history(tmp_path
     with Journal(path) as journal:
         (row,) = LifeSigns(journal, "sn-1", lambda: now[0]).rows()
     assert (row["node"], row["role"], row["name"], row["said"]) == (to_hex(A), "sl", "sl-1", None)
+
+
+def test_a_full_disk_costs_the_history_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was heard is shown all the same, and no fault leaves: it would end the SN, and its chain with it."""
+    now = [1000.0]
+    with Journal(tmp_path / "j.db") as journal:
+        signs = LifeSigns(journal, "sn-1", lambda: now[0])
+
+        def full(puts: Any, deletes: Any = ()) -> None:
+            raise LocalFault("database or disk is full")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(journal, "batch", full)
+            signs.heard(A, "sl", "sl-1", SAID.to_json())
+        assert signs.rows()[0]["said"] == SAID.to_json()
+        now[0] += 60.0
+        signs.heard(A, "sl", "sl-1", SAID.to_json())
+        assert len(journal.items("alive/")) == 1
 
 
 def test_the_newer_of_two_sns_rows_counts(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from swarm.chain.client import Call, ChainClient
 from swarm.chain.membership import GRANT_WEI, Membership
 from swarm.core.chain_view import Role
-from swarm.core.errors import ChainFault
+from swarm.core.errors import ChainFault, LocalFault
 from swarm.core.ids import Address, to_hex
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Grants:
             try:
                 if await self._membership.owner() == self._client.address:
                     await self._look()
-            except ChainFault as error:
+            except (ChainFault, LocalFault) as error:
                 log.warning("admission rights of other SNs: %s", error)
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -7,15 +7,18 @@ the TLS layer's business; what a message may hold is :mod:`swarm.core.alive`'s.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from swarm.core.alive import GONE_SECONDS, Alive
-from swarm.core.errors import PeerFault
+from swarm.core.errors import LocalFault, PeerFault
 from swarm.core.ids import Address, address, to_hex
 from swarm.store.journal import Journal
+
+log = logging.getLogger(__name__)
 
 KEY_PREFIX = "alive/"
 KEEP_EVERY_SECONDS = 60.0
@@ -143,7 +146,10 @@ class LifeSigns:
         """One transaction for all: each costs the event loop a sync of the disk."""
         if changes:
             puts = {key: value for key, value in changes.items() if value is not None}
-            self._journal.batch(puts, [key for key, value in changes.items() if value is None])
+            try:
+                self._journal.batch(puts, [key for key, value in changes.items() if value is None])
+            except LocalFault as fault:  # only the history of a next start is lost; nobody depends on it
+                log.warning("signs of life are not kept now: %s", fault)
 
 
 def _alive(sign: Sign, now: float) -> bool:

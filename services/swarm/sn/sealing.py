@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from swarm.core.errors import ChainFault
+from swarm.core.errors import ChainFault, LocalFault
 from swarm.core.ids import Address, to_hex
 from swarm.obs.waits import Waits
 
@@ -87,7 +87,7 @@ class Sealing:
                     if self._geth.synced:
                         await self._look()
                     self._trouble = ""
-                except ChainFault as error:
+                except (ChainFault, LocalFault) as error:
                     if str(error) != self._trouble:
                         log.warning("the SNs are not looked after now: %s", error)
                     self._trouble = str(error)

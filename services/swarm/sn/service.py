@@ -21,7 +21,7 @@ from swarm.chain.client import ChainClient
 from swarm.chain.deploy import Deployed
 from swarm.chain.keys import CoincurveVerifier
 from swarm.core.alive import ALIVE_SECONDS, Alive, plain, waits_told
-from swarm.core.errors import ChainFault, OperatorFault
+from swarm.core.errors import ChainFault, LocalFault, OperatorFault
 from swarm.core.ids import Address, to_hex
 from swarm.core.limits import JOIN_DEPTH_BLOCKS
 from swarm.net.identity import PeerIdentity
@@ -364,7 +364,7 @@ class Node:
                         await asyncio.to_thread(beat)
                     else:
                         await self._client.submit(Transaction(self._me, b"", HEARTBEAT_GAS, "heartbeat"))
-            except ChainFault as error:
+            except (ChainFault, LocalFault) as error:
                 log.warning(f"no heartbeat: {error}")
 
     async def _ops_rpc(self, body: bytes) -> Answer:
