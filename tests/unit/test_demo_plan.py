@@ -360,3 +360,20 @@ def _alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"examples": "digits", "program": "train_foo.py"},
+            r"digits has no program train_foo.py; programs there: .*pyt",
+        ),
+        ({"examples": "nothing"}, r"--examples=\S*nothing: expected a folder with a shares.py"),
+    ],
+)
+def test_examples_that_are_not_there_are_named_before_anything_starts(options: dict[str, str], said: str) -> None:
+    """The folder or the program that was asked for, and what is there instead; not Python's own complaint later."""
+    root = Path(__file__).parents[2] / "examples"
+    with pytest.raises(OperatorFault, match=said):
+        plans.find_examples(DemoSettings(**{**options, "examples": root / options["examples"]}))

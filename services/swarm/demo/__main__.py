@@ -41,9 +41,7 @@ def main(argv: Sequence[str]) -> int:
     # Variables of real nodes mean nothing here, and must not be called typos of the demo's.
     environ = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
     settings = load(DemoSettings, argv, environ, prog="swarm demo", prefixes=())
-    examples = find_examples(settings.examples)
-    if examples is None:
-        raise OperatorFault("no examples/breast-cancer/shares.py here: run it in a clone, or give --examples")
+    examples = find_examples(settings)
     console = Console(highlight=False)
     try:
         with _locked(settings.out):

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from swarm.core.errors import OperatorFault
 from swarm.core.ids import DEFAULT_JOB
 from swarm.core.options import Opt
 
@@ -44,7 +45,7 @@ class DemoSettings(BaseModel):
     rounds: Annotated[int, Opt("--rounds", unit="merges")] = Field(
         21, description="merges of the run, the first (initial weights) and the last included", ge=3, le=1000
     )
-    seed: Annotated[int, Opt("--seed")] = Field(
+    seed: Annotated[int, Opt("--seed", unit="number")] = Field(
         0, description="decides the split of the data and the initial weights", ge=0, le=2**31 - 1
     )
     seeds: Annotated[str | None, Opt("--seeds", unit="FIRST-LAST")] = Field(
@@ -65,6 +66,11 @@ class DemoSettings(BaseModel):
     audit: Annotated[bool, Opt("--audit", switch=True)] = Field(
         False, description="train nothing: start the last demo's SN again and print what its chain recorded"
     )
+
+    @property
+    def script(self) -> str:
+        """File name of the training program, in the folder of the examples."""
+        return self.program or SCRIPTS[self.model]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,15 +259,26 @@ def _training(plan: Plan, share: str, out: Path, seed: int) -> dict[str, str]:
 
 
 def _script(plan: Plan) -> tuple[str, ...]:
-    return (plan.python, str(plan.examples / (plan.settings.program or SCRIPTS[plan.settings.model])))
+    return (plan.python, str(plan.examples / plan.settings.script))
 
 
-def find_examples(given: Path | None) -> Path | None:
-    """examples/breast-cancer: the folder given, else beside the source tree, else below the current folder."""
+def find_examples(settings: DemoSettings) -> Path:
+    """examples/breast-cancer: the folder given, else beside the source tree, else below the current folder.
+
+    Raises:
+        OperatorFault: there is none, or the program to train is not in it; names what is there.
+    """
+    given = settings.examples
     tree = Path(__file__).resolve().parents[3]
     roots = [given] if given is not None else [tree / "examples", Path.cwd() / "examples"]
     for root in roots:
         for folder in (root / "breast-cancer", root):
-            if (folder / "shares.py").is_file():
-                return Path(os.path.abspath(folder))
-    return None
+            if not (folder / "shares.py").is_file():
+                continue
+            if not (folder / settings.script).is_file():
+                there = ", ".join(sorted(path.name for path in folder.glob("train_*.py"))) or "none"
+                raise OperatorFault(f"{folder} has no program {settings.script}; programs there: {there}")
+            return Path(os.path.abspath(folder))
+    if given is not None:
+        raise OperatorFault(f"--examples={given}: expected a folder with a shares.py, such as examples/digits")
+    raise OperatorFault("no examples/breast-cancer/shares.py here: run it in a clone, or give --examples")
