@@ -16,7 +16,7 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
-from swarm.core.errors import ChainFault, Reverted
+from swarm.core.errors import ChainFault, LocalFault, Reverted
 from swarm.core.ids import Address, Digest, from_hex, to_hex
 
 from .contract import Signature
@@ -223,7 +223,7 @@ class ChainClient:
                 if head is None:
                     head = await self.block_number()
                 await self._tend(flight, head)
-            except ChainFault as error:
+            except (ChainFault, LocalFault) as error:
                 flight.trouble = str(error)
 
     async def _tend(self, flight: _Flight, head: int) -> None:
