@@ -13,6 +13,9 @@ from support.certs import Authority
 from swarm.core.alive import Alive
 from swarm.core.errors import PeerFault
 from swarm.core.ids import Address, to_hex
+from swarm.net.client import JsonClient
+from swarm.net.faults import Unreachable
+from swarm.net.identity import anyone
 from swarm.net.tls import client_context
 from swarm.sn.fleet import Answer, Fleet, Sn
 from swarm.sn.lifesigns import ROWS_MAX, LifeSigns
@@ -89,7 +92,14 @@ def test_a_clock_set_back_silences_nobody(tmp_path: Path) -> None:
         assert signs.rows()[0]["said"]["state"] == "training"
 
 
-ODD = ["https://256.1.1.1:1", "https://[::1]x:1", "https://[v1.x]:1", "https://10-0-0-1:30304", "https://1a2b3c4:1"]
+ODD = [
+    "https://256.1.1.1:1",
+    "https://[::1]x:1",
+    "https://[v1.x]:1",
+    "https://10-0-0-1:30304",
+    "https://1a2b3c4:1",
+    "https://xn--a:1",
+]
 """Addresses that one library takes for a URL and another one does not; also what an operator may type by mistake."""
 
 
@@ -104,3 +114,15 @@ async def test_no_announced_address_ends_who_looks_at_it(ca: Authority, tmp_path
     assert await fleet.tip(fleet.sns[0]) is None
     assert await fleet.living(fleet.sns[0]) is None
     await fleet.aclose()
+
+
+@pytest.mark.parametrize("host", ["xn--a", "a..b", "a" * 70, ".", "*"])
+async def test_attack_a_name_that_no_host_can_have_is_an_unreachable_peer(
+    ca: Authority, tmp_path: Path, host: str
+) -> None:
+    """For calls and for streams of messages alike: no other exception leaves the client."""
+    context = client_context(ca.node(tmp_path, "sl-1", uri="spiffe://t/s/sl/sl-1"))
+    with pytest.raises((Unreachable, PeerFault)):
+        await JsonClient(f"https://{host}:1", context, anyone).get("/is_up")
+    with pytest.raises((Unreachable, PeerFault)):
+        await anext(aiter(JsonClient(f"https://{host}:1", context, anyone).websocket("/v1/events")))

@@ -88,7 +88,8 @@ class JsonClient:
         self._answer_bytes_max = answer_bytes_max
         try:
             base = httpx.URL(self.url)
-        except httpx.InvalidURL as error:  # such as https://256.1.1.1:1; others announce what they like
+            base.host.encode()  # only now is a name read that claims to be an encoded one
+        except (httpx.InvalidURL, UnicodeError) as error:  # such as https://256.1.1.1:1; others announce what they like
             raise PeerFault(f"{self.url!r:.300} is no node's address: {error}") from error
         self._http = httpx.AsyncClient(
             base_url=base,
@@ -145,6 +146,7 @@ class JsonClient:
         except (
             httpx.HTTPError,
             httpx.InvalidURL,
+            UnicodeError,  # a name that no host can have
             OSError,
         ) as error:  # TimeoutError and SSLError are OSErrors
             raise await self._explain(error, fresh=fresh) from error
@@ -194,7 +196,7 @@ class JsonClient:
             raise BadAnswer(self.url, error.response.status_code, "", "not a WebSocket") from error
         except ConnectionClosed as error:
             raise Cut(url, f"the stream of messages ended: {error}") from error
-        except (InvalidHandshake, EOFError, OSError) as error:
+        except (InvalidHandshake, EOFError, OSError, UnicodeError) as error:
             raise await self._explain(error, fresh=True) from error
 
     async def _check_stream(self, stream: Any) -> None:
