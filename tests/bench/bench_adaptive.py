@@ -1,7 +1,10 @@
-"""Rounds that adaptive sync saves at equal final loss: two data sets, four sites with unlike labels, ten seeds.
+"""Merges that adaptive sync saves at equal loss: two data sets, four sites with unlike labels, ten seeds.
 
 No swarm runs here: sites train one after the other and are merged by the mean, with the production rule for the next
-interval. What is compared is the number of merges and the loss of the last merged model on held-out data.
+interval. The target of a seed is 1.01 times the held-out loss that the fixed interval ends with; what is compared is
+how many merges, and how many batches of each site, either way takes until the merged model first is there. Merges
+are what a swarm pays for in time and bytes; batches may be more. As a control, a fixed interval as long as the
+longest that the rule may take.
 """
 
 from __future__ import annotations
@@ -10,23 +13,27 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
-from swarm.core.control.adaptive import next_interval
+from swarm.core.control.adaptive import HIGHEST_FACTOR, next_interval
 from swarm.core.limits import FIXED_POINT
 
 SITES, BATCH, INTERVAL = 4, 16, 8
+TOLERANCE = 1.01
+"""Equal loss: within 1 %."""
+BATCHES_FACTOR_MAX = 3
+"""The adaptive run may train so many times as long as the fixed one; else it has not reached the target."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One training: merges done, and the last merged model's loss on held-out data."""
+class Merge:
+    """The merged model after so many batches of each site, and its loss on held-out data."""
 
-    merges: int
+    batches: int
     loss: float
 
 
@@ -68,8 +75,16 @@ def split(labels: torch.Tensor, seed: int) -> list[torch.Tensor]:
     return [torch.tensor(p if len(p) >= BATCH else list(range(BATCH))) for p in parts]
 
 
-def train(data: Data, seed: int, interval: Callable[[int, int | None, int | None], int]) -> Outcome:
-    """Train with merges whenever ``interval`` (last, loss before, loss now) says."""
+def train(
+    data: Data,
+    seed: int,
+    interval: Callable[[int, int | None, int | None], int],
+    *,
+    batches_max: int,
+    target: float,
+    first: int = INTERVAL,
+) -> list[Merge]:
+    """Train with merges whenever ``interval`` (last, loss before, loss now) says, until ``target`` or the end."""
     x, y = data.load(return_X_y=True)
     train_x, test_x, train_y, test_y = train_test_split(x, y, test_size=0.3, random_state=seed, stratify=y)
     scale = StandardScaler().fit(train_x)
@@ -82,10 +97,11 @@ def train(data: Data, seed: int, interval: Callable[[int, int | None, int | None
     sites, made = split(labels, seed), torch.Generator().manual_seed(seed)
     weights = [len(s) for s in sites]
     loss_of = torch.nn.functional.cross_entropy
-    done, merges, last = 0, 0, INTERVAL
-    before: int | None = None
-    while done < data.batches:
-        batches = min(last, data.batches - done)
+    last, before = first, None
+    done: list[Merge] = []
+    trained = 0
+    while trained < batches_max and not (done and done[-1].loss <= target):
+        batches = min(last, batches_max - trained)
         models = []
         for places in sites:
             local = network(features.shape[1], classes, data.hidden)
@@ -100,14 +116,48 @@ def train(data: Data, seed: int, interval: Callable[[int, int | None, int | None
         merged.load_state_dict(
             {k: sum(w * m[k] for w, m in zip(weights, models, strict=True)) / sum(weights) for k in models[0]}
         )
-        done += batches
-        merges += 1
+        trained += batches
         with torch.no_grad():
-            now = round(float(loss_of(merged(held), held_labels)) * FIXED_POINT)
-        last = interval(last, before, now)
-        before = now
-    with torch.no_grad():
-        return Outcome(merges, float(loss_of(merged(held), held_labels)))
+            loss = float(loss_of(merged(held), held_labels))
+        done.append(Merge(trained, loss))
+        now = round(loss * FIXED_POINT)
+        last, before = interval(last, before, now), now
+    return done
+
+
+def compared(data: Data, seed: int) -> dict[str, float | int | bool]:
+    """One seed: merges and batches until the target, with the fixed interval and with the adaptive one."""
+    fixed = train(data, seed, lambda last, before, now: INTERVAL, batches_max=data.batches, target=-1.0)
+    target = TOLERANCE * fixed[-1].loss
+    first = next(index for index, merge in enumerate(fixed) if merge.loss <= target)
+    adaptive = train(
+        data,
+        seed,
+        lambda last, before, now: next_interval(INTERVAL, last, before, now),
+        batches_max=BATCHES_FACTOR_MAX * data.batches,
+        target=target,
+    )
+    # What a fixed interval as long as the longest that the rule may take does: is it the rule, or just the length?
+    long = train(
+        data,
+        seed,
+        lambda last, before, now: HIGHEST_FACTOR * INTERVAL,
+        batches_max=BATCHES_FACTOR_MAX * data.batches,
+        target=target,
+        first=HIGHEST_FACTOR * INTERVAL,
+    )
+    return {
+        "seed": seed,
+        "target": round(target, 5),
+        "fixed_merges": first + 1,
+        "fixed_batches": fixed[first].batches,
+        "adaptive_merges": len(adaptive),
+        "adaptive_batches": adaptive[-1].batches,
+        "reached": adaptive[-1].loss <= target,
+        "long_merges": len(long),
+        "long_batches": long[-1].batches,
+        "long_reached": long[-1].loss <= target,
+    }
 
 
 def main() -> None:
@@ -117,22 +167,23 @@ def main() -> None:
     torch.set_num_threads(1)
     report = []
     for data in DATA:
-        fixed, adaptive = [], []
-        for seed in range(given.seeds):
-            fixed.append(train(data, seed, lambda last, before, now: INTERVAL))
-            adaptive.append(train(data, seed, lambda last, before, now: next_interval(INTERVAL, last, before, now)))
-        losses = [statistics.mean(o.loss for o in outcomes) for outcomes in (fixed, adaptive)]
-        merges = [statistics.mean(o.merges for o in outcomes) for outcomes in (fixed, adaptive)]
+        runs = [compared(data, seed) for seed in range(given.seeds)]
+        mean = {
+            name: statistics.mean(run[name] for run in runs)
+            for name in runs[0]
+            if name not in ("seed", "reached", "long_reached")
+        }
         report.append(
             {
                 "data": data.name,
-                "batches": data.batches,
+                "interval": INTERVAL,
                 "seeds": given.seeds,
-                "merges": {"fixed": merges[0], "adaptive": merges[1]},
-                "loss": {"fixed": round(losses[0], 5), "adaptive": round(losses[1], 5)},
-                "merges_saved": round(1 - merges[1] / merges[0], 3),
-                "loss_ratio": round(losses[1] / losses[0], 4),
-                "runs": {"fixed": [asdict(o) for o in fixed], "adaptive": [asdict(o) for o in adaptive]},
+                "reached": sum(bool(run["reached"]) for run in runs),
+                "long_reached": sum(bool(run["long_reached"]) for run in runs),
+                **{name: round(value, 4) for name, value in mean.items()},
+                "merges_saved": round(1 - mean["adaptive_merges"] / mean["fixed_merges"], 3),
+                "batches_more": round(mean["adaptive_batches"] / mean["fixed_batches"] - 1, 3),
+                "runs": runs,
             }
         )
     print(json.dumps(report, indent=1))
