@@ -164,6 +164,18 @@ async def test_an_answer_with_an_id_that_is_no_number_is_no_answer(ca, tmp_path,
             await height(link)
 
 
+async def test_a_call_ends_also_when_this_node_is_at_fault(ca, tmp_path, two, monkeypatch):
+    """An error nobody thought of fails the calls that it meets; none of them waits for ever."""
+    async with linked(ca, tmp_path, two[0]) as link, asyncio.timeout(20):
+
+        async def broken(*_: Any) -> Any:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(link, "post", broken)
+        with pytest.raises(RpcUnreachable, match="a bug"):
+            await height(link)
+
+
 @pytest.mark.row("D19")
 async def test_a_silent_sn_is_left_within_the_stated_patience(ca, tmp_path, two):
     """Stopped, not dead: calls under way move over after suspicion and one probe, and wake-ups with them."""

@@ -214,6 +214,9 @@ class SnLink:
         except asyncio.CancelledError:
             _fail(batch, RpcUnreachable(f"the link to {self.url} is closed"))
             raise
+        except Exception as error:  # a bug here: it is told by the log, and whoever waits for an answer hears of it
+            _fail(batch, RpcUnreachable(f"the call to {self.url} failed here: {error!r}"))
+            raise
 
     async def _answers(self, body: Any) -> dict[Any, Any]:
         """The answers by id, from an SN whose chain is there, if there is one."""
