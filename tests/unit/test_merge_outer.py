@@ -235,7 +235,7 @@ def test_other_words_are_methods_of_their_own(word: str) -> None:
 
 def test_the_job_option_is_read_strictly() -> None:
     """Defaults, and each wrong value by name."""
-    assert JobOptions.from_text(canonical({"outer": {"method": "momentum"}})).outer == Outer("momentum", 90, 100)
+    assert JobOptions.from_text(canonical({"outer": {"method": "momentum"}})).outer == Outer("momentum", 50, 100)
     wrong: list[dict[str, Any]] = [
         {"method": "adam"},
         {"method": "momentum", "mu": 1},

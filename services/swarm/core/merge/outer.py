@@ -74,7 +74,7 @@ class Outer:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Outer:
-        """The step in the fields ``method``, ``mu``, ``eta`` (defaults 0.9 and 1).
+        """The step in the fields ``method``, ``mu``, ``eta`` (defaults 0.5 and 1).
 
         Raises:
             OperatorFault: a value that cannot be; names the field.
@@ -85,7 +85,7 @@ class Outer:
         kind = fields.get("method")
         if kind not in ("momentum", "nesterov"):
             raise OperatorFault(f"outer: method={kind!r}: expected momentum or nesterov")
-        return cls(kind, _hundredths(fields, "mu", 0.9, 0, MU_MAX), _hundredths(fields, "eta", 1.0, 1, ETA_MAX))
+        return cls(kind, _hundredths(fields, "mu", 0.5, 0, MU_MAX), _hundredths(fields, "eta", 1.0, 1, ETA_MAX))
 
 
 def _hundredths(fields: Mapping[str, Any], name: str, default: float, low: int, high: int) -> int:
