@@ -121,6 +121,7 @@ def test_no_fields_are_no_rule() -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
+        ({"max_round": 5}, "max_round; known are .*max_rounds"),
         ({"metric": "auc"}, "metric"),
         ({"direction": "up"}, "direction"),
         ({"target": "0.5"}, "target"),

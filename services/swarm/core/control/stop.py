@@ -16,6 +16,7 @@ from .combined import Committed
 
 ROUNDS_MAX = 2**32 - 1
 PATIENCE_MAX = 100_000
+FIELDS = ("metric", "direction", "target", "patience", "max_rounds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,9 @@ class StopRule:
         """
         if not fields:
             return None
-        unknown = set(fields) - {"metric", "direction", "target", "patience", "max_rounds"}
+        unknown = set(fields) - set(FIELDS)
         if unknown:
-            raise OperatorFault(f"stop rule: unknown field {sorted(unknown)[0]}")
+            raise OperatorFault(f"stop rule: unknown field {sorted(unknown)[0]:.40}; known are {', '.join(FIELDS)}")
         figure = fields.get("metric", "loss")
         if figure not in ("loss", "metric"):
             raise OperatorFault(f"stop rule: metric={figure!r}: expected loss or metric")

@@ -81,7 +81,7 @@ class Outer:
         """
         unknown = set(fields) - {"method", "mu", "eta"}
         if unknown:
-            raise OperatorFault(f"outer: unknown field {sorted(unknown)[0]}")
+            raise OperatorFault(f"outer: unknown field {sorted(unknown)[0]:.40}; known are method, mu, eta")
         kind = fields.get("method")
         if kind not in ("momentum", "nesterov"):
             raise OperatorFault(f"outer: method={kind!r}: expected momentum or nesterov")
