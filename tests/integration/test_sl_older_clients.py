@@ -1,15 +1,16 @@
-"""Programs on the oldest Python, numpy and protobuf that clients have, beside SLs of today.
+"""Programs on the oldest Python, numpy, protobuf and frameworks that clients have, beside SLs of today.
 
 The original's wheels need Python 3.8 or 3.9 with protobuf below 3.20.2; our SDK takes Python 3.9, numpy 1.22 and
-protobuf 3.20 or newer. The environment is made once, below build/, from the package index.
+protobuf 3.20 or newer, PyTorch 2.0, Keras 2.15. Each environment is made once, below build/, from the package index.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,34 +19,51 @@ from support.lab import ADDER, PROGRAMS, Site, lab
 from support.snprocess import clean_environ
 from swarmlearning import tensorfile
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(1200)
 
 ROOT = Path(__file__).resolve().parents[2]
-VENV = ROOT / "build" / "older-clients" / "py39"
-PACKAGES = ("numpy==1.22.4", "protobuf==3.20.1", "safetensors==0.4.0")
+FOLDER = ROOT / "build" / "older-clients"
+STACKS = {
+    "py39": ("3.9", "numpy==1.22.4", "protobuf==3.20.1", "safetensors==0.4.0"),
+    "torch20": ("3.11", "torch==2.0.1", "numpy<2", "protobuf==3.20.3", "safetensors==0.4.0"),
+    "keras215": ("3.11", "tensorflow-cpu==2.15.1", "safetensors==0.4.0"),
+}
+"""Folder: version of Python, and packages."""
+INSTALL_SECONDS = 900
 BATCHES = 5
 
 
-def interpreters() -> Iterator[str]:
-    found = shutil.which("python3.9")
-    if found is not None:
-        yield found
-    yield from map(str, Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/3.9.*/bin/python"))
+def interpreter(version: str) -> str:
+    """A Python of that version that works; skips where there is none."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = [shutil.which(f"python{version}"), *map(str, pyenv.glob(f"versions/{version}.*/bin/python"))]
+    for one in [sys.executable, *filter(None, found)]:
+        asked = [one, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        if subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() == version:
+            return one
+    pytest.skip(f"needs Python {version}")
+
+
+def environment(name: str) -> Path:
+    """The Python of a stack, made at the first call; one maker at a time."""
+    place = FOLDER / name
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / ".complete").exists():
+            version, *packages = STACKS[name]
+            subprocess.run([interpreter(version), "-m", "venv", "--clear", str(place)], check=True, timeout=300)
+            install = [str(place / "bin" / "python"), "-m", "pip", "install", "-q", *packages]
+            done = subprocess.run(install, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+            if done.returncode:
+                pytest.skip(f"{name} cannot be installed: {done.stderr.strip()[-300:]}")
+            (place / ".complete").touch()
+    return place / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
 def python39() -> Path:
-    """A Python 3.9 with the oldest packages; skips where there is no such Python."""
-    python = VENV / "bin" / "python"
-    complete = VENV / ".complete"
-    if not complete.exists():
-        works = [one for one in interpreters() if not subprocess.run([one, "-c", ""], capture_output=True).returncode]
-        if not works:
-            pytest.skip("needs Python 3.9")
-        subprocess.run([works[0], "-m", "venv", "--clear", str(VENV)], check=True, timeout=300)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *PACKAGES], check=True, timeout=300)
-        complete.touch()
-    return python
+    return environment("py39")
 
 
 def start(site: Site, python: Path, program: Path, **settings: object) -> None:
@@ -65,7 +83,13 @@ def model_of(site: Site, form: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.row("K19")
-@pytest.mark.parametrize("forms", [("pickle", "ours"), ("inline", "pickle")], ids=["2.3-beside-ours", "2.1-beside-2.3"])
+@pytest.mark.parametrize(
+    "forms",
+    [
+        pytest.param(("pickle", "ours"), id="2.3-beside-ours"),
+        pytest.param(("inline", "pickle"), id="2.1-beside-2.3", marks=pytest.mark.slow),
+    ],
+)
 def test_the_oldest_clients_end_with_one_model(tmp_path: Path, python39: Path, forms: tuple[str, str]) -> None:
     """Pickles of numpy 1.22, its arrays in messages, our SDK on protobuf 3.20.1: weights 1:3."""
     asked = "import sys, numpy, google.protobuf as p; print(sys.version_info[:2], numpy.__version__, p.__version__)"
@@ -83,3 +107,25 @@ def test_the_oldest_clients_end_with_one_model(tmp_path: Path, python39: Path, f
             model = model_of(site, form)
             assert np.array_equal(model["w"], np.full(31, 3 + 4 * BATCHES, np.float32))
             assert model["count"] == BATCHES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("framework", "stacks"),
+    [
+        pytest.param("torch", ("torch20", None), marks=pytest.mark.torch),
+        pytest.param("keras", ("keras215", "keras215"), marks=pytest.mark.keras),
+    ],
+)
+def test_old_frameworks_train_to_one_model(tmp_path: Path, framework: str, stacks: tuple[str, str | None]) -> None:
+    """PyTorch 2.0 beside the current one, and two sites of Keras 2.15: both learn, and end with equal weights."""
+    pythons = [Path(sys.executable) if name is None else environment(name) for name in stacks]
+    with lab(tmp_path, sites=2) as swarm:
+        for site, python in zip(swarm.sites, pythons, strict=True):
+            start(
+                site, python, PROGRAMS / "framework.py", FRAMEWORK=framework, EPOCHS=3, BATCHES=4, EVERY=2, MIN_PEERS=2
+            )
+        assert swarm.run(seconds=400) == [(0, 0)] * 2
+        results = [site.result() for site in swarm.sites]
+        assert results[0]["sha256"] == results[1]["sha256"]
+        assert all(one["loss_after"] < one["loss_before"] for one in results)
