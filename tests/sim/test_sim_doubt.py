@@ -42,10 +42,12 @@ def same_bytes_as_before(world: World, blob: BlobId) -> None:
     """The next merge comes out as bytes that are known already."""
     made, known = world.merged, set(world.recipes)
 
-    def merged(method: str, blobs: Sequence[BlobId], coefficients: Sequence[float], held: Held) -> BlobId:
-        made(method, blobs, coefficients, held)
+    def merged(
+        method: str, blobs: Sequence[BlobId], coefficients: Sequence[float], held: Held, past: bytes = b""
+    ) -> BlobId:
+        made(method, blobs, coefficients, held, past)
         world.recipes[next(r for r in world.recipes if r not in known)] = blob
-        return made(method, blobs, coefficients, held)
+        return made(method, blobs, coefficients, held, past)
 
     world.merged = merged  # type: ignore[method-assign]
 
