@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
+from swarm.core.engine import Config, Engine
 from swarm.core.engine import actions as act
 from swarm.core.engine.messages import Pulse
-from swarm.core.ids import Address, job_id
+from swarm.core.ids import Address, Digest, job_id
 from swarm.sl.mergework import MergeOptions
 from swarm.sl.runtime import JobRuntime
 from swarm.sl.timeline import Timeline
@@ -22,11 +24,12 @@ PULSE = Pulse(job_id("j"), 1, PEER, 0, 0, 0, "training", 1)
 ANSWER_SECONDS = 5.0
 
 
-class Promising:
+class Promising(Engine):
     """An engine that promises something at every event."""
 
     def __init__(self) -> None:
-        self.state: Any = SimpleNamespace(view=None, context=None, held={})
+        unused: Any = SimpleNamespace()
+        super().__init__(Config(PEER, PULSE.job, Digest(bytes(32))), unused, unused, unused, now=0.0)
 
     def handle(self, event: object, now: float) -> list[act.Action]:
         return [act.Persist({"engine/context/x": {"promised": 1}})]
@@ -43,13 +46,13 @@ async def test_promises_are_written_while_all_other_threads_are_busy(tmp_path: P
     release = threading.Event()
     pool = ThreadPoolExecutor(2)
     asyncio.get_running_loop().set_default_executor(pool)
-    busy = [asyncio.ensure_future(asyncio.to_thread(release.wait, 60)) for _ in range(4)]
+    busy = [asyncio.ensure_future(asyncio.to_thread(release.wait, 15)) for _ in range(4)]
     with Journal(tmp_path / "journal.db") as journal:
-        unused: Any = SimpleNamespace()
+        unused: Any = MagicMock()
         runtime = JobRuntime(
             PULSE.job,
             "j",
-            lambda kept: Promising(),  # type: ignore[arg-type,return-value]
+            lambda kept: Promising(),
             unused,
             "https://here:1",
             journal,
