@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from support.sim.node import SimNode
 from support.sim.story import RUN, attempts, context, ends_well, said, swarm, until_round
 from support.sim.world import World
 from swarm.core.engine import events as ev
-from swarm.core.engine.context import Held
 from swarm.core.ids import BlobId
 
 
@@ -42,12 +41,10 @@ def same_bytes_as_before(world: World, blob: BlobId) -> None:
     """The next merge comes out as bytes that are known already."""
     made, known = world.merged, set(world.recipes)
 
-    def merged(
-        method: str, blobs: Sequence[BlobId], coefficients: Sequence[float], held: Held, past: bytes = b""
-    ) -> BlobId:
-        made(method, blobs, coefficients, held, past)
+    def merged(*recipe: Any) -> BlobId:
+        made(*recipe)
         world.recipes[next(r for r in world.recipes if r not in known)] = blob
-        return made(method, blobs, coefficients, held, past)
+        return made(*recipe)
 
     world.merged = merged  # type: ignore[method-assign]
 

@@ -105,3 +105,37 @@ def test_a_model_of_round_0_that_could_not_be_fetched_stays_offered() -> None:
     world.net.pull_failure = 0.0
     ends_well(world, 120)
     assert all(i.check_in.weight for i in world.chain.bundles[(1, 0)].items)
+
+
+def test_a_dropped_node_that_comes_back_at_the_very_end_gets_the_final_model() -> None:
+    """The others have ended their part, and stay until it has the model too; its join comes too late."""
+    world = swarm(3, min_peers=1, train_seconds=1.0)
+    away = world.nodes[2]
+    assert world.run(lambda: world.chain.view.state.round == 1, 60), world.tail()
+    world.nodes[1].crash()
+    away.crash()
+    assert world.run(lambda: world.chain.view.state.epoch == 1, 600), world.tail()
+    assert world.run(lambda: world.chain.over, 120), world.tail()
+    away.start()
+    world.nodes[1].start()
+    ends_well(world, 200)
+    assert all(n.exit_code == 0 for n in world.nodes), world.tail()
+
+
+def test_a_dropped_node_that_comes_back_to_nobody_says_so() -> None:
+    """All who had the final model have ended: after two minutes it ends with their names, not never."""
+    world = swarm(3, min_peers=1, train_seconds=1.0)
+    last, *others = world.nodes
+    assert world.run(lambda: world.chain.view.state.round == 1, 60), world.tail()
+    for node in others:
+        node.crash()
+        node.expected_to_finish = False
+    assert world.run(world.finished, 900), world.tail()
+    began = world.now
+    for node in others:
+        node.expected_to_finish = True
+        node.start()
+    ends_well(world, 400)
+    assert [n.exit_code for n in others] == [1, 1]
+    assert 120 <= world.now - began < 150
+    assert any(last.address.hex() in line and "serve the final model" in line for line in world.lines)

@@ -330,6 +330,8 @@ class Checks:
         for node in self._world.nodes:
             if node.address not in chain.view.joiners and node.exit_code == 1:
                 continue  # it came when the run was over, and was told so
+            if node.address not in chain.view.roster and node.exit_code == 1:
+                continue  # dropped by a reform, it came back when nobody was there any more, and said so
             if node.expected_to_finish and (node.exit_code != 0 or node.script.loaded != final):
                 text = f"{node.name} ended with {node.exit_code}, final model loaded: {node.script.loaded == final}"
                 self.broken("V2", text)

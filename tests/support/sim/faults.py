@@ -184,7 +184,9 @@ class BadDay:
         if bundle is None or bundle.result.merged != merged or merged in self._world.invented:
             return False
         used = [i.check_in for i in bundle.items if i.check_in.weight]
-        return bool(used) and all(_kept(c.blob, [n for n in nodes if n.address == c.node]) for c in used)
+        if not used or any(c.blob == merged for c in used):  # a warm start merges the very model it got
+            return False
+        return all(_kept(c.blob, [n for n in nodes if n.address == c.node]) for c in used)
 
     def _may_die(self, node: SimNode) -> bool:
         if not self._deaths_left or not self._world.chain.view.state.started or not node.expected_to_finish:

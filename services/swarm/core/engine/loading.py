@@ -18,6 +18,8 @@ OVER_KEY = "engine/over"
 """Journal key: the run whose final model this node's program has loaded, with its last loss and metric."""
 FIND_AGAIN_SECONDS = 1.0
 LINGER_SECONDS = 60.0
+UNSERVED_SECONDS = 120.0
+"""Who needs the final model of a complete run, and hears so long of nobody who may have it, gives up."""
 """How long a finished node serves the final model to slower ones before it ends."""
 LEAVE_SECONDS = 60.0
 """How long a node whose program failed stays to acknowledge the open round before it ends."""
@@ -182,19 +184,44 @@ def finish(state: EngineState, now: float, out: Out) -> None:
     if state.complete_at is None:
         state.complete_at = now
     if not program.over:
+        _give_up(state, now, out)
         return
     if not state.closed and state.me in view.joiners:
         out.transact(state, now, "close", program.loss, program.metric)
-    done = all(_needs_nothing(state, n, now) for n in view.roster.addresses if n != state.me)
+    done = all(_needs_nothing(state, n, now) for n in {*view.roster.addresses, *view.joiners} if n != state.me)
     if (done and state.closed and program.ended) or now - state.complete_at >= LINGER_SECONDS:
         state.finished = True
         out.append(Finish(0, f"run {view.state.run} is complete after {view.state.round} rounds"))
 
 
 def _needs_nothing(state: EngineState, node: Address, now: float) -> bool:
-    """Whether a member of the last roster has the final model, or is gone."""
+    """Whether a member has the final model, or is gone; one that a reform dropped counts only if it is back."""
     assert state.complete_at is not None
-    return state.peers[node].phase in ("done", "failed") or not state.peers.live(node, now, state.complete_at, None)
+    assert state.view is not None
+    if state.peers[node].phase in ("done", "failed"):
+        return True
+    if node not in state.view.roster:
+        return not state.peers.heard_within(node, now, state.config.live_seconds)
+    return not state.peers.live(node, now, state.complete_at, None)
+
+
+def _give_up(state: EngineState, now: float, out: Out) -> None:
+    """A node that was away at the end may find nobody who serves the final model: it says so, instead of waiting."""
+    view, program = state.view, state.program
+    assert view is not None
+    assert state.complete_at is not None
+    if program.pending is None or view.state.prev in state.held or state.remerge is not None:
+        return
+    others = [n for n in {*view.roster.addresses, *view.joiners} if n != state.me]
+    since = max(state.complete_at, program.since)
+    alone = not any(state.peers.heard_within(n, now, UNSERVED_SECONDS) for n in others)
+    if now - since >= UNSERVED_SECONDS and alone:
+        names = ", ".join(f"0x{n.hex()}" for n in view.roster.addresses)
+        text = (
+            f"run {view.state.run} was completed while this node was away; for {UNSERVED_SECONDS:.0f} s none of its "
+            f"last members ({names}) has been there to serve the final model; start one of their SLs, then this one"
+        )
+        fail_program(state, text, now, out)
 
 
 def _leave(state: EngineState, now: float, out: Out) -> None:

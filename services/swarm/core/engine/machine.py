@@ -118,7 +118,10 @@ class Engine:
                 state.transacting[kind] = now + TRANSACTION_RETRY_SECONDS
                 raced = refused and kind in ("call", "settle")  # another node was faster
                 (out.report if raced else out.warn)(f"transaction {kind} failed: {text}")
-                if kind == "join" and refused:
+                if kind == "join" and refused and not state.join_refused:
+                    state.join_refused = True  # the run may have ended meanwhile: look again, once
+                    out.append(Refresh())
+                elif kind == "join" and refused:
                     why = wishes.above_run(state) or f"this node could not join the run: {text}"
                     fail_program(state, why, now, out)
                 elif kind == "close" and refused:

@@ -67,7 +67,10 @@ def pulse_for(state: EngineState, to: Address | None) -> Pulse:
 def send_due(state: EngineState, now: float, out: Out) -> None:
     """Repeat to the leader and the next in the ring every 2 s, to everybody else every 10 s."""
     view, context = state.view, state.context
-    if view is None or not state.joined or view.state.phase is Phase.IDLE:
+    if view is None or view.state.phase is Phase.IDLE:
+        return
+    over = view.state.phase is Phase.COMPLETE
+    if not state.joined and not (over and state.me in view.joiners):  # one that was dropped needs the final model yet
         return
     often: set[Address] = set()
     if context is not None:
@@ -77,7 +80,7 @@ def send_due(state: EngineState, now: float, out: Out) -> None:
                 often.add(node)
         if context.proposal is not None or context.certificate is not None:
             often.update(context.roster.addresses)
-    if view.state.phase is Phase.COMPLETE:
+    if over:
         often.update(state.participants())
     due = []
     for node in state.participants():

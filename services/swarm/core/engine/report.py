@@ -18,12 +18,14 @@ from .state import EngineState
 def may_read(state: EngineState, node: Address, blob: BlobId) -> bool:
     """Own update: the leader of the attempt this node follows; a merged model: everybody joined to the job.
 
+    The final model: also who had joined and was dropped while it was away.
     An own update of the round before: whoever makes its lost merged model again (remerging).
     """
     view, context = state.view, state.context
     if view is None:
         return False
-    known = view.joined(node) or node in view.roster
+    over = view.state.phase is Phase.COMPLETE
+    known = view.joined(node) or node in view.roster or (over and node in view.joiners)
     if not known or node not in view.active:
         return False
     if blob in state.recent or origins.serves(state, blob) or remerging.may_read_input(state, node, blob, state.now):

@@ -144,6 +144,8 @@ class EngineState:
     ahead: dict[Address, Pulse] = field(default_factory=dict)
     """Newest pulse of each participant that is a round further than this node's chain; heard when that opens."""
     refreshed_at: float = -math.inf
+    join_refused: bool = False
+    """The contract has said no to a join once; the second time counts."""
     closed: bool = False
     complete_at: float | None = None
     finished: bool = False
@@ -189,10 +191,14 @@ class EngineState:
         return context.check_in.statement if context and context.check_in else None
 
     def participants(self) -> list[Address]:
-        """Active members joined now or on the open round's roster, ascending, without this node."""
+        """Active members joined now or on the open round's roster, ascending, without this node.
+
+        Once the run is over, also those that had joined and were dropped: they may come back for the final model.
+        """
         if self.view is None:
             return []
-        nodes = {a for a, joiner in self.view.joiners.items() if joiner.joined}
+        over = self.view.state.phase is Phase.COMPLETE
+        nodes = {a for a, joiner in self.view.joiners.items() if joiner.joined or over}
         nodes.update(self.view.roster.addresses)
         nodes.discard(self.me)
         return sorted(nodes & self.view.active)
