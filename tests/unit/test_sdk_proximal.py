@@ -249,5 +249,6 @@ def test_what_proximal_mu_cannot_do_is_said_at_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(SwarmError, match="tensorflow and torch, this is on jax"):
         Proximal(MU, model)
-    with pytest.raises(SwarmError, match="needs Keras 3"):
-        Proximal(MU, type("Old", (), {"optimizer": object()})())
+    for other in (type("Old", (), {"optimizer": object()})(), object(), keras.Sequential([keras.layers.Dense(1)])):
+        with pytest.raises(SwarmError, match="needs Keras 3, and a model compiled"):
+            Proximal(MU, other)
