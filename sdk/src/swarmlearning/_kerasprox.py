@@ -30,7 +30,7 @@ class Proximal:
     def __init__(self, mu: float, model: Any) -> None:
         import keras
 
-        optimizer = getattr(model, "optimizer", None)  # a graph of TensorFlow 1 has none
+        optimizer: Any = getattr(model, "optimizer", None)  # a graph of TensorFlow 1 has none
         while hasattr(optimizer, "inner_optimizer"):  # one that scales losses unscales the gradients before
             optimizer = optimizer.inner_optimizer
         if not isinstance(model, keras.Model) or not hasattr(optimizer, "apply"):
