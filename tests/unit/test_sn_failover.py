@@ -36,7 +36,7 @@ from swarm.sl.watch import RETRY_SECONDS, SLOW_POLL_SECONDS, ChainWatch
 from swarm.store.journal import Journal
 
 JOB = job_id(DEFAULT_JOB)
-QUICK = Patience(suspect=0.15, probe=1.5, pause=0.05)
+QUICK = Patience(suspect=0.15, probe=3.0, pause=0.05)
 """The probe takes two answers of a healthy SN over new TLS connections: also on a machine that is busy."""
 A, B = Address(b"\xaa" * 20), Address(b"\xbb" * 20)
 
