@@ -85,12 +85,25 @@ def test_batches_per_epoch_are_those_of_the_examples() -> None:
     assert f"BATCHES_PER_EPOCH = {plans.BATCHES_PER_EPOCH}\n" in text
 
 
-@pytest.mark.parametrize(("nodes", "sizes"), [(4, [36, 72, 108, 144]), (2, [76, 151])])
-def test_shares_are_unequal_and_skewed(tmp_path: Path, nodes: int, sizes: list[int]) -> None:
-    """Sizes 1:2:3:4, benign about 98/3/95/50 %, the same hold-out for all, and no biopsy twice."""
+@pytest.mark.parametrize(
+    ("nodes", "asked", "sizes"),
+    [(4, [], [36, 72, 108, 144]), (2, [], [76, 151]), (3, ["--sizes", "1:2:7"], [33, 65, 227])],
+)
+def test_shares_are_unequal_and_skewed(tmp_path: Path, nodes: int, asked: list[str], sizes: list[int]) -> None:
+    """Sizes 1:2:3:4 or as asked, benign about 98/3/95/50 %, the same hold-out for all, and no biopsy twice."""
     np = pytest.importorskip("numpy")
     subprocess.run(
-        [sys.executable, str(EXAMPLES / "shares.py"), "--out", str(tmp_path), "--nodes", str(nodes), "--seed", "7"],
+        [
+            sys.executable,
+            str(EXAMPLES / "shares.py"),
+            "--out",
+            str(tmp_path),
+            "--nodes",
+            str(nodes),
+            "--seed",
+            "7",
+            *asked,
+        ],
         check=True,
         capture_output=True,
     )
@@ -101,6 +114,15 @@ def test_shares_are_unequal_and_skewed(tmp_path: Path, nodes: int, sizes: list[i
     assert all((share["x_test"] == shares[0]["x_test"]).all() for share in shares)
     everything = np.concatenate([*(share["x"] for share in shares), shares[0]["x_test"]])
     assert len(np.unique(everything, axis=0)) == len(everything)
+
+
+def test_sizes_of_shares_reach_the_example_and_fit_the_number_of_sites(tmp_path: Path) -> None:
+    """One size a site, else a sentence before anything starts."""
+    settings = DemoSettings(nodes=3, sizes="1:2:7")
+    plan = plans.make_plan(settings, tmp_path, EXAMPLES, range(1, 1 + plans.ports_needed(3)), {})
+    assert plans.shares_command(plan).argv[-2:] == ("--sizes", "1:2:7")
+    with pytest.raises(ValueError, match="--sizes=1:2 names 2 shares, --nodes is 3"):
+        DemoSettings(nodes=3, sizes="1:2")
 
 
 # ---- report

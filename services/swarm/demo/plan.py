@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import DEFAULT_JOB
@@ -51,6 +51,11 @@ class DemoSettings(BaseModel):
     seeds: Annotated[str | None, Opt("--seeds", unit="FIRST-LAST")] = Field(
         None, description="run several seeds, one after the other, and print a table"
     )
+    sizes: Annotated[str | None, Opt("--sizes", unit="N:N:N")] = Field(
+        None,
+        description="sizes of the sites' shares to each other, for examples/breast-cancer (default 1:2:3...)",
+        pattern=r"^\d+(:\d+)+$",
+    )
     model: Annotated[Literal["torch", "pytorch", "keras", "plain"], Opt("--model")] = Field(
         "torch", description="which example trains: PyTorch, Keras, or plain numpy"
     )
@@ -66,6 +71,12 @@ class DemoSettings(BaseModel):
     audit: Annotated[bool, Opt("--audit", switch=True)] = Field(
         False, description="train nothing: start the last demo's SN again and print what its chain recorded"
     )
+
+    @model_validator(mode="after")
+    def _a_size_for_each(self) -> DemoSettings:
+        if self.sizes is not None and len(self.sizes.split(":")) != self.nodes:
+            raise ValueError(f"--sizes={self.sizes} names {self.sizes.count(':') + 1} shares, --nodes is {self.nodes}")
+        return self
 
     @property
     def script(self) -> str:
@@ -220,6 +231,7 @@ def shares_command(plan: Plan) -> Command:
     argv = (
         *(plan.python, str(plan.examples / "shares.py"), "--out", str(plan.shares)),
         *("--nodes", str(plan.settings.nodes), "--seed", str(plan.settings.seed)),
+        *(("--sizes", plan.settings.sizes) if plan.settings.sizes is not None else ()),
     )
     return Command("shares", argv, plan.base_env, plan.out / "shares.log", plan.examples)
 
