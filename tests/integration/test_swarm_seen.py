@@ -95,7 +95,7 @@ def test_a_swarm_that_waits_says_for_whom_and_then_how_it_went(tmp_path: Path) -
         text = status(swarm)
         for words in (first.name, "founders", "2 of 3", "round 0 opens", "serving"):
             assert words in text
-        code, drawn = watched(swarm, "waits for founders of the run of 2 of 3 have joined since")
+        code, drawn = watched(swarm, "waits for founders of the run (2 of 3 have joined) since")
         assert code == 130
         assert "Traceback" not in drawn
         assert "then round 0 opens" in drawn

@@ -36,7 +36,7 @@ def test_a_node_and_its_waits_stand_on_the_screen() -> None:
     assert lines[at].split("  ")[-1] == "1.5 kB / 20 B / 3.0 MB"
     for words in ("syncing (leads)", " 7 ", "2 s"):
         assert words in lines[at]
-    said = "waits for check-ins of sl-2 since 12 s, until in 18 s, then the round closes without them"
+    said = "waits for check-ins (sl-2) since 12 s, until in 18 s, then the round closes without them"
     assert lines[at + 1].strip() == said
     assert any("never heard of" in line and line.startswith("0xcc") for line in lines)
 

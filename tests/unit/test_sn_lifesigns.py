@@ -90,7 +90,11 @@ def test_the_table_tells_who_waits_for_whom() -> None:
     (alone,) = rows([{**members[0], "node": to_hex(B)}], [])
     assert alone["state"] == "admitted, never heard of"
     (gone,) = rows([members[0]], [{**signs[0], "alive": False}])
-    assert gone["state"] == "gone"
+    assert (gone["state"], gone["leading"], gone["waits"]) == ("gone", "-", [])  # what it said is no news of now
+    told = {**SAID.to_json(), "leading": "leader"}
+    for state, leading in (("syncing", "leader"), ("failed", "-"), ("done", "-")):
+        (row,) = rows([members[0]], [{**signs[0], "said": {**told, "state": state}}])
+        assert row["leading"] == leading
 
 
 def test_ages_and_sizes_have_units() -> None:

@@ -22,6 +22,8 @@ COLUMNS = (
     "then",
 )
 ADDRESS_CHARS = 10
+ENDED = ("done", "failed")
+"""States of a node that leads nothing any more."""
 
 
 def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -44,6 +46,9 @@ def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]
     for member in (*members, *owners):
         sign = by_node.get(member["node"])
         said: Mapping[str, Any] = (sign or {}).get("said") or {}
+        # What a node said before it fell silent or ended is no news of now.
+        here = bool(sign and sign["alive"])
+        ended = said.get("state") in ENDED
         found.append(
             {
                 "node": member["node"],
@@ -51,14 +56,14 @@ def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]
                 "role": member["role"],
                 "status": member["status"],
                 "expires": member["expires"],
-                "alive": bool(sign and sign["alive"]),
+                "alive": here,
                 "seen_seconds": None if sign is None else sign["age_seconds"],
                 "sn": None if sign is None else sign["sn"],
                 "state": _state(member, sign, said),
                 "job": said.get("job") or None,
                 "run": said.get("run"),
                 "round": said.get("round") if said.get("job") else None,
-                "leading": said.get("leading", "-"),
+                "leading": said.get("leading", "-") if here and not ended else "-",
                 "epochs_done": said.get("epochs_done"),
                 "epochs_total": said.get("epochs_total"),
                 "loss": said.get("loss"),
@@ -67,7 +72,7 @@ def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]
                 "bytes_out": said.get("bytes_out"),
                 "disk_bytes": said.get("disk_bytes") if member["role"] == "sl" else None,
                 "height": said.get("height"),
-                "waits": [_wait(w, sign["age_seconds"] if sign else 0.0, names) for w in said.get("waits", [])],
+                "waits": [_wait(w, sign["age_seconds"], names) for w in said.get("waits", [])] if sign and here else [],
             }
         )
     found.sort(key=lambda r: (r["status"] != "active", r["role"] != "sn", r["role"], r["name"]))

@@ -104,7 +104,7 @@ def screen(found: Mapping[str, Any], *, clock: str, trouble: str | None = None) 
 
 def waits(wait: Mapping[str, Any]) -> str:
     """One wait as a sentence: for what, of whom, since and until when, and what happens then."""
-    whom = f" of {wait['whom']}" if wait["whom"] else ""
+    whom = f" ({wait['whom']})" if wait["whom"] else ""
     ends = "" if wait["until"] is None else f", until {table.until(wait['until'])}"
     then = f", then {wait['then']}" if wait["then"] else ""
     return f"waits for {wait['what']}{whom} since {table.ago(wait['since'])}{ends}{then}"
