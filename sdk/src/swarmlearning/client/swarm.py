@@ -299,7 +299,6 @@ class SwarmCallbackBase(ABC):
 
     def getLoss(self, mergedParamsDict: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float, int, int]:
         """Load merged parameters and evaluate them: loss, metric, epochs done, epochs in total."""
-        self.lastSuccessfulMergeDictInActTrng = None  # the model before is let go first: one is mapped, not two
         self._loadModelWeightsFromDict(mergedParamsDict)
         self.lastSuccessfulMergeDictInActTrng = mergedParamsDict
         loss, metric = self._calculateLocalLossAndMetrics()
@@ -421,6 +420,9 @@ class SwarmCallbackBase(ABC):
         return max(following, 1), over
 
     def _evaluate(self, merged: Mapping[str, npt.NDArray[Any]]) -> LossResult:
+        self.lastSuccessfulMergeDictInActTrng = None  # the model before is let go first: one is mapped, not two
+        if self._session is not None:
+            self._session.keep_merged_file()
         return LossResult(*self.getLoss(merged))
 
     def _end(self, local: Mapping[str, npt.NDArray[Any]], merged: Optional[Mapping[str, npt.NDArray[Any]]]) -> None:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from ... import tensorfile
 from .channel import Channel, ChannelError, SlAbsent, SlLost
+from .lastreference import LastReference
 from .messages import (
     EXTENSION,
     EXTENSION_PROGRESS,
@@ -127,6 +128,7 @@ class Session:
         self._extended = self._knows_weights = self._closed = False
         self._process, self._losses, self._opened_at = os.getpid(), 0, 0.0
         self._base: Optional[MergedModel] = None
+        self._kept = LastReference()
         self.merged: Optional[MergedModel] = None
         self.manifest = self.id = self.record = ""
         try:
@@ -271,6 +273,10 @@ class Session:
         """The file that the SL handed over last."""
         return self._folder / MERGED_NAME
 
+    def keep_merged_file(self) -> None:
+        """Say when the merged file before is mapped no more: it ends in a thread, and the new one is kept instead."""
+        self._kept.move_to(self.merged_file)
+
     def _request(
         self,
         parameters: Mapping[str, npt.NDArray[Any]],
@@ -396,6 +402,7 @@ class Session:
         """Close the pipes; safe to repeat."""
         self._closed = True
         atexit.unregister(self._abandon)
+        self._kept.move_to(None)
         self._drop()
 
 
