@@ -408,8 +408,12 @@ class JobRuntime:
 
     async def _sweep(self, needed: frozenset[BlobId]) -> None:
         assert self._transfers is not None
-        if not self._program.taking_in:
+        if self._program.taking_in:
+            return
+        try:
             await self._sweeper.sweep(lambda: needed | self._engine.state.held.keys(), self._transfers.running)
+        except OSError as error:
+            log.warning(f"model files that nobody needs stay on disk until the next round: {error}")
 
 
 def _stop_waiting(answer: asyncio.Future[Pulse] | None) -> None:

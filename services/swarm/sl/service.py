@@ -113,6 +113,7 @@ class Node:
         client_tls: Any,
     ) -> None:
         self._settings, self._journal, self._store = settings, journal, store
+        self._usage = store.usage()
         self._link, self._sns, self._waits, self._waker = link, sns, waits, waker
         self._signer, self._client_tls = signer, client_tls
         self._counters = Counters()
@@ -378,9 +379,14 @@ class Node:
             ]
         return {**out, "node_role": "sl", "waits": [timed(row, time.time()) for row in rows]}
 
-    def _stored(self) -> dict[str, int]:
-        models, size = self._store.usage()
-        return {"models": models, "bytes": size, "keep_rounds": self._settings.keep_rounds}
+    def _stored(self) -> dict[str, Any]:
+        trouble = None
+        try:
+            self._usage = self._store.usage()
+        except OSError as error:  # a disk that cannot be read must not end a node by way of a figure
+            trouble = f"the store cannot be read: {error}"
+        models, size = self._usage
+        return {"models": models, "bytes": size, "keep_rounds": self._settings.keep_rounds, "trouble": trouble}
 
     def _page(self) -> Mapping[str, Any]:
         """The status page: the status, and when each step of each round happened here."""
