@@ -1,7 +1,8 @@
 """An ML program with a real framework, as a user writes it, for tests of joining, leaving and coming back.
 
 Everything comes from the environment: FRAMEWORK (a name of TRAIN), EPOCHS, BATCHES (of an epoch), EVERY, MIN_PEERS,
-BATCH_SECONDS, OUT (folder), and GATE (a file; no batch is trained after GATE_EPOCHS epochs while it is not there).
+BATCH_SECONDS, OUT (folder), DATA_SEED (other numbers, other data), and GATE (a file; no batch is trained after
+GATE_EPOCHS epochs while it is not there).
 All learn the same small regression or classification. result.json tells what the program went through.
 """
 
@@ -28,7 +29,7 @@ ARGUMENTS: dict[str, Any] = {
     "minPeers": os.environ.get("MIN_PEERS", "2"),
     "totalEpochs": EPOCHS,
 }
-X = np.random.default_rng(1).normal(size=(BATCHES * ROWS, 4)).astype(np.float32)
+X = np.random.default_rng(int(os.environ.get("DATA_SEED", 1))).normal(size=(BATCHES * ROWS, 4)).astype(np.float32)
 Y = X.sum(axis=1, keepdims=True)
 LABELS = (Y[:, 0] > 0).astype(np.int64)
 TOKENS = np.where(LABELS[:, None] > 0, 2, 1) * np.ones((1, 4), np.int64)
@@ -57,7 +58,7 @@ def told(swarm: Any, values: list[Any], steps: int, losses: tuple[float, float])
 
 
 def state_of(model: Any, keep: Callable[[str], bool] = lambda name: True) -> list[Any]:
-    return [np.asarray(one.detach()) for name, one in model.state_dict().items() if keep(name)]
+    return [np.array(one.detach()) for name, one in model.state_dict().items() if keep(name)]
 
 
 def steps_of(optimizer: Any) -> int:
@@ -112,6 +113,45 @@ def with_keras() -> dict[str, Any]:
     model.fit(X, Y, batch_size=ROWS, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[Slowly(), swarm])
     values = model.get_weights()
     return told(swarm, values, int(np.asarray(model.optimizer.iterations)), (before, model.evaluate(X, Y, verbose=0)))
+
+
+def with_fastai() -> dict[str, Any]:
+    import torch
+    from fastai.data.core import DataLoaders
+    from fastai.data.load import DataLoader
+    from fastai.learner import Callback, Learner
+    from swarmlearning.pyt import SwarmCallback
+
+    class Swarm(Callback):  # type: ignore[misc]
+        def before_fit(self) -> None:
+            swarm.on_train_begin()
+
+        def before_batch(self) -> None:
+            if self.training:
+                before_batch(swarm)
+
+        def after_batch(self) -> None:
+            if self.training:
+                swarm.on_batch_end()
+
+        def after_epoch(self) -> None:
+            swarm.on_epoch_end(self.epoch)
+
+        def after_fit(self) -> None:
+            swarm.on_train_end()
+
+    torch.manual_seed(2)
+    torch.set_num_threads(1)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 1))
+    data = list(zip(torch.from_numpy(X), torch.from_numpy(Y), strict=True))
+    loaders = DataLoaders(*(DataLoader(data, bs=ROWS, num_workers=0) for _ in ("train", "valid")), device="cpu")
+    learner = Learner(loaders, model, loss_func=torch.nn.functional.mse_loss, lr=0.01, path=OUT)
+    before = float(learner.validate()[0])
+    swarm = SwarmCallback(model=learner.model, **ARGUMENTS)
+    with learner.no_logging():
+        learner.fit(EPOCHS, cbs=Swarm())
+    steps = max(int(learner.opt.state[one].get("step", 0)) for one in model.parameters())
+    return told(swarm, state_of(model), steps, (before, float(learner.validate()[0])))
 
 
 def with_lightning() -> dict[str, Any]:
@@ -215,19 +255,21 @@ def with_sklearn() -> dict[str, Any]:
                 before_batch(made["swarm"])
             return super().partial_fit(*arguments, **more)
 
+    x = X.astype(np.float64)  # from float32 data old versions make float64 weights, later ones float32
     made: dict[str, Any] = {}
     model = Slow(loss="log_loss", random_state=2)
-    model.partial_fit(X[:ROWS], LABELS[:ROWS], classes=[0, 1])
-    before = log_loss(LABELS, model.predict_proba(X))
+    model.partial_fit(x[:ROWS], LABELS[:ROWS], classes=[0, 1])
+    before = log_loss(LABELS, model.predict_proba(x))
     swarm = made["swarm"] = SwarmCallback(model=model, **ARGUMENTS)
-    SwarmSklearnTrainer(swarm).fit(X, LABELS, batch_size=ROWS, epochs=EPOCHS, random_state=2)
-    losses = before, log_loss(LABELS, model.predict_proba(X))
+    SwarmSklearnTrainer(swarm).fit(x, LABELS, batch_size=ROWS, epochs=EPOCHS, random_state=2)
+    losses = before, log_loss(LABELS, model.predict_proba(x))
     return told(swarm, [model.coef_, model.intercept_], int(model.t_) - 1, losses)
 
 
 TRAIN: dict[str, Callable[[], dict[str, Any]]] = {
     "torch": with_torch,
     "keras": with_keras,
+    "fastai": with_fastai,
     "lightning": with_lightning,
     "hf": lambda: with_transformers("full"),
     "peft": lambda: with_transformers("peft"),
