@@ -109,10 +109,14 @@ async def test_a_run_from_waiting_to_its_audit(sn, ca):
     for text in ("complete", "https://sl-1:30305", record["final"], "0.5000", "mean"):
         assert text in shown
 
-    status = json.loads((await asyncio.to_thread(swarm, "status", "--json", *ops)).stdout)
+    async with asyncio.timeout(20):  # an SN tells of itself every 10 s, and within a second of a change
+        while True:
+            status = json.loads((await asyncio.to_thread(swarm, "status", "--json", *ops)).stdout)
+            (own,) = [row for row in status["nodes"] if row["role"] == "sn"]
+            if not own["state"].startswith("down: this SN is starting"):
+                break
     assert status["jobs"][DEFAULT_JOB]["phase"] == "complete"
     assert {row["node"] for row in status["nodes"]} >= set(addresses)
-    (own,) = [row for row in status["nodes"] if row["role"] == "sn"]
     assert (own["state"], own["alive"]) == ("serving", True)
     assert DEFAULT_JOB in (await asyncio.to_thread(swarm, "status", *api)).stdout
 

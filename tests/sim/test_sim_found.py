@@ -139,3 +139,23 @@ def test_a_dropped_node_that_comes_back_to_nobody_says_so() -> None:
     assert [n.exit_code for n in others] == [1, 1]
     assert 120 <= world.now - began < 150
     assert any(last.address.hex() in line and "serve the final model" in line for line in world.lines)
+
+
+def test_a_joiner_ahead_of_the_roster_takes_it_along() -> None:
+    """It followed one member's word that nobody else knows any more, and gives its model to that attempt's leader."""
+    world = World(11, [Plan(syncs=6, min_peers=3, train_seconds=1.0)] * 4)
+    late = world.nodes[3]
+    late.script.plan = Plan(syncs=3, min_peers=3, train_seconds=1.0, start_after=2.9)
+    world.start()
+
+    def waits() -> bool:
+        found = late.engine.state.context
+        return found is not None and late.address not in found.roster and found.check_in is not None
+
+    assert world.run(waits, 60), world.tail()
+    number = context(late).name.round
+    context(late).promised = 3
+    ends_well(world, 200)
+    bundle = world.chain.bundles[(1, number)]
+    assert bundle.attempt == 3
+    assert late.address in {i.check_in.node for i in bundle.items}

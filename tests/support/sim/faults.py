@@ -10,7 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 from enum import Enum
 
+from swarm.core.bundle import Bundle
 from swarm.core.ids import ZERO32, BlobId
+from swarm.core.merge.outer import split
+from swarm.core.statements import method_name
 
 from .chain import Trap
 from .liar import Liar, Lie
@@ -136,6 +139,8 @@ class BadDay:
                 if world.chain.over or self._strike(fault, seconds):
                     break
                 fault = self._draw()
+        if not self._due and sum(self.struck.values()) < FAULTS_MIN and not world.chain.over:
+            self._strike(Fault.CRASH, self._rng.uniform(0.5, 5))  # for a torn join or reform that never came
         if not self.over:
             world.at(WATCH_SECONDS, self._watch)
 
@@ -186,7 +191,16 @@ class BadDay:
         used = [i.check_in for i in bundle.items if i.check_in.weight]
         if not used or any(c.blob == merged for c in used):  # a warm start merges the very model it got
             return False
-        return all(_kept(c.blob, [n for n in nodes if n.address == c.node]) for c in used)
+        whole = all(_kept(c.blob, [n for n in nodes if n.address == c.node]) for c in used)
+        return whole and all(_kept(blob, nodes) for blob in self._before(bundle))
+
+    def _before(self, bundle: Bundle) -> list[BlobId]:
+        """The models of the rounds before, from which an outer step was made."""
+        if split(method_name(bundle.result.method))[1] is None:
+            return []
+        name, chain = bundle.name, self._world.chain
+        earlier = [chain.bundles.get((name.run, name.round - back)) for back in (1, 2)]
+        return [b.result.merged for b in earlier if b is not None]
 
     def _may_die(self, node: SimNode) -> bool:
         if not self._deaths_left or not self._world.chain.view.state.started or not node.expected_to_finish:

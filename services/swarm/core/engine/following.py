@@ -120,6 +120,9 @@ def hear(state: EngineState, context: RoundContext, pulse: Pulse, now: float, ou
             _hear_ack(state, context, Signed(statement, signed.signature))
         elif isinstance(statement, Refusal):
             _hear_refusal(state, context, Signed(statement, signed.signature), now, out)
+    theirs = (pulse.round, pulse.epoch)
+    if theirs == (context.name.round, context.name.epoch) and pulse.node not in context.roster:
+        _hear_joiner(state, context, pulse, now, out)
     if pulse.proposal is not None:
         _hear_proposal(state, context, pulse.proposal, now, out)
     if pulse.certificate is not None:
@@ -165,6 +168,18 @@ def _hear_takeover(state: EngineState, context: RoundContext, signed: Signed[Tak
         state.progress += 1
     if step > context.promised:
         adopt(state, context, step, f"0x{statement.node.hex()} is there already", now, out)
+
+
+def _hear_joiner(state: EngineState, context: RoundContext, pulse: Pulse, now: float, out: Out) -> None:
+    """A joiner signs no takeovers; where it followed one that has got lost since, it waits for a leader to come.
+
+    It gives its model to that attempt's leader only: the roster goes there, as far as any one's word takes it.
+    """
+    if not context.promised < pulse.attempt <= ATTEMPT_MAX or pulse.node not in state.contributors_allowed():
+        return
+    step = may_move(context, pulse.node, pulse.attempt, now)
+    if step > context.promised:
+        adopt(state, context, step, f"0x{pulse.node.hex()}, a joiner, is there already", now, out)
 
 
 def _hear_ack(state: EngineState, context: RoundContext, signed: Signed[Ack]) -> None:
