@@ -62,5 +62,6 @@ def test_a_leader_that_lives_but_gets_nowhere_is_replaced_after_the_time_that_wa
         assert "no progress" not in patient.log("sl")
         chaos.go_on(swarm, 2, seconds=60)
         found = chaos.finish(swarm)
-        assert [r["round"] for r in found["rounds"] if r["attempt"] > 0] == [at]
+        # On a busy machine 5 s without progress may come again later; not before.
+        assert next(r["round"] for r in found["rounds"] if r["attempt"] > 0) == at
         assert all(len(r["contributions"]) == 3 for r in found["rounds"][at:])
