@@ -60,6 +60,7 @@ HEARTBEATS_PER_RESCUE = 12
 """Block time of the embedded chain moves so often within rescueAfter while a call is open, and only then."""
 HEARTBEAT_SECONDS_MIN = 0.5
 HEARTBEAT_GAS = 21_000
+OWN_LOOK_SECONDS = 1.0
 STALL_SECONDS = 15.0
 """A head that stands still for so long while own transactions wait means a chain that does not seal."""
 OPS_RATE_PER_SECOND, OPS_RATE_BURST = 2000.0, 20_000.0
@@ -308,14 +309,17 @@ class Node:
             self._signs.heard(node, role, peer.spiffe.name if peer.spiffe else plain(peer.common_name), said)
 
     async def _tell(self) -> None:
-        """This SN's own row among the signs of life."""
+        """This SN's own row among the signs of life: every 10 s, and at once when its state changes."""
+        told, last = -ALIVE_SECONDS, ""
         while True:
             head, rows = self._heads.latest, self._waits.told()
             down = self.down()
             state = "serving" if down is None else f"down: {down}"
             said = Alive(plain(state), height=0 if head is None else head.number, waits=waits_told(rows))
-            self._signs.heard(self._me, "sn", self._name, said.to_json())
-            await asyncio.sleep(ALIVE_SECONDS)
+            if state != last or time.monotonic() - told >= ALIVE_SECONDS:
+                told, last = time.monotonic(), state
+                self._signs.heard(self._me, "sn", self._name, said.to_json())
+            await asyncio.sleep(OWN_LOOK_SECONDS)
 
     def _last_seen(self) -> dict[Address, float]:
         """When each member was last heard of, by whatever it said, by this SN or another one."""
