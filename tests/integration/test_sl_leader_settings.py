@@ -13,6 +13,8 @@ pytestmark = pytest.mark.timeout(240)
 
 GRACE_SECONDS = 2.0
 SLOW_SECONDS = 12.0
+PATIENCE_SECONDS = "10"
+"""Less than that a busy machine takes now and then for a round in which nothing is wrong."""
 
 
 @pytest.mark.row("E06")
@@ -43,7 +45,7 @@ def test_who_may_not_lead_never_does_and_a_slow_node_is_waited_for_as_long_as_wa
 def test_a_leader_that_lives_but_gets_nowhere_is_replaced_after_the_time_that_was_said(tmp_path: Path) -> None:
     """Its disk takes no merged model. It still pulses; after SL_LEADER_FAILURE_BASE_TIMEOUT the next one leads."""
     with lab(tmp_path) as swarm:
-        for may_lead, patience in (("True", "600"), ("False", "5"), ("False", "600")):
+        for may_lead, patience in (("True", "600"), ("False", PATIENCE_SECONDS), ("False", "600")):
             swarm.add_site(SL_MAKE_ME_ADMIN=may_lead, SL_LEADER_FAILURE_BASE_TIMEOUT=patience).start_sl()
         broken, hasty, patient = swarm.sites
         for number, site in enumerate(swarm.sites, 1):
@@ -58,10 +60,9 @@ def test_a_leader_that_lives_but_gets_nowhere_is_replaced_after_the_time_that_wa
         scratch.unlink()
         scratch.with_name("aside").rename(scratch)
         assert "the merge failed here" in broken.log("sl")
-        assert "no progress for 5 s" in hasty.log("sl")
+        assert f"no progress for {PATIENCE_SECONDS} s" in hasty.log("sl")
         assert "no progress" not in patient.log("sl")
         chaos.go_on(swarm, 2, seconds=60)
         found = chaos.finish(swarm)
-        # On a busy machine 5 s without progress may come again later; not before.
-        assert next(r["round"] for r in found["rounds"] if r["attempt"] > 0) == at
+        assert [r["round"] for r in found["rounds"] if r["attempt"] > 0] == [at]
         assert all(len(r["contributions"]) == 3 for r in found["rounds"][at:])
