@@ -8,7 +8,6 @@ from support.sim.chain import ADMIN, JOB
 from support.sim.node import Plan
 from support.sim.story import RUN, attempts, context, ends_well, said, swarm, until_round
 from support.sim.world import World, base_config
-from swarm.core.engine import events as ev
 
 
 def test_while_the_chain_stands_still_commits_queue_and_nothing_is_invented() -> None:
@@ -170,17 +169,3 @@ def test_a_reset_after_the_end_lets_finished_nodes_end_well() -> None:
     assert world.run(world.finished, 90), world.tail()
     assert {n.exit_code for n in world.nodes} == {0}
     assert waiting or slow.exit_code == 0
-
-
-def test_a_view_that_a_reset_has_torn_does_not_take_a_program_into_the_next_run() -> None:
-    """Joiners were read after the reset, all else before it: the program still fails by name, as the others do."""
-    world = swarm(3, syncs=20)
-    until_round(world, 3)
-    torn = world.nodes[0]
-    view = torn.engine.state.view
-    assert view is not None
-    torn.step(ev.ChainAdvanced(replace(view, joiners={})))
-    world.chain.send(ADMIN, lambda tx: world.chain.model.reset(tx, JOB, True), None, "reset")
-    assert world.run(world.finished, 90), world.tail()
-    assert [n.exit_code for n in world.nodes] == [1, 1, 1]
-    assert len(said(world, "was reset before it was complete")) >= 3

@@ -11,28 +11,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 from eth_account import Account
 from support.certs import Authority
 from support.chains import free_port
-from support.model.training import MembershipModel, TrainingModel
 from swarm.chain.client import Call, ChainClient, MemoryOutbox
-from swarm.chain.keys import CoincurveVerifier
 from swarm.chain.rpc import RpcError, RpcUnreachable
 from swarm.chain.wake import Waker
-from swarm.core.chain_view import JobState
 from swarm.core.errors import ChainFault, PeerFault
-from swarm.core.ids import DEFAULT_JOB, Address, Digest, job_id
-from swarm.core.roster import Roster
+from swarm.core.ids import DEFAULT_JOB, Address, job_id
 from swarm.net.answers import send_json
 from swarm.net.server import serve
 from swarm.net.tls import NodeContext, client_context, server_context
 from swarm.node.joining import PIN_KEY, check_pin
 from swarm.node.sn_link import Patience, SnLink
 from swarm.node.sn_list import SnList, sn_urls
-from swarm.sl.watch import RETRY_SECONDS, SLOW_POLL_SECONDS, ChainWatch
+from swarm.sl.watch import SLOW_POLL_SECONDS
 from swarm.store.journal import Journal
 
 JOB = job_id(DEFAULT_JOB)
@@ -332,80 +327,6 @@ async def test_what_an_sn_took_to_its_grave_is_sent_again_at_once() -> None:
     await client.tend()
     assert sent == before * 2
     assert [row.nonce for row in client.pending()] == [5, 6]
-
-
-class Reading:
-    """What a ChainWatch reads, from an SN whose head is ``head``."""
-
-    def __init__(self) -> None:
-        self.head = 0
-        self.link = type("Link", (), {"rpc": self.rpc, "url": "https://sn", "on_turn": [], "seen": lambda *_: None})()
-
-    async def rpc(self, method: str, params: list[Any]) -> Any:
-        return {"number": hex(self.head), "timestamp": "0x10"}
-
-    async def state(self, job: Any) -> JobState:
-        return TrainingModel(MembershipModel(A), CoincurveVerifier(), Digest(bytes(32))).state(job)
-
-    async def nothing(self, *_: Any) -> Any:
-        return ()
-
-    async def roster_of(self, job: Any) -> Roster:
-        return Roster(())
-
-    joiners_of = version = refresh = catch_up = nothing
-
-    def reanchor(self) -> None: ...
-
-
-async def test_the_view_of_a_lagging_sn_is_not_taken_for_lost_rounds():
-    """An older head is waited for, visibly, and never handed to the engine."""
-    reading, views = Reading(), []
-
-    async def deliver(view: Any) -> None:
-        views.append(view.head)
-
-    parts: dict[str, Any] = dict.fromkeys(("training", "membership", "feed", "members"), reading)
-    parts |= {"link": reading.link, "sns": SnList(["https://sn"]), "waker": Waker(), "job": JOB, "deliver": deliver}
-    watch = ChainWatch(**parts, records=MagicMock(), options=None)
-    reading.head = 50
-    await watch.look()
-    reading.head = 48
-    running = asyncio.create_task(watch.run())
-    await asyncio.sleep(0.1)
-    [row] = watch.told()
-    assert (row["what"], row["whom"]) == ("the chain", "https://sn")
-    assert "it is at block 48, this node has seen 50" in row["then"]
-    reading.head = 51
-    await asyncio.sleep(RETRY_SECONDS + 0.2)
-    running.cancel()
-    assert (views, watch.told()) == ([50, 51], [])
-
-
-@pytest.mark.parametrize(
-    "block", [None, {}, [], {"number": 7, "timestamp": "0x1"}, {"number": "0x1", "timestamp": "x"}]
-)
-async def test_a_block_that_is_none_is_the_chains_fault(block: Any) -> None:
-    """An SN that answers nonsense is asked again, or left; it does not end this node."""
-    reading = Reading()
-
-    async def rpc(method: str, params: list[Any]) -> Any:
-        return block if method == "eth_getBlockByNumber" else {"input": "0xabc"}
-
-    reading.link.rpc = rpc
-    parts: dict[str, Any] = dict.fromkeys(("training", "membership", "feed", "members"), reading)
-    parts |= {
-        "link": reading.link,
-        "sns": SnList(["https://sn"]),
-        "waker": Waker(),
-        "job": JOB,
-        "deliver": reading.nothing,
-    }
-    watch = ChainWatch(**parts, records=MagicMock(commit_of=lambda *_: bytes(32)), options=None)
-    with pytest.raises(ChainFault):
-        await watch.look()
-    with pytest.raises(ChainFault):
-        await watch.bundle(1, 1)
 
 
 def test_the_list_has_the_configured_first_and_the_newest_announcements(tmp_path):

@@ -19,7 +19,7 @@ from swarm.chain.membership import Membership
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
 from swarm.core.bundle import Bundle
-from swarm.core.chain_view import JobState, Phase, Role
+from swarm.core.chain_view import JobState, Joiner, Phase, Role
 from swarm.core.control.joboptions import JobOptions
 from swarm.core.engine.events import ChainView, Origin
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault
@@ -40,7 +40,7 @@ RETRY_SECONDS = 0.5
 STILL_SECONDS = 30.0
 """A chain that has not moved for so long makes this node ask the other SNs how far they are, as often."""
 TORN_READS_MAX = 5
-"""Reads that straddle a new block are repeated at once, this often."""
+"""Reads that straddle a block which changed the run or its members are repeated at once, this often."""
 
 
 class ChainWatch:
@@ -155,10 +155,12 @@ class ChainWatch:
                 # A replaced block comes back within moments; an SN that lags must not look like lost rounds.
                 raise ChainFault(f"the SN is behind: it is at block {number}, this node has seen {self.head}")
             await self._members.refresh(version)
-            if not state.started or roster.hash() == state.roster:
+            if not _torn(state, roster, joiners):
                 break
         else:
-            raise ChainFault("state and roster of the job do not fit each other; the SN answers inconsistently")
+            raise ChainFault(
+                "state, roster and joiners of the job do not fit each other; the SN answers inconsistently"
+            )
         if number != self.head:
             self.head_at = time.monotonic()
         self.head, self.block_time = number, timestamp
@@ -225,6 +227,16 @@ class ChainWatch:
             if (bundle.name.job, bundle.name.run, bundle.name.round) == (self._job, run, round_):
                 return bundle
         raise ChainFault(f"transaction {to_hex(transaction)} holds no bundle of run {run} round {round_}")
+
+
+def _torn(state: JobState, roster: Roster, joiners: tuple[Joiner, ...]) -> bool:
+    """A join, a reform or a reset came between the reads, which are three calls.
+
+    A torn reset would show an old run without its members. Any other block leaves these three as they are.
+    """
+    if state.started and roster.hash() != state.roster:
+        return True
+    return sum(j.joined for j in joiners) != state.joined_count
 
 
 def _head_of(block: Any) -> tuple[int, int]:

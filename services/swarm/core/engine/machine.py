@@ -202,8 +202,6 @@ class Engine:
         if old is not None and history.late(old, view):
             return
         state.view = view
-        if state.joined:
-            state.program.run = view.state.run
         controls.read_options(state, out)
         if old is not None and view.state.run != old.state.run:
             self._reset(old, now, out)
@@ -239,7 +237,7 @@ class Engine:
         elif program.over and not state.finished:
             state.finished = True
             out.append(Finish(0, f"run {old.state.run} is complete; the job was reset since"))
-        elif (state.me in old.joiners or program.run == old.state.run) and program.opened is not None:
+        elif state.me in old.joiners and program.opened is not None:
             text = f"run {old.state.run} was reset before it was complete; start the program again for the new run"
             fail_program(state, text, now, out)
 
@@ -295,7 +293,6 @@ class Engine:
     def _opened(self, event: ev.ProgramOpened, now: float, out: Out) -> None:
         program = self.state.program
         program.opened = event
-        program.run = self.state.view.state.run if self.state.view is not None and self.state.joined else 0
         program.synced, program.pending, program.loading = 0, None, None
         program.ended = program.over = program.done = False
         program.failed = None

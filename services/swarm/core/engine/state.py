@@ -70,8 +70,6 @@ class Program:
     """The ML program's session, as far as the engine cares. ``waits_for``: the round whose commit answers it."""
 
     opened: ProgramOpened | None = None
-    run: int = 0
-    """The run in which it takes part; 0 before its node has joined."""
     synced: int = 0
     pending: ProgramSync | None = None
     waits_for: int = -1

@@ -1,0 +1,152 @@
+"""What the watch makes of an SN's answers: one that lags, one that answers nonsense, reads that a change has torn."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from support.model.training import MembershipModel, TrainingModel
+from swarm.chain.keys import CoincurveVerifier
+from swarm.chain.wake import Waker
+from swarm.core.chain_view import JobState, Joiner
+from swarm.core.engine.events import ChainView
+from swarm.core.errors import ChainFault
+from swarm.core.ids import DEFAULT_JOB, Address, Digest, job_id
+from swarm.core.roster import Roster
+from swarm.node.sn_list import SnList
+from swarm.sl.watch import RETRY_SECONDS, TORN_READS_MAX, ChainWatch
+
+JOB = job_id(DEFAULT_JOB)
+A, B = Address(b"\xaa" * 20), Address(b"\xbb" * 20)
+EMPTY = TrainingModel(MembershipModel(A), CoincurveVerifier(), Digest(bytes(32))).state(JOB)
+
+
+class Reading:
+    """What a ChainWatch reads, from an SN whose head is ``head``; each list's last answer is given again and again."""
+
+    def __init__(self) -> None:
+        self.head = 0
+        self.states: list[JobState] = [EMPTY]
+        self.rosters: list[Roster] = [Roster(())]
+        self.joiners: list[tuple[Joiner, ...]] = [()]
+        self.views: list[ChainView] = []
+        self.link = type("Link", (), {"rpc": self.rpc, "url": "https://sn", "on_turn": [], "seen": lambda *_: None})()
+
+    async def rpc(self, method: str, params: list[Any]) -> Any:
+        return {"number": hex(self.head), "timestamp": "0x10"}
+
+    async def state(self, job: Any) -> JobState:
+        return _next(self.states)
+
+    async def roster_of(self, job: Any) -> Roster:
+        return _next(self.rosters)
+
+    async def joiners_of(self, job: Any) -> tuple[Joiner, ...]:
+        return _next(self.joiners)
+
+    async def nothing(self, *_: Any) -> Any:
+        return ()
+
+    version = refresh = catch_up = nothing
+
+    def active(self, *_: Any) -> bool:
+        return True
+
+    def reanchor(self) -> None: ...
+
+    async def deliver(self, view: ChainView) -> None:
+        self.views.append(view)
+
+    def watch(self) -> ChainWatch:
+        parts: dict[str, Any] = dict.fromkeys(("training", "membership", "feed", "members"), self)
+        parts |= {"link": self.link, "sns": SnList(["https://sn"]), "waker": Waker(), "job": JOB}
+        records = MagicMock(commit_of=lambda *_: bytes(32))
+        return ChainWatch(**parts, deliver=self.deliver, records=records, options=None)
+
+
+def _next(answers: list[Any]) -> Any:
+    return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+async def test_the_view_of_a_lagging_sn_is_not_taken_for_lost_rounds() -> None:
+    """An older head is waited for, visibly, and never handed to the engine."""
+    reading = Reading()
+    watch = reading.watch()
+    reading.head = 50
+    await watch.look()
+    reading.head = 48
+    running = asyncio.create_task(watch.run())
+    await asyncio.sleep(0.1)
+    [row] = watch.told()
+    assert (row["what"], row["whom"]) == ("the chain", "https://sn")
+    assert "it is at block 48, this node has seen 50" in row["then"]
+    reading.head = 51
+    await asyncio.sleep(RETRY_SECONDS + 0.2)
+    running.cancel()
+    assert [view.head for view in reading.views] == [50, 51]
+    assert watch.told() == []
+
+
+@pytest.mark.parametrize(
+    "block", [None, {}, [], {"number": 7, "timestamp": "0x1"}, {"number": "0x1", "timestamp": "x"}]
+)
+async def test_a_block_that_is_none_is_the_chains_fault(block: Any) -> None:
+    """An SN that answers nonsense is asked again, or left; it does not end this node."""
+    reading = Reading()
+
+    async def rpc(method: str, params: list[Any]) -> Any:
+        return block if method == "eth_getBlockByNumber" else {"input": "0xabc"}
+
+    reading.link.rpc = rpc
+    watch = reading.watch()
+    with pytest.raises(ChainFault):
+        await watch.look()
+    with pytest.raises(ChainFault):
+        await watch.bundle(1, 1)
+
+
+FOUNDERS = Roster(((A, True), (B, True)))
+BOTH = tuple(Joiner(node, eligible=True, joined=True, joined_block=1, left_block=0) for node in (A, B))
+OPEN = replace(EMPTY, run=1, started=True, joined_count=2, roster=FOUNDERS.hash())
+LOBBY = replace(EMPTY, run=1, joined_count=2)
+RESET = replace(EMPTY, run=2)
+
+
+@pytest.mark.parametrize(
+    ("states", "rosters", "joiners"),
+    [
+        pytest.param([OPEN, RESET], [Roster(()), Roster(())], [(), ()], id="reset after the state"),
+        pytest.param([OPEN, RESET], [FOUNDERS, Roster(())], [(), ()], id="reset after the roster"),
+        pytest.param([LOBBY, RESET], [Roster(())], [()], id="reset in the lobby"),
+        pytest.param([replace(LOBBY, joined_count=1), RESET], [Roster(())], [BOTH, ()], id="joined after the state"),
+    ],
+)
+async def test_reads_that_a_change_has_torn_are_repeated(states: Any, rosters: Any, joiners: Any) -> None:
+    """The engine never sees an old run without its members: it would take a program into the next run."""
+    reading = Reading()
+    reading.states, reading.rosters, reading.joiners = list(states), list(rosters), list(joiners)
+    await reading.watch().look()
+    [view] = reading.views
+    assert (view.state, dict(view.joiners)) == (RESET, {})
+
+
+async def test_members_who_left_do_not_make_a_view_torn() -> None:
+    """They stay among the run's joiners, and are not counted."""
+    reading = Reading()
+    left = replace(BOTH[1], joined=False, left_block=3)
+    reading.states, reading.joiners = [replace(LOBBY, joined_count=1)], [(BOTH[0], left)]
+    await reading.watch().look()
+    assert set(reading.views[0].joiners) == {A, B}
+
+
+async def test_an_sn_whose_answers_never_fit_is_at_fault() -> None:
+    """Bounded: then it is a fault of the chain, told and tried again later."""
+    reading = Reading()
+    reading.states = [LOBBY] * (TORN_READS_MAX + 1)
+    with pytest.raises(ChainFault, match="do not fit each other"):
+        await reading.watch().look()
+    assert reading.views == []
+    assert len(reading.states) == 1
