@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,40 @@ def test_adding_the_same_bytes_twice_changes_nothing(store: BlobStore, tmp_path:
     assert first == second
     assert store.ids() == [first]
     assert list((store.root / "scratch").iterdir()) == []
+
+
+def test_a_file_that_grows_while_it_is_hashed_is_refused(
+    store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever still writes to it would get a name for half of it; nothing of it stays in the store."""
+    source = file_of(tmp_path, b"first half")
+    sync = os.fsync
+
+    def fsync(handle: int) -> None:
+        if os.fstat(handle).st_ino == inode:
+            os.write(writer, b"second half")
+        sync(handle)
+
+    inode, writer = source.stat().st_ino, os.open(source, os.O_WRONLY | os.O_APPEND)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(LocalFault, match="changed its size"):
+        store.add_file(source, move=True)
+    os.close(writer)
+    assert store.ids() == []
+    assert list((store.root / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("move", [True, False])
+def test_a_small_file_costs_no_large_buffer(store: BlobStore, tmp_path: Path, move: bool) -> None:
+    """Worker threads keep what they once allocated: a model of kilobytes must not cost each of them megabytes."""
+    source = file_of(tmp_path, os.urandom(2000))
+    tracemalloc.start()
+    try:
+        store.add_file(source, move=move)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 500_000
 
 
 def test_an_empty_file_is_refused_and_stays(store: BlobStore, tmp_path: Path) -> None:

@@ -210,7 +210,8 @@ class _Call:
 
     def chunks(self, partial: PartialBlob) -> None:
         """All missing chunks, one Range request for each row of neighbours."""
-        buffer = memoryview(bytearray(CHUNK_BYTES))
+        # No larger than the blob: what a worker thread once used stays in its heap.
+        buffer = memoryview(bytearray(min(CHUNK_BYTES, partial.chunks.size)))
         for first, last in _rows(partial.missing()):
             start, end = partial.chunks.span(first)[0], partial.chunks.span(last)[1]
             answer = self._ask("", {"Range": f"bytes={start}-{end - 1}"})

@@ -264,7 +264,7 @@ def _take(source: Path, target: Path, *, move: bool) -> None:
 def _copy(source: Path, target: Path) -> None:
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
     with source.open("rb") as read, os.fdopen(handle, "wb") as write:
-        shutil.copyfileobj(read, write, CHUNK_BYTES)
+        shutil.copyfileobj(read, write, min(CHUNK_BYTES, os.fstat(read.fileno()).st_size + 1))
 
 
 def _write_at(path: Path, start: int, data: memoryview) -> None:
@@ -280,17 +280,21 @@ def _write_at(path: Path, start: int, data: memoryview) -> None:
 def _hash_and_sync(path: Path) -> ChunkList:
     hashes: list[bytes] = []
     size = 0
-    buffer = memoryview(bytearray(CHUNK_BYTES))
     with path.open("rb", buffering=0) as file:
-        while True:
+        claimed = os.fstat(file.fileno()).st_size
+        # No larger than the file: what a worker thread once used stays in its heap.
+        buffer = memoryview(bytearray(min(CHUNK_BYTES, claimed)))
+        while size < claimed:
             filled = 0
-            while filled < CHUNK_BYTES and (count := file.readinto(buffer[filled:])):
+            while filled < len(buffer) and (count := file.readinto(buffer[filled:])):
                 filled += count
             if not filled:
                 break
             hashes.append(hashlib.sha256(buffer[:filled]).digest())
             size += filled
         os.fsync(file.fileno())
+        if size != claimed or os.fstat(file.fileno()).st_size != claimed:
+            raise LocalFault(f"{path} changed its size while it was read; write it whole before it is handed over")
     return ChunkList(size, tuple(hashes))
 
 
