@@ -64,7 +64,15 @@ def sample(swarm: Lab, seen: dict[str, list[tuple[float, float]]]) -> int:
     return round_
 
 
-def soak(folder: Path, *, nodes: int, rounds: int, hogs: int, chain: str = "embedded") -> dict[str, Any]:
+def soak(
+    folder: Path,
+    *,
+    nodes: int,
+    rounds: int,
+    hogs: int,
+    chain: str = "embedded",
+    sample_seconds: float = SAMPLE_SECONDS,
+) -> dict[str, Any]:
     """Run it; every program and SL must end with 0 and the same model."""
     flags = chaos.chain_flags(chain)
     running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(hogs)]
@@ -84,7 +92,7 @@ def soak(folder: Path, *, nodes: int, rounds: int, hogs: int, chain: str = "embe
                     round_, moved_at = now, time.monotonic()
                 if time.monotonic() - moved_at > ROUND_SECONDS_MAX:
                     raise TimeoutError(f"round {round_} takes longer than {ROUND_SECONDS_MAX} s")
-                time.sleep(SAMPLE_SECONDS)
+                time.sleep(sample_seconds)
             times = chaos.merge_times(swarm.sites[0])
             found = chaos.finish(swarm)
     finally:

@@ -9,7 +9,8 @@ from support.sim.node import SimNode
 from support.sim.story import RUN, attempts, context, ends_well, said, swarm, until_round
 from support.sim.world import World
 from swarm.core.engine import events as ev
-from swarm.core.ids import BlobId
+from swarm.core.engine.report import waits
+from swarm.core.ids import BlobId, to_hex
 
 
 def lies_in_merges(node: SimNode) -> None:
@@ -30,6 +31,12 @@ def test_a_leader_whose_proposal_does_not_hold_is_replaced() -> None:
     leader = until_round(world, 3)
     lies_in_merges(leader)
     began = world.now
+    follower = next(n for n in world.nodes if n is not leader)
+    assert world.run(lambda: context(follower).doubted is not None, 60), world.tail()
+    doubted_at = world.now
+    assert world.run(lambda: world.now >= doubted_at + 10, 60), world.tail()
+    [row] = [r for r in waits(follower.engine.state, follower.engine.state.now) if r["whom"] == to_hex(leader.address)]
+    assert 4 < row["until_seconds"] < 5.5  # whatever it says meanwhile
     assert world.run(lambda: 3 in world.checks.committed_at, 60), world.tail()
     assert 15 <= world.checks.committed_at[3] - began < 22
     assert world.chain.bundles[(RUN, 3)].leader != leader.address

@@ -5,6 +5,7 @@ from __future__ import annotations
 from support.sim.node import Plan, SimNode
 from support.sim.world import World
 from swarm.core.engine.context import RoundContext
+from swarm.core.engine.report import waits
 from swarm.core.limits import ATTEMPT_AHEAD_MAX
 
 
@@ -135,6 +136,10 @@ def test_a_dropped_node_that_comes_back_to_nobody_says_so() -> None:
     for node in others:
         node.expected_to_finish = True
         node.start()
+    assert world.run(lambda: world.now >= began + 60, 120), world.tail()
+    for node in others:
+        [row] = [r for r in waits(node.engine.state, node.engine.state.now) if "the ML program fails" in r["then"]]
+        assert 55 < row["until_seconds"] < 75
     ends_well(world, 400)
     assert [n.exit_code for n in others] == [1, 1]
     assert 120 <= world.now - began < 150

@@ -6,6 +6,7 @@ import pytest
 from swarm.core.errors import ChainFault
 from swarm.core.ids import Address
 from swarm.obs.waits import Waits
+from swarm.sn import sealing
 from swarm.sn.fleet import Answer, Sn
 from swarm.sn.sealers import Life
 from swarm.sn.sealing import FORK_SECONDS, Sealing
@@ -234,3 +235,13 @@ async def test_a_planned_stop_waits_only_for_who_stays():
     assert await world.look() == "LL"
     assert not world.sealing._staying()
     assert Life.LEAVING in world.sealing.lives().values()
+
+
+async def test_who_is_not_voted_out_in_time_says_so(monkeypatch, caplog):
+    """The others may be down or cut off: this SN stops all the same, and its operator reads that it is still listed."""
+    monkeypatch.setattr(sealing, "LEAVE_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(sealing, "LEAVE_LOOK_SECONDS", 0.01)
+    world = World(signers="AB", letters="ab")
+    await world.look()
+    await world.sealing.leave()
+    assert "stopping without having been voted out" in caplog.text

@@ -125,11 +125,18 @@ class Sealing:
         )
         # What was seen last may be old: an SN can have become ready, or said that it leaves as well, since then.
         look = self._looks + 2
-        with row, contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_SECONDS_MAX):
-                while self._looks < look or (self._geth.sealer in self.signers and self._staying()):
-                    await asyncio.sleep(LEAVE_LOOK_SECONDS)
-                    self._wake.set()
+        with row:
+            try:
+                async with asyncio.timeout(LEAVE_SECONDS_MAX):
+                    while self._looks < look or (self._geth.sealer in self.signers and self._staying()):
+                        await asyncio.sleep(LEAVE_LOOK_SECONDS)
+                        self._wake.set()
+            except TimeoutError:
+                log.warning(
+                    "stopping without having been voted out of the sealers: the other SNs did not do it in %d s; "
+                    "they will, once they take this one for dead",
+                    LEAVE_SECONDS_MAX,
+                )
 
     def lives(self) -> dict[Address, Life]:
         """What is seen of each listed SN, by node."""

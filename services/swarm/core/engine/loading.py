@@ -205,17 +205,23 @@ def _needs_nothing(state: EngineState, node: Address, now: float) -> bool:
     return not state.peers.live(node, now, state.complete_at, None)
 
 
+def unserved_until(state: EngineState) -> float | None:
+    """When a node that lacks a complete run's final model gives up, should nobody be heard of; None if it need not."""
+    view, program = state.view, state.program
+    if view is None or state.complete_at is None or program.over or program.pending is None:
+        return None
+    if view.state.prev in state.held or state.remerge is not None:
+        return None
+    heard = [state.peers[n].pulse_at for n in {*view.roster.addresses, *view.joiners} if n != state.me]
+    return max(state.complete_at, program.since, *(at for at in heard if at is not None)) + UNSERVED_SECONDS
+
+
 def _give_up(state: EngineState, now: float, out: Out) -> None:
     """A node that was away at the end may find nobody who serves the final model: it says so, instead of waiting."""
-    view, program = state.view, state.program
+    view = state.view
     assert view is not None
-    assert state.complete_at is not None
-    if program.pending is None or view.state.prev in state.held or state.remerge is not None:
-        return
-    others = [n for n in {*view.roster.addresses, *view.joiners} if n != state.me]
-    since = max(state.complete_at, program.since)
-    alone = not any(state.peers.heard_within(n, now, UNSERVED_SECONDS) for n in others)
-    if now - since >= UNSERVED_SECONDS and alone:
+    until = unserved_until(state)
+    if until is not None and now >= until:
         names = ", ".join(f"0x{n.hex()}" for n in view.roster.addresses)
         text = (
             f"run {view.state.run} was completed while this node was away; for {UNSERVED_SECONDS:.0f} s none of its "

@@ -10,6 +10,7 @@ from ..statements import from_fixed
 from . import controls, origins, remerging
 from .events import ChainView
 from .leading import gather
+from .loading import unserved_until
 from .peers import STALLED
 from .pulses import phase_of
 from .state import EngineState
@@ -80,6 +81,8 @@ def waits(state: EngineState, now: float) -> list[dict[str, Any]]:
             peer = state.peers[leader]
             base = max(context.attempt_at, context.checked_in_at, peer.pulse_at or 0.0)
             until = base + state.config.live_seconds
+            if context.doubted is not None and context.doubted[0] == context.promised:
+                until = min(until, context.doubted[1] + state.config.live_seconds)
             row(f"the merge of round {context.name.round}", [leader], context.checked_in_at, until, "the next leads")
     if context.certificate is not None:
         row("the chain's record of the merge", "the SN", context.certificate_at, None, "the model is loaded")
@@ -98,7 +101,11 @@ def _model_row(state: EngineState, view: ChainView, row: Any) -> None:
         transfer = state.transfers.get(view.state.prev)
         again = transfer is not None and transfer.failures >= remerging.FAILURES_BEFORE
         whom = [i.check_in.node for i in bundle.items if i.check_in.weight] if again else [bundle.leader]
-        row(what, whom, state.commit_seen_at, None, "it is made again from its inputs" if again else "it is loaded")
+        until = unserved_until(state)
+        then = "it is made again from its inputs" if again else "it is loaded"
+        if until is not None:
+            then = f"{then}; if none of the run's members is heard of, the ML program fails"
+        row(what, whom, state.commit_seen_at, until, then)
 
 
 def _leader_rows(state: EngineState, now: float, row: Any) -> None:
