@@ -183,6 +183,22 @@ def keras_model(compiled: str) -> Any:
     return model
 
 
+def gradients(loss: Callable[[], Any], variables: list[Any]) -> list[Any]:
+    """Of a loss that is computed here and now, with the backend that Keras has."""
+    import keras
+
+    if keras.backend.backend() == "torch":
+        import torch
+
+        found: Any = torch.autograd.grad(loss(), [v.value for v in variables])
+        return list(found)
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    return list(tape.gradient(value, [v.value for v in variables]))
+
+
 @pytest.mark.keras
 @pytest.mark.parametrize("compiled", ["sgd", "adam", "scaled"])
 async def test_keras_steps_as_if_the_term_stood_in_the_loss(
@@ -190,7 +206,7 @@ async def test_keras_steps_as_if_the_term_stood_in_the_loss(
 ) -> None:
     """The weights of fit() are those of a hand-written loop whose loss has the term; after the end the optimizer is
     the user's own again, and fitting on goes without the pull."""
-    tf = pytest.importorskip("tensorflow")
+    keras = pytest.importorskip("keras")
     from swarmlearning.tf import SwarmCallback
 
     x = np.random.default_rng(1).normal(size=(STEPS * 4, 3)).astype(np.float32)
@@ -198,14 +214,16 @@ async def test_keras_steps_as_if_the_term_stood_in_the_loss(
     model, reference = keras_model(compiled), keras_model("adam" if compiled == "adam" else "sgd")
 
     def by_hand(merged: list[Any], mu: float, rows: Any) -> None:
+        ops, variables = keras.ops, reference.trainable_variables
+
         for start in range(0, len(rows), 4):
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean((reference(rows[start : start + 4]) - y[start : start + 4]) ** 2)
-                pairs = zip(reference.trainable_variables, merged, strict=True)
-                loss += mu / 2 * sum(tf.reduce_sum((v.value - m) ** 2) for v, m in pairs)
-            reference.optimizer.apply_gradients(
-                zip(tape.gradient(loss, reference.trainable_variables), reference.trainable_variables, strict=True)
-            )
+
+            def loss(here: int = start) -> Any:
+                away = reference(rows[here : here + 4]) - ops.convert_to_tensor(y[here : here + 4])
+                pulls = (ops.sum((v - ops.convert_to_tensor(m)) ** 2) for v, m in zip(variables, merged, strict=True))
+                return ops.mean(away**2) + mu / 2 * sum(pulls)
+
+            reference.optimizer.apply(gradients(loss, variables), variables)
 
     async with bridge_at(tmp_path, merge=lambda _, a: a + a.dtype.type(0.5)) as place:
         point_at(monkeypatch, place)
