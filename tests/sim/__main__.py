@@ -15,6 +15,9 @@ from support.sim.liar import Lie
 from support.sim.rows import Row
 from support.sim.seeds import ROWS_NEED_SEEDS, WORKERS, simulate, simulate_all
 
+SAY_SECONDS = 10.0
+"""A line of progress on stderr, as often."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python tests/sim", description=__doc__)
@@ -35,7 +38,7 @@ def main() -> int:
     counts: Counter[str] = Counter()
     rows: Counter[Row] = Counter()
     done = rounds = bad = 0
-    began = time.monotonic()
+    began = said = time.monotonic()
     for outcome in outcomes:
         if given.trace:
             print("\n".join(outcome.log))
@@ -49,7 +52,11 @@ def main() -> int:
             print(f"seed {outcome.seed}: {line}")
         if outcome.violations:
             print(f"  replay: {outcome.replay}", flush=True)
-        if time.monotonic() - began >= given.seconds:
+        now = time.monotonic()
+        if now - said >= SAY_SECONDS:
+            said = now
+            print(f"{now - began:.0f} s: {done} seeds, {rounds} rounds, {bad} with violations", file=sys.stderr)
+        if now - began >= given.seconds:
             break
     print("also: " + ", ".join(f"{k} {v}" for k, v in sorted(counts.items())))
     print("rows of the failure table: " + ", ".join(f"{row.value} {rows[row]}" for row in Row))
