@@ -116,20 +116,20 @@ class FifoBridge:
     async def _serve(self) -> None:
         self._log.info("Opening pipes to communicate with user container ...", request=str(self._request))
         link: Link | None = None
-        while True:
-            if link is None:
+        try:
+            while True:
                 self._now("waiting for an ML program to open the pipes")
-                link = await Link.open(self._request, self._response)
-            following: Link | None = None
-            try:
+                last, link = link, await Link.open(self._request, self._response, link)
+                if last is not None:
+                    last.close()
                 self._log.info("ml_program_connected")
                 while await _Conversation(self, link).serve():
                     pass
                 self._log.info("ml_program_disconnected")
-                following = Link.try_open(self._request, self._response)
-            finally:
+                link.rest()
+        finally:
+            if link is not None:
                 link.close()
-            link = following
 
 
 class _Replaced(Exception):

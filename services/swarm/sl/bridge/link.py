@@ -67,18 +67,22 @@ class Link:
         self._loop.add_reader(write_end, self._on_unread)
 
     @classmethod
-    async def open(cls, request: Path, response: Path) -> Link:
-        """Wait for a program that opened the response pipe, however long, and open both."""
-        while (link := cls.try_open(request, response)) is None:  # noqa: ASYNC110 - a pipe cannot wake us
+    async def open(cls, request: Path, response: Path, last: Link | None = None) -> Link:
+        """Wait for a program that opened the response pipe, however long, and open both.
+
+        Args:
+            last: the last program's, at rest; the caller closes it afterwards. While it is open, a program that comes
+                sees no end of a pipe, at whatever moment.
+        """
+        while (link := cls._try_open(request, response)) is None:
+            if last is not None:
+                last._drop_unheard(response)
             await asyncio.sleep(OPEN_POLL_SECONDS)
         return link
 
     @classmethod
-    def try_open(cls, request: Path, response: Path) -> Link | None:
-        """Open both if a program has the response pipe open, else None.
-
-        Done before an old link is closed, it keeps a program that came meanwhile from seeing the end of a pipe.
-        """
+    def _try_open(cls, request: Path, response: Path) -> Link | None:
+        """Open both if a program has the response pipe open, else None."""
         try:
             write_end = os.open(response, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as fault:
@@ -213,10 +217,29 @@ class Link:
         finally:
             self._loop.remove_writer(self._write_end)
 
-    def close(self) -> None:
+    def rest(self) -> None:
+        """Listen no more, and stay open, so that the pipes do not end before the next link is there."""
         self._pause()
         self._loop.remove_reader(self._write_end)
         self.gone.set()
         self._arrived.set()
+
+    def _drop_unheard(self, response: Path) -> None:
+        """Take out what the last program left unread, now that nobody has the pipe open; the next would read it."""
+        if not self.unheard:
+            return
+        try:
+            reader = os.open(response, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as fault:
+            raise OperatorFault(f"{response} cannot be opened: {fault.strerror or fault}") from fault
+        try:
+            with contextlib.suppress(BlockingIOError):  # empty
+                while os.read(reader, READ_BYTES):
+                    pass
+        finally:
+            os.close(reader)
+
+    def close(self) -> None:
+        self.rest()
         os.close(self._write_end)
         os.close(self._read_end)
