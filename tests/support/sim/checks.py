@@ -278,13 +278,15 @@ class Checks:
 
     def merges(self, node: SimNode, action: Merge) -> None:
         context, view = node.engine.state.context, node.engine.state.view
-        fresh = context is not None and context.name == action.name
+        # One with shares makes a decided merge again, of this round too: it must be the same, whoever left since.
+        fresh = context is not None and context.name == action.name and action.coefficients is None
         for member, blob, _ in action.inputs:
             if blob not in node.disk:
                 self.broken("store", f"{node.name} merges a model that is not on its disk")
             if fresh and view is not None and member not in view.active:
                 self.broken("V5", f"{node.name} merges the model of a member that it knows to be revoked")
-        self.closes(node, action)
+        if fresh:
+            self.closes(node, action)
         self._world.rows.merges(node, action)
 
     def closes(self, node: SimNode, action: Merge) -> None:
