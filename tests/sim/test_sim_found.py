@@ -164,3 +164,48 @@ def test_a_joiner_ahead_of_the_roster_takes_it_along() -> None:
     bundle = world.chain.bundles[(1, number)]
     assert bundle.attempt == 3
     assert late.address in {i.check_in.node for i in bundle.items}
+
+
+def test_a_leader_gets_the_lost_model_that_its_own_check_in_names() -> None:
+    """A done site checks in with the last merged model ("active"); all copies are lost, and all members are needed.
+
+    It led, tried to get the model from itself, and refused its own check-in for good (seed 402575).
+    """
+    plans = [Plan(syncs=2 if i == 0 else 12, min_peers=3, train_seconds=1.0, mode="active") for i in range(3)]
+    world = World(11, plans)
+    world.start()
+    done = world.nodes[0]
+
+    def leads() -> bool:
+        found = done.engine.state.context
+        own = None if found is None or found.check_in is None else found.check_in.statement
+        return own is not None and found is not None and found.leader() == done.address and own.blob == found.name.prev
+
+    assert world.run(leads, 60), world.tail()
+    number, lost = context(done).name.round, context(done).name.prev
+    for node in world.nodes:
+        node.crash()
+        node.disk.discard(lost)
+    for node in world.nodes:
+        node.start()
+    ends_well(world, 200)
+    bundle = world.chain.bundles[(1, number)]
+    assert next(i.check_in for i in bundle.items if i.check_in.node == done.address).blob == lost
+    assert not any("refused the model" in line for line in world.lines)
+
+
+def test_a_leader_that_cannot_use_its_own_model_watches_the_round() -> None:
+    """The file of its update is lost in a crash, its signature stays: it refuses itself as it would another member,
+    and checks in again as an observer, or a round that needs all members would never close."""
+    world = swarm(3, min_peers=3, train_seconds=1.0)
+    until_round(world, 2)
+    leader = next(n for n in world.nodes if n.address == context(n).leader())
+    assert world.run(lambda: context(leader).check_in is not None, 60), world.tail()
+    own = context(leader).check_in
+    assert own is not None
+    leader.crash()
+    leader.disk.discard(own.statement.blob)
+    leader.start()
+    ends_well(world, 200)
+    mine = next(i.check_in for i in world.chain.bundles[(1, 2)].items if i.check_in.node == leader.address)
+    assert (mine.version, mine.weight, mine.observer) == (2, 0, True)

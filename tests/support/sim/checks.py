@@ -282,7 +282,9 @@ class Checks:
         fresh = context is not None and context.name == action.name and action.coefficients is None
         for member, blob, _ in action.inputs:
             if blob not in node.disk:
-                self.broken("store", f"{node.name} merges a model that is not on its disk")
+                self.broken(
+                    "store", f"{node.name} merges a model of {self._world.node(member).name} that is not on its disk"
+                )
             if fresh and view is not None and member not in view.active:
                 self.broken("V5", f"{node.name} merges the model of a member that it knows to be revoked")
         if fresh:

@@ -81,6 +81,7 @@ class SimNode:
         self._writing: Mapping[str, Any] | None = None
         self._busy = False
         self._looking_again = False
+        self._spare: set[BlobId] = set()
 
     # ---- life ----------------------------------------------------------------------------------------
 
@@ -279,7 +280,10 @@ class SimNode:
             case act.AnswerProgram() | act.FailProgram():
                 self.script.wish(action)
             case act.Keep(blobs):
-                self.disk = {b for b in self.disk if b in blobs or b in self.engine.state.held}
+                # What was spare at two looks in a row, as the SL's sweeper does: news may wait behind a slow disk.
+                spare = self.disk.difference(blobs, self.engine.state.held)
+                self.disk -= spare & self._spare
+                self._spare = spare
             case act.Report(level, text, values):
                 world.trace(f"{self.name} {level}: {text} {dict(values) or ''}")
             case act.Finish(code, text):

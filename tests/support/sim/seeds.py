@@ -28,6 +28,9 @@ RECOVERY_SECONDS = 1200.0
 RECOVERY_ROUNDS = 8
 """Rounds after the last fault beyond those that the slowest program has still to train: a node that comes back
 joins, watches, and signs its end in rounds of its own."""
+RECOVERY_ROUNDS_NERVOUS = 16
+"""The same where nodes take each other for dead within a second or two, rightly or not: each time that befalls the
+slowest one, a round closes without it."""
 DAY_SECONDS = 3600.0
 ROUNDS_MIN, ROUNDS_SPREAD = 20, 5
 ROWS_NEED_SEEDS = 500
@@ -149,7 +152,7 @@ def simulate(
     world.run(lambda: stop() or day.over, DAY_SECONDS)
     world.calm()
     left = max((n.script.plan.syncs + 1 - n.script.answered for n in world.nodes), default=0)
-    rounds_max = checks.rounds + left + RECOVERY_ROUNDS
+    rounds_max = checks.rounds + left + (RECOVERY_ROUNDS_NERVOUS if world.nervous else RECOVERY_ROUNDS)
     if not world.run(lambda: stop() or world.finished(), RECOVERY_SECONDS):
         unfinished = [n.name for n in world.nodes if n.expected_to_finish and n.exit_code is None]
         checks.broken("progress", f"not finished {RECOVERY_SECONDS:.0f} s after the last fault: {unfinished}")

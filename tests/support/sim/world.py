@@ -74,6 +74,7 @@ class World:
         self.keys = Keys()
         addresses = sorted(Address(sha256(b"%d %d" % (seed, i))[:20]) for i in range(len(plans)))
         self._config = config or base_config()
+        self.nervous = self._config.live_seconds < base_config().live_seconds
         self.checks, self.rows = Checks(self), Rows(self)
         self.chain = SimChain(self, addresses, block_seconds)
         self.sns = [SimSn(self.chain, f"sn{i}") for i in range(sns)]

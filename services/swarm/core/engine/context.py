@@ -46,6 +46,8 @@ class RoundContext:
     takeovers: dict[int, dict[Address, Signed[Takeover]]] = field(default_factory=dict)
     results: dict[Digest, ProposalMessage] = field(default_factory=dict)
     acks: dict[tuple[int, Digest], dict[Address, Signed[Ack]]] = field(default_factory=dict)
+    own_refusal: Signed[Refusal] | None = None
+    """This node leads and cannot use its own check-in: it answers that as it would another leader's refusal."""
     unreached_by: set[Address] = field(default_factory=set)
     """Leaders that said they could not fetch this node's model of round 0; told once."""
     moves: dict[Address, tuple[float, float]] = field(default_factory=dict)

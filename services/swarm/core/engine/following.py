@@ -30,6 +30,9 @@ ATTEMPT_MAX = 2**32 - 1
 def check_in(state: EngineState, context: RoundContext, now: float, out: Out) -> None:
     """Sign this node's check-in for the open round once its program has something to say."""
     program = state.program
+    if context.own_refusal is not None:
+        refusal, context.own_refusal = context.own_refusal, None
+        _hear_refusal(state, context, refusal, now, out)
     if context.check_in is not None or state.me not in state.contributors_allowed():
         return
     pending = program.pending

@@ -189,6 +189,8 @@ def _usable(state: EngineState, context: RoundContext, signed: Signed[CheckIn], 
         if out is not None:
             refuse(state, context, check_in, REFUSED_TOO_LARGE, "", now, out)
         return False
+    if held is None and check_in.blob == context.name.prev:
+        return False  # a done member's: every node gets the last merged model by itself, or makes it again
     if held is None:
         transfer = state.transfers.get(check_in.blob)
         asked = transfer is not None and check_in.node in transfer.sources  # another may name the same blob
@@ -225,7 +227,9 @@ def refuse(
         round=context.name.round,
         version=check_in.version,
     )
-    if check_in.node != state.me:
+    if check_in.node == state.me:
+        context.own_refusal = signed
+    else:
         out.send([check_in.node], pulse_for(state, check_in.node))
 
 
