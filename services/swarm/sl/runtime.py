@@ -273,6 +273,9 @@ class JobRuntime:
             case act.Fetch(blob, size, sources):
                 self._pulling.setdefault(blob, time.monotonic())
                 self._transfers.start(blob, size, sources)
+            case act.StopFetch(blob):
+                self._pulling.pop(blob, None)
+                self._transfers.stop(blob)
             case act.Merge():
                 self._spawn(self._merge(action))
             case act.Submit(bundle):

@@ -77,6 +77,7 @@ class Transfers:
         self._deliver, self._counters = deliver, counters
         self._places = asyncio.Semaphore(PULLS_AT_ONCE_MAX)
         self._running: dict[BlobId, asyncio.Task[None]] = {}
+        self._stopped: set[asyncio.Task[None]] = set()
 
     def start(self, blob: BlobId, size: int, sources: tuple[Address, ...]) -> None:
         """Pull ``blob`` of ``size`` bytes from the first source that serves it; ends in an event."""
@@ -86,20 +87,31 @@ class Transfers:
         self._running[blob] = task
         task.add_done_callback(lambda ended: self._over(blob, ended))
 
+    def stop(self, blob: BlobId) -> None:
+        """End a pull, if there is one; no event follows, and another one of the same blob may begin at once."""
+        task = self._running.pop(blob, None)
+        if task is not None:
+            self._stopped.add(task)
+            task.cancel()
+
     def _over(self, blob: BlobId, ended: asyncio.Task[None]) -> None:
-        self._running.pop(blob, None)
+        stopped = ended in self._stopped
+        self._stopped.discard(ended)
+        if not stopped:
+            self._running.pop(blob, None)
         fault = None if ended.cancelled() else ended.exception()
         if fault is not None:
             # A bug here, or an answer nobody thought of: the engine must hear of it, or it waits for ever.
             log.error("pulling blob %s failed: %r", to_hex(blob), fault, exc_info=fault)
-            self._deliver(BlobFailed(blob, REFUSED_UNREACHABLE, f"internal error: {fault!r}"))
+            if not stopped:
+                self._deliver(BlobFailed(blob, REFUSED_UNREACHABLE, f"internal error: {fault!r}"))
 
     def running(self) -> set[BlobId]:
         """What is being pulled now."""
         return set(self._running)
 
     async def aclose(self) -> None:
-        tasks = list(self._running.values())
+        tasks = [*self._running.values(), *self._stopped]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -260,6 +260,8 @@ class SimNode:
                 if blob not in self._fetching:
                     self._fetching.add(blob)
                     world.net.pull(self, blob, list(sources))
+            case act.StopFetch(blob):
+                self._fetching.discard(blob)
             case act.Merge():
                 self._merge(action)
             case act.Submit(bundle):

@@ -38,6 +38,13 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
+class StopFetch:
+    """End the pull of a blob that has come another way; nothing follows."""
+
+    blob: BlobId
+
+
+@dataclass(frozen=True, slots=True)
 class Merge:
     """Merge held blobs in this order (ascending by node); ends in MergeDone or MergeFailed."""
 
@@ -138,6 +145,7 @@ Action = (
     Persist
     | Send
     | Fetch
+    | StopFetch
     | Merge
     | Submit
     | Transact

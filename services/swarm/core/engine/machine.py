@@ -160,6 +160,7 @@ class Engine:
                 state.progress += 1
             case ev.MergeDone():
                 state.held[event.blob] = Held(event.size, event.manifest, True)
+                out.came(state, event.blob)
                 if not remerging.ended(state, event, now, out) and state.context is not None:
                     leading.merge_done(state, state.context, event, now, out)
             case ev.MergeFailed():
@@ -311,6 +312,7 @@ class Engine:
         program.synced += 1
         state.program_moved_at = now
         state.held[event.blob] = Held(event.size, event.manifest, event.finite)
+        out.came(state, event.blob)
         state.progress += 1
         self._aim()
 

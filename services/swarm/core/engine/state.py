@@ -22,7 +22,7 @@ from ..limits import (
     RESCUE_AFTER_SECONDS,
 )
 from ..statements import CheckIn, RoundName, Signer, Statement, Verifier
-from .actions import Action, Fetch, Persist, Report, Send, Submit, Transact
+from .actions import Action, Fetch, Persist, Report, Send, StopFetch, Submit, Transact
 from .context import CONTEXT_KEY, CONTEXTS_KEPT, Held, RoundContext, Transfer
 from .events import ChainView, ProgramOpened, ProgramSync
 from .messages import Pulse, Signed
@@ -269,3 +269,8 @@ class Out(list[Action]):
         else:
             return
         self.append(Fetch(blob, size, tuple(sources)))
+
+    def came(self, state: EngineState, blob: BlobId) -> None:
+        """A blob was made or handed over here: a pull of the same bytes would only take up a peer's line."""
+        if state.transfers.pop(blob, None) is not None:
+            self.append(StopFetch(blob))
