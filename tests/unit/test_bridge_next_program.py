@@ -9,6 +9,7 @@ import sys
 import termios
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.fake_shell import Place, bridge_at
 from support.original_client import OriginalClient
@@ -98,3 +99,18 @@ async def test_many_programs_leave_no_descriptors(tmp_path: Path) -> None:
         for _ in range(5):
             await come_and_go(place)
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_an_sl_that_stops_after_the_last_answer_tells_of_no_failure(tmp_path: Path) -> None:
+    """A large program is still ending when the run is complete and its SL stops: no session has failed."""
+    async with bridge_at(tmp_path) as place:
+        client = OriginalClient("inline", *place.args)
+        await asyncio.to_thread(client.open_pipes)
+        await asyncio.to_thread(client.open_session)
+        await asyncio.to_thread(client.sync, {"w": np.ones(3, np.float32)}, kind=4)
+        await place.shell.wait_ended()
+        place.task.cancel()
+        await asyncio.gather(place.task, return_exceptions=True)
+        assert place.shell.endings == [None]
+        assert "session_failed" not in [event for event, _ in place.log.lines]
+        client.close_pipes()

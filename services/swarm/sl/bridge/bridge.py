@@ -173,7 +173,8 @@ class _Conversation:
                 text = f"internal error: {type(fault).__name__}: {fault}"
             stopping = verdict is None and not isinstance(fault, Exception)
             await self._tell(LocalFault(text), come_back=stopping)
-            await self._failed(text)
+            if not stopping or self._order.phase is not Phase.IDLE:  # else the program has had its last answer
+                await self._failed(text)
             raise
         finally:
             if self._spool is not None:
