@@ -69,7 +69,8 @@ async def test_a_replaced_merged_file_ends_in_a_thread(tmp_path: Path, monkeypat
     assert [before for _, before in loaded[:-1]] == [[]] + [[False]] * between
     inodes = [inode for inode, _ in loaded]
     assert closed[:between] == [(inode, True, False) for inode in inodes[:between]]
-    assert [inode for inode, *_ in closed] == inodes
+    # At the end two files go one after the other, in two threads: each once, in whichever order.
+    assert sorted(inode for inode, *_ in closed) == sorted(inodes)
 
 
 def test_the_file_before_is_closed_even_where_no_thread_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
