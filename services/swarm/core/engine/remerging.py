@@ -89,7 +89,6 @@ def ended(state: EngineState, event: MergeDone | MergeFailed, now: float, out: O
         state.remerge_at[wanted.merged] = now + AGAIN_SECONDS
         out.warn(f"the merged model could not be made again: {event.text}", round=wanted.name.round)
     elif event.blob == wanted.merged and event.coefficients == wanted.coefficients:
-        state.transfers.pop(wanted.merged, None)
         state.progress += 1
         out.report("made the merged model again; it has the recorded hash", round=wanted.name.round)
     else:
