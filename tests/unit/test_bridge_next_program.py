@@ -41,11 +41,11 @@ async def test_a_program_that_comes_just_after_the_sl_looked_sees_no_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It opens the response pipe right after the SL found nobody there: the last one's end is not closed under it."""
-    look = Link._try_open.__func__  # type: ignore[attr-defined]
+    look = Link._try_open
     came: list[int] = []
 
     def look_and_come(cls: type[Link], request: Path, response: Path) -> Link | None:
-        found: Link | None = look(cls, request, response)
+        found = look(request, response)
         if found is None and armed and not came:
             came.append(os.open(response, os.O_RDONLY | os.O_NONBLOCK))
         return found

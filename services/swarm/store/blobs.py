@@ -61,7 +61,7 @@ class BlobStore:
             move: take the file itself (its old name is gone); else copy it.
 
         Raises:
-            LocalFault: the file is empty or above 64 GiB; it stays where it was.
+            LocalFault: the file is empty or above 64 GiB (it stays where it was), or somebody still writes to it.
         """
         size = path.stat().st_size
         if not 1 <= size <= BLOB_BYTES_MAX:
@@ -293,8 +293,12 @@ def _hash_and_sync(path: Path) -> ChunkList:
             hashes.append(hashlib.sha256(buffer[:filled]).digest())
             size += filled
         os.fsync(file.fileno())
-        if size != claimed or os.fstat(file.fileno()).st_size != claimed:
-            raise LocalFault(f"{path} changed its size while it was read; write it whole before it is handed over")
+        now = os.fstat(file.fileno()).st_size
+    if not size == claimed == now:
+        raise LocalFault(
+            f"{path} changed its size while it was read: {claimed} bytes at first, {size} read, {now} now; "
+            "write it whole before it is handed over"
+        )
     return ChunkList(size, tuple(hashes))
 
 
