@@ -26,6 +26,7 @@ MODULES = (
     "sklearn",
     "plain",
     "client.swarm",
+    "client.basis",
     "client.loops",
     "client.names",
     "tensorfile",
