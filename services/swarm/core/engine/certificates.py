@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..bundle import Bundle
 from ..errors import PeerFault
+from . import names
 from .context import RoundContext
 from .messages import ProposalMessage
 from .state import EngineState, Out
@@ -30,6 +31,9 @@ def hear_certificate(state: EngineState, context: RoundContext, bundle: Bundle, 
         return
     try:
         bundle.verify(state.config.domain, state.verifier, state.view.state.min_peers)
+        unlike = names.fault(state, bundle)
+        if unlike is not None:
+            raise PeerFault(unlike)
     except PeerFault as fault:
         out.warn(f"ignored a certificate that does not hold: {fault}")
         return

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..bundle import Bundle
-from ..ids import Address, BlobId, Digest, sha256
+from ..ids import Address, BlobId, Digest, sha256, to_hex
 from ..roster import Roster, leader
 from ..statements import Ack, CheckIn, Refusal, RoundName, Takeover, name_from_json, name_to_json
 from .messages import ProposalMessage, Signed, signed_of
@@ -33,6 +33,8 @@ class RoundContext:
     opened_at: float
     attempt_at: float
     promised: int = 0
+    first: bool = True
+    """No other name was known of this run, round and epoch before (names)."""
     check_in: Signed[CheckIn] | None = None
     checked_in_at: float = 0.0
     takeover: Signed[Takeover] | None = None
@@ -131,6 +133,8 @@ class RoundContext:
         """The promises, as journaled."""
         return {
             "name": name_to_json(self.name),
+            "first": self.first,
+            "roster": [to_hex(word.to_bytes(32, "big")) for word in self.roster.words()],
             "promised": self.promised,
             "check_ins": [s.to_json() for s in self._own_check_ins()],
             "takeover": self.takeover.to_json() if self.takeover else None,

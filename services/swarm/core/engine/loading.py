@@ -7,7 +7,7 @@ from ..chain_view import Phase
 from ..errors import PeerFault
 from ..ids import ZERO32, Address, BlobId
 from ..statements import from_fixed, to_fixed
-from . import controls, history, origins, outers, remerging, wishes
+from . import controls, history, names, origins, outers, remerging, wishes
 from .actions import AnswerProgram, FindBundle, Finish, Keep, Persist
 from .events import BundleFound, ProgramLoaded
 from .failing import fail_program
@@ -79,9 +79,15 @@ def bundle_found(state: EngineState, event: BundleFound, now: float, out: Out) -
         event.bundle.verify(state.config.domain, state.verifier, view.state.min_peers)
         if event.bundle.result.merged != expected:
             raise PeerFault(f"its model is 0x{event.bundle.result.merged.hex()}, the chain says another")
+        unlike = names.fault(state, event.bundle)
+        if unlike is not None:
+            raise PeerFault(unlike)
     except PeerFault as fault:
-        out.warn(f"the SN handed out a commit that does not hold: {fault}")
+        if state.refused_bundle != str(fault):
+            state.refused_bundle = str(fault)
+            out.error(f"the SN handed out a commit that does not hold: {fault}; its model is not used", incident="sn")
         return
+    state.refused_bundle = ""
     if event.bundle.name.round < last:
         history.remember(state, event.bundle)
         return

@@ -22,6 +22,7 @@ from . import (
     history,
     leading,
     loading,
+    names,
     origins,
     outers,
     remerging,
@@ -72,6 +73,7 @@ class Engine:
         self.state.journal = dict(journal or {})
         self.state.held = dict(held or {})
         self.state.now = now
+        names.recall(self.state)
 
     def handle(self, event: ev.Event, now: float) -> list[Action]:
         """Take in one event and return what to do about it, in order."""
@@ -202,7 +204,11 @@ class Engine:
         old = state.view
         if old is not None and history.late(old, view):
             return
-        state.view = view
+        unlike = names.contradiction(state, view)
+        if unlike is not None:
+            names.refuse_view(state, unlike, now, out)
+            return
+        state.view, state.refused_view = view, None
         controls.read_options(state, out)
         if old is not None and view.state.run != old.state.run:
             self._reset(old, now, out)
@@ -253,6 +259,7 @@ class Engine:
         view = state.view
         assert view is not None
         context = RoundContext(view.state.round_name(state.config.job), view.roster, now, now)
+        names.opened(state, context)
         journaled = state.journal.get(context.key)
         if journaled is not None:
             context.restore(journaled, now)

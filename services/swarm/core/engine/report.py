@@ -66,6 +66,8 @@ def waits(state: EngineState, now: float) -> list[dict[str, Any]]:
     if view is None:
         row("the chain", "the SN", state.started_at, None, "the run is read")
         return rows
+    if state.refused_view is not None:
+        row("an SN to be believed", "the SN", state.refused_view[1], None, f"the run goes on ({state.refused_view[0]})")
     if state.joined and not view.state.started:
         have, need = sum(j.joined for j in view.joiners.values()), view.state.min_peers
         row("founders of the run", f"{have} of {need} have joined", program.since, None, "round 0 opens")
@@ -94,7 +96,8 @@ def waits(state: EngineState, now: float) -> list[dict[str, Any]]:
 def _model_row(state: EngineState, view: ChainView, row: Any) -> None:
     what, bundle = f"the merged model of round {view.state.round - 1}", state.commit
     if bundle is None or bundle.result.merged != view.state.prev:
-        row(what, "the SN's record of its commit", state.commit_seen_at, None, "the model is fetched")
+        why = f" (what it handed out does not hold: {state.refused_bundle})" if state.refused_bundle else ""
+        row(what, "the SN's record of its commit", state.commit_seen_at, None, f"the model is fetched{why}")
     elif state.remerge is not None:
         row(what, "this node's merge", state.commit_seen_at, None, "the model is loaded")
     else:

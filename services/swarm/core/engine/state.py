@@ -104,6 +104,15 @@ class Remerge:
     coefficients: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class KnownName:
+    """The first name known of a run's round and epoch (names), its members, and the reorganisations seen by then."""
+
+    name: RoundName
+    members: frozenset[Address]
+    reorgs: int
+
+
 @dataclass(slots=True)
 class EngineState:
     """One node's whole state for one job."""
@@ -141,6 +150,11 @@ class EngineState:
     call_wanted_since: float | None = None
     called_at: float | None = None
     answered_call: int = 0
+    names: dict[tuple[int, int, int], KnownName] = field(default_factory=dict)
+    refused_view: tuple[str, float] | None = None
+    """What the SN says that cannot be, and since when: nothing it tells is taken up meanwhile (names)."""
+    refused_bundle: str = ""
+    """Why the last bundle that the SN handed out was not taken; told once."""
     ahead: dict[Address, Pulse] = field(default_factory=dict)
     """Newest pulse of each participant that is a round further than this node's chain; heard when that opens."""
     refreshed_at: float = -math.inf
@@ -242,6 +256,9 @@ class Out(list[Action]):
 
     def warn(self, text: str, **values: Any) -> None:
         self.append(Report("warning", text, values))
+
+    def error(self, text: str, **values: Any) -> None:
+        self.append(Report("error", text, values))
 
     def transact(self, state: EngineState, now: float, kind: Any, *args: Any) -> None:
         """Ask for a small transaction, unless one of its kind is under way (it ends in TransactionDone or -Failed)."""
