@@ -136,8 +136,8 @@ def audit(
 ) -> None:
     """Print the chain's record of a run: members, rounds, leaders, contributions, metrics.
 
-    With --recompute the exit code is 0 if every round whose model files this host's SL keeps gives the recorded hash
-    again, 1 if one does not, 4 if it keeps no round's files.
+    With --recompute the exit code is 0 if every round gives the recorded hash again from the model files of this host's
+    SL, 1 if one does not, 5 if some could not be judged for want of files, 4 if none could.
     """
     from swarm.inspect.commands import Again
     from swarm.inspect.commands import audit as act

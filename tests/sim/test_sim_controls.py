@@ -9,6 +9,8 @@ from support.sim.node import Plan
 from support.sim.story import RUN, context, die, ends_well, said, swarm, until_round
 from support.sim.world import World, base_config
 from swarm.core.control.joboptions import canonical
+from swarm.core.control.weights import Weighing
+from swarm.core.statements import method_name
 
 
 def with_options(plans: list[Plan], **options: object) -> World:
@@ -112,3 +114,76 @@ def test_options_that_a_node_does_not_know_keep_its_program_out() -> None:
     assert world.nodes[0].exit_code == 1
     assert world.counts["tx join"] == 0
     assert said(world, "merge")
+
+
+HUGE = 2**32 - 1
+
+
+def shares(world: World, round_: int) -> list[float]:
+    """Of the committed round, the heaviest last."""
+    return sorted(i.coefficient for i in world.chain.bundles[(RUN, round_)].items)
+
+
+@pytest.mark.parametrize(
+    ("options", "heaviest", "why"),
+    [
+        ({}, 1000 / 1030, "at most 100 times the round's median weight"),
+        ({"maxWeight": 20}, 20 / 50, "the job's option maxWeight 20"),
+        ({"equalWeights": True}, 1 / 4, "the job's option equalWeights"),
+    ],
+)
+@pytest.mark.parametrize("method", ["mean", "coordmedian"])
+def test_a_weight_that_nobody_can_believe_does_not_decide(
+    options: dict[str, object], heaviest: float, why: str, method: str
+) -> None:
+    """Its share is what the rule leaves it, for every method; each site says once whose weight counts for less."""
+    plans = [Plan(5, min_peers=4, weight=w, method=method) for w in (10, 10, HUGE, 10)]
+    world = with_options(plans, **options)
+    ends_well(world)
+    for round_ in range(world.checks.rounds):
+        assert shares(world, round_)[-1] == pytest.approx(heaviest)
+    who = world.nodes[2].address.hex()
+    told = said(world, f"the weight of 0x{who} counts as ")
+    assert len(told) == 4
+    assert all(f"not as {HUGE} as it says: {why}" in line for line in told)
+
+
+def test_a_leader_that_takes_a_weight_at_its_word_is_not_acknowledged() -> None:
+    """Acknowledgers hold the shares against the weights as they count, not as they are claimed."""
+    plans = [Plan(5, min_peers=4, weight=w) for w in (10, 10, HUGE, 10)]
+    world = with_options(plans)
+    until_round(world, 1)
+    liar = world.nodes[0]
+    liar.engine.state.options = replace(liar.engine.state.options, weighing=Weighing(most=HUGE))
+    liar.expected_to_finish = False
+    assert world.run(lambda: world.finished(), 300), world.tail()
+    assert said(world, "its coefficients do not follow from the weights")
+    for round_ in range(world.checks.rounds):
+        assert shares(world, round_)[-1] == pytest.approx(1000 / 1030)
+
+
+def test_a_method_that_the_jobs_options_do_not_allow_is_not_acknowledged() -> None:
+    """A leader that uses another one all the same is replaced; the others go on by those that are allowed."""
+    world = with_options([Plan(5, min_peers=3, method="coordmedian")] * 4, mergeMethods=["CoordMedian", "geomedian"])
+    until_round(world, 1)
+    liar = world.nodes[1]
+    liar.engine.state.options = replace(liar.engine.state.options, methods=())
+    assert liar.engine.state.program.opened is not None
+    liar.engine.state.program.opened = replace(liar.engine.state.program.opened, method="mean")
+    liar.expected_to_finish = False
+    assert world.run(lambda: world.finished(), 300), world.tail()
+    assert said(world, "its merge method mean is not among those that the job's options allow (coordmedian, geomedian)")
+    methods = {method_name(world.chain.bundles[(RUN, r)].result.method) for r in range(world.checks.rounds)}
+    assert methods == {"coordmedian"}
+
+
+def test_a_program_that_asks_for_a_method_that_is_not_allowed_is_told_so() -> None:
+    """At its start, with what is allowed; the others train without it."""
+    plans = [Plan(5, min_peers=2, method="mean")] * 3
+    plans[2] = Plan(5, min_peers=2, method="coordmedian")
+    world = with_options(plans, mergeMethods=["mean"])
+    world.nodes[2].expected_to_finish = False
+    ends_well(world)
+    failed = world.nodes[2].engine.state.program.failed
+    assert failed is not None
+    assert "its merge method coordmedian is not among those that the job's options allow (mean)" in failed

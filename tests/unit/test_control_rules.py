@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from swarm.core.control.adaptive import bounds, next_interval
 from swarm.core.control.combined import FIXED_MAX, Combined, Committed, Told, combine
 from swarm.core.control.stop import StopRule
+from swarm.core.control.weights import Weighing
 from swarm.core.errors import OperatorFault
 from swarm.core.limits import FIXED_POINT, NOT_REPORTED
 
@@ -18,9 +19,9 @@ tolds = st.lists(st.builds(Told, st.integers(0, 100), figures | st.just(NOT_REPO
 def test_a_rounds_loss_is_the_weighted_mean_of_those_that_reported() -> None:
     """Weight 3 counts three times; observers (weight 0) and nodes that know no loss do not count."""
     told = [Told(1, 1_000_000, 0), Told(3, 2_000_000, 0), Told(0, 9_000_000, 7), Told(5, NOT_REPORTED, 0)]
-    assert combine(told) == Combined(1_750_000, 0)
-    assert combine([]) == Combined(None, None)
-    assert combine([Told(0, 1, 1)]) == Combined(None, None)
+    assert combine(told, Weighing()) == Combined(1_750_000, 0)
+    assert combine([], Weighing()) == Combined(None, None)
+    assert combine([Told(0, 1, 1)], Weighing()) == Combined(None, None)
 
 
 @given(tolds, st.randoms())
@@ -28,14 +29,14 @@ def test_the_order_of_reports_does_not_matter(told: list[Told], random) -> None:
     """Contributors are listed by address; the figure depends on the set alone."""
     shuffled = told[:]
     random.shuffle(shuffled)
-    assert combine(shuffled) == combine(told)
+    assert combine(shuffled, Weighing()) == combine(told, Weighing())
 
 
 @given(tolds)
 def test_a_mean_lies_between_its_parts(told: list[Told]) -> None:
     """Rounding moves it by half a millionth at most."""
     known = [t.loss for t in told if t.weight and t.loss != NOT_REPORTED]
-    found = combine(told).loss
+    found = combine(told, Weighing()).loss
     assert (found is None) == (not known)
     if found is not None:
         assert min(known) <= found <= max(known)
@@ -43,7 +44,7 @@ def test_a_mean_lies_between_its_parts(told: list[Told]) -> None:
 
 def test_a_loss_that_diverged_is_not_averaged_away() -> None:
     """Infinity of one site makes the round's loss infinite."""
-    assert combine([Told(1, FIXED_MAX, 0), Told(100, 1, 0)]).loss == FIXED_MAX
+    assert combine([Told(1, FIXED_MAX, 0), Told(100, 1, 0)], Weighing()).loss == FIXED_MAX
 
 
 @pytest.mark.parametrize(
@@ -137,3 +138,47 @@ def test_a_wrong_rule_is_the_operators_and_named(fields, named) -> None:
     """The fault names the field."""
     with pytest.raises(OperatorFault, match=named):
         StopRule.of(fields)
+
+
+@given(st.lists(st.integers(0, 100), max_size=12))
+def test_weights_of_1_to_100_count_as_given(weights: list[int]) -> None:
+    """K04: whatever the others say."""
+    assert Weighing().counted(weights) == tuple(weights)
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=12))
+def test_nobody_counts_more_than_a_hundred_times_the_median(weights: list[int]) -> None:
+    """Nobody counts more than it says, observers stay observers, and the order of weights stays."""
+    counted = Weighing().counted(weights)
+    known = sorted(w for w in weights if w)
+    for claimed, count in zip(weights, counted, strict=True):
+        assert (count > 0) == (claimed > 0)
+        assert count <= claimed
+        assert not claimed or count <= 100 * known[(len(known) - 1) // 2]
+    assert [c for _, c in sorted(zip(weights, counted, strict=True))] == sorted(counted)
+
+
+@pytest.mark.parametrize(
+    ("weighing", "weights", "counted"),
+    [
+        (Weighing(), (1, 2**32 - 1), (1, 100)),
+        (Weighing(), (1, 1, 2**32 - 1, 2**32 - 1), (1, 1, 100, 100)),  # two of four are no majority
+        (Weighing(), (0, 0, 2**32 - 1), (0, 0, 2**32 - 1)),  # alone it is its own median
+        (Weighing(), (1200, 900, 40_000_000), (1200, 900, 120_000)),
+        (Weighing(most=7), (1, 7, 8, 0), (1, 7, 7, 0)),
+        (Weighing(most=2**32 - 1), (1, 2**32 - 1), (1, 2**32 - 1)),  # an operator lifts the bound
+        (Weighing(equal=True), (1, 2**32 - 1, 0), (1, 1, 0)),
+        (Weighing(), (), ()),
+    ],
+)
+def test_what_weights_count_for(weighing: Weighing, weights: tuple[int, ...], counted: tuple[int, ...]) -> None:
+    """By the default, by maxWeight, by equalWeights."""
+    assert weighing.counted(weights) == counted
+
+
+def test_one_weight_does_not_decide_the_rounds_figures() -> None:
+    """Stop rule and interval look at the combined figures: a claim of 2^32-1 moves them by what it counts for."""
+    told = [Told(1000, 1_000_000, 0), Told(1000, 1_000_000, 0), Told(2**32 - 1, 0, 5_000_000)]
+    assert combine(told, Weighing()) == Combined(19_608, 4_901_961)
+    assert combine(told, Weighing(most=1000)) == Combined(666_667, 1_666_667)
+    assert combine(told, Weighing(equal=True)) == Combined(666_667, 1_666_667)

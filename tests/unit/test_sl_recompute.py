@@ -31,7 +31,8 @@ def kept(tmp_path: Path) -> tuple[BlobStore, dict[str, Any]]:
     merge_files([store.path(b) for b in inputs], [0.25, 0.75], out, get("mean"))
     merged, _ = store.add_file(out, move=True)
     parts = [
-        {"blob": to_hex(b), "weight": w, "coefficient": c} for b, w, c in zip(inputs, (1, 3), (0.25, 0.75), strict=True)
+        {"blob": to_hex(b), "weight": w, "counted": w, "coefficient": c}
+        for b, w, c in zip(inputs, (1, 3), (0.25, 0.75), strict=True)
     ]
     one = {"round": 0, "method": "mean", "merged": to_hex(merged), "contributions": parts}
     idle = {**one, "round": 1, "contributions": [{**parts[0], "weight": 0}]}
@@ -64,7 +65,7 @@ def test_a_record_that_does_not_follow_from_its_inputs_is_different(
         assert found(store, record) == (["DIFFERENT", "equal"], 1)
     elif wrong == "shares":
         for part in one["contributions"]:
-            part["weight"] = 1
+            part["counted"] = 1
         assert found(store, record) == (["DIFFERENT", "equal"], 1)
     else:
         idle["merged"] = to_hex(model(store, 4.5))
@@ -82,3 +83,24 @@ def test_a_round_whose_files_are_gone_is_not_judged(kept: tuple[BlobStore, dict[
     assert found(store, record) == (["not here"], 4)
     with pytest.raises(OperatorFault, match="no SL keeps model files there"):
         recomputed(store.root.parent / "elsewhere", record)
+
+
+def test_a_round_that_was_not_judged_is_not_taken_for_right(kept: tuple[BlobStore, dict[str, Any]]) -> None:
+    """One round is equal, another's files are gone: an exit code of its own. One that differs goes before that."""
+    store, record = kept
+    one, _ = record["rounds"]
+    gone = {**one, "round": 2, "merged": to_hex(model(store, 9.0))}
+    gone["contributions"] = [{**part, "blob": "0x" + f"{i:064x}"} for i, part in enumerate(one["contributions"], 1)]
+    record["rounds"].append(gone)
+    assert found(store, record) == (["equal", "equal", "not here"], 5)
+    one["merged"] = to_hex(model(store, 4.5))
+    assert found(store, record)[1] == 1
+
+
+def test_a_weight_that_did_not_count_whole_gives_the_shares_of_what_it_counted(
+    kept: tuple[BlobStore, dict[str, Any]],
+) -> None:
+    """The claim stands in the record too; the shares follow from what the job's rule made of it."""
+    store, record = kept
+    record["rounds"][0]["contributions"][1]["weight"] = 2**32 - 1
+    assert found(store, record) == (["equal", "equal"], 0)

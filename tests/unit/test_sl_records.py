@@ -8,6 +8,7 @@ import pytest
 from swarm.chain.events import Contributed, RoundMerged
 from swarm.core.chain_view import Stats
 from swarm.core.control.combined import Committed
+from swarm.core.control.weights import Weighing
 from swarm.core.ids import ZERO32, Address, BlobId, Digest, sha256
 from swarm.core.limits import NOT_REPORTED
 from swarm.core.statements import Result
@@ -29,7 +30,7 @@ def merged(round_: int, *, run: int = 1, contributors: int = 2, interval: int = 
 
 
 def commit(records: Records, round_: int, *, run: int = 1, number: int | None = None, loss: int = 500_000) -> None:
-    records.merged(merged(round_, run=run), transaction(round_ if number is None else number))
+    records.merged(merged(round_, run=run), transaction(round_ if number is None else number), Weighing())
     for node, weight in ((1, 1), (2, 3)):
         stats = Stats(weight, loss * node, NOT_REPORTED, 0, 0, 0)
         records.contributed(Contributed(JOB, run, Address(bytes([node] * 20)), round_, 1, BLOB, 1, stats, 0.5))
@@ -55,10 +56,10 @@ def test_a_round_without_all_its_contributions_is_no_history_yet(tmp_path: Path)
     """The commit can be looked up at once; its figures are told when they are complete."""
     with Journal(tmp_path / "journal.db") as journal:
         records = Records(journal, JOB, ME)
-        records.merged(merged(0), transaction(0))
+        records.merged(merged(0), transaction(0), Weighing())
         assert records.commit_of(1, 0) == transaction(0)
         assert records.history(1) == ()
-        records.merged(merged(0, contributors=0), transaction(0))
+        records.merged(merged(0, contributors=0), transaction(0), Weighing())
         assert records.history(1) == (Committed(10, None, None),)
 
 

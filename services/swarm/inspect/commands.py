@@ -195,7 +195,7 @@ def _print_record(console: Console, record: dict[str, Any]) -> None:
                 str(r["round"]),
                 _short(c["node"]),
                 _short(c["blob"]),
-                str(c["weight"]),
+                str(c["weight"]) if c["counted"] == c["weight"] else f"{c['counted']} (says {c['weight']})",
                 f"{c['coefficient']:.4f}",
                 f"{c['epochs_done']}/{c['epochs_total']}",
                 _float(c["loss"]),

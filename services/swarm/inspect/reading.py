@@ -10,7 +10,7 @@ from swarm.chain.rpc import RpcError
 from swarm.chain.training import Training
 from swarm.core.chain_view import JobState, Phase
 from swarm.core.errors import OperatorFault
-from swarm.core.ids import Digest, job_id, to_hex
+from swarm.core.ids import Address, Digest, job_id, to_hex
 
 from .record import RunRecord, build
 from .source import View
@@ -46,7 +46,10 @@ async def read_run(view: View, name: str, run: int | None) -> RunRecord:
     number = state.run if run is None else run
     if not 0 <= number <= state.run:
         raise OperatorFault(f"--run={number}: the latest run of {name} is {state.run}")
-    record = build(name, number, await events_of(view, job, number))
+    happened = await events_of(view, job, number)
+    record = build(name, number, happened)
+    if view.options is not None:
+        record.weigh(await options_of(view, view.options, job, happened[0][0] if happened else None))
     if number == state.run and state.phase is Phase.IDLE and not record.members:
         record.phase = "idle"
     for one in record.rounds.values():
@@ -62,9 +65,26 @@ async def events_of(view: View, job: Digest, run: int) -> list[tuple[int, Any]]:
     Raises:
         ChainFault: the SN or its chain failed.
     """
-    decode = EventDecoder({"Training": view.training.address})
+    return await _events(view, "Training", view.training.address, [None, to_hex(job), "0x" + f"{run:064x}"])
+
+
+async def options_of(view: View, contract: Address, job: Digest, first_block: int | None) -> str:
+    """The job's options as they stood for a run whose first event is in ``first_block`` (None: as they stand).
+
+    They cannot change while a run is open.
+
+    Raises:
+        ChainFault: the SN or its chain failed.
+    """
+    happened = await _events(view, "JobOptions", contract, [None, to_hex(job)])
+    texts = [event.options for block, event in happened if first_block is None or block <= first_block]
+    return texts[-1] if texts else ""
+
+
+async def _events(view: View, name: str, contract: Address, topics: list[str | None]) -> list[tuple[int, Any]]:
+    decode = EventDecoder({name: contract})
     head = int(await view.rpc("eth_blockNumber", []), 16)
-    wanted = {"address": to_hex(view.training.address), "topics": [None, to_hex(job), "0x" + f"{run:064x}"]}
+    wanted = {"address": to_hex(contract), "topics": topics}
     found: list[tuple[int, int, Any]] = []
     first, page = 0, PAGE_BLOCKS_MAX
     while first <= head:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swarm.chain import events as ev
+from swarm.core.control.joboptions import JobOptions
+from swarm.core.control.weights import Weighing
+from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address, to_hex
 from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, from_fixed, method_name
 
@@ -25,6 +28,19 @@ class RunRecord:
     members: dict[Address, dict[str, Any]] = field(default_factory=dict)
     rounds: dict[int, dict[str, Any]] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
+    options: str = ""
+
+    def weigh(self, options: str) -> None:
+        """Note the run's options, and what each claimed weight counts for under them (``counted``)."""
+        self.options = options
+        try:
+            weighing = JobOptions.from_text(options).weighing
+        except OperatorFault:  # of another version: no node of this one trained under them
+            weighing = Weighing()
+        for one in self.rounds.values():
+            parts = one["contributions"]
+            for part, weight in zip(parts, weighing.counted([p["weight"] for p in parts]), strict=True):
+                part["counted"] = weight
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -34,6 +50,7 @@ class RunRecord:
             "reason": self.reason,
             "min_peers": self.min_peers,
             "final": self.final,
+            "options": self.options,
             "members": list(self.members.values()),
             "rounds": [r for r in self.rounds.values() if r["merged"] is not None],
             "open_round": next((r["round"] for r in self.rounds.values() if r["merged"] is None), None),
@@ -121,6 +138,7 @@ def _contribution(event: ev.Contributed) -> dict[str, Any]:
         "blob": to_hex(event.blob),
         "size": event.size,
         "weight": stats.weight,
+        "counted": stats.weight,
         "coefficient": event.coefficient,
         "loss": _number(stats.loss),
         "metric": _number(stats.metric),

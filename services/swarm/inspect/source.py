@@ -50,6 +50,8 @@ class View:
     membership: Membership
     status: dict[str, Any]
     signs: list[dict[str, Any]]
+    options: Address | None = None
+    """The contract of the jobs' options; None in a swarm that has none."""
 
 
 def source(
@@ -113,7 +115,9 @@ async def open_view(where: Source) -> AsyncIterator[View]:
                 raise RpcUnreachable(f"{method}: {error}") from error
 
         reader = ChainClient(rpc, Account.create(), MemoryOutbox(), chain_id=chain_id)
-        yield View(rpc, Training(reader, training), Membership(reader, membership), status, signs)
+        yield View(
+            rpc, Training(reader, training), Membership(reader, membership), status, signs, contracts.get("JobOptions")
+        )
 
 
 def _sn_or_nameless(peer: PeerIdentity) -> None:

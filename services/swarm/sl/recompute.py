@@ -21,13 +21,14 @@ from swarm.store.blobs import BlobStore
 from .merging import SMALL_WINDOW_BYTES, UnusableInput, find_shares, merge_files
 
 Found = Literal["equal", "DIFFERENT", "not here"]
-EXIT_EQUAL, EXIT_DIFFERENT, EXIT_NOTHING = 0, 1, 4
+EXIT_EQUAL, EXIT_DIFFERENT, EXIT_NOTHING, EXIT_PARTLY = 0, 1, 4, 5
 
 
 def recomputed(state: Path, record: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
     """One row a committed round (``round``, ``found`` and ``why``), and what the command ends with.
 
-    That is 0 if every round whose files are here has the recorded hash, 1 if one has not, 4 if no round's files are.
+    That is 0 if every round has the recorded hash, 1 if one has not, 4 if none could be judged, and 5 if those that
+    could be judged have it but others could not: a round that was not looked at is no round that was found right.
 
     Args:
         state: the SL's state folder; the SL may be running.
@@ -45,7 +46,11 @@ def recomputed(state: Path, record: Mapping[str, Any]) -> tuple[list[dict[str, A
         verdict, why = _judge(one, merged, store)
         rows.append({"round": one["round"], "found": verdict, "why": why})
     found = {row["found"] for row in rows}
-    return rows, EXIT_DIFFERENT if "DIFFERENT" in found else EXIT_EQUAL if "equal" in found else EXIT_NOTHING
+    if "DIFFERENT" in found:
+        return rows, EXIT_DIFFERENT
+    if "equal" not in found:
+        return rows, EXIT_NOTHING
+    return rows, EXIT_PARTLY if "not here" in found else EXIT_EQUAL
 
 
 def _judge(one: Mapping[str, Any], merged: Mapping[int, str], store: BlobStore) -> tuple[Found, str]:
@@ -71,7 +76,7 @@ def _judge(one: Mapping[str, Any], merged: Mapping[int, str], store: BlobStore) 
     paths = [path for path in inputs if path is not None]
     shares = [c["coefficient"] for c in used]
     try:
-        wanted = find_shares(paths, [c["weight"] for c in used], method, previous)
+        wanted = find_shares(paths, [c["counted"] for c in used], method, previous)
         with _made() as (out, results):
             merge_files(paths, shares, out, method, previous=previous, outer=outer, before=before, window=_WINDOW)
             blob, _ = results.add_file(out, move=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from swarm.chain.events import Contributed, RoundMerged
 from swarm.core.control.combined import Combined, Committed, Told, combine
+from swarm.core.control.weights import Weighing
 from swarm.core.ids import Address, Digest
 from swarm.store.journal import Journal
 
@@ -25,6 +26,7 @@ class _Open:
     merged: RoundMerged
     transaction: Digest
     told: dict[Address, Told]
+    weighing: Weighing
 
 
 class Records:
@@ -46,9 +48,9 @@ class Records:
             self._own.setdefault(run, {})[round_] = own[0] if own else 0
         self._open: _Open | None = None
 
-    def merged(self, event: RoundMerged, transaction: Digest) -> None:
-        """A round was committed; its contributions follow."""
-        self._open = _Open(event, transaction, {})
+    def merged(self, event: RoundMerged, transaction: Digest, weighing: Weighing) -> None:
+        """A round was committed; its contributions follow. ``weighing``: as the options of its run say."""
+        self._open = _Open(event, transaction, {}, weighing)
         self._commits[self._key(self._commits_prefix, event.run, event.round)] = transaction
         self._complete()
 
@@ -87,7 +89,7 @@ class Records:
         merged, told = self._open.merged, self._open.told
         if len(told) < merged.contributors:
             return
-        combined: Combined = combine(told.values())
+        combined: Combined = combine(told.values(), self._open.weighing)
         figures = Committed(merged.result.interval, combined.loss, combined.metric)
         old_runs = [run for run in self._figures if run != merged.run]
         gone = [self._key(self._figures_prefix, run, r) for run in old_runs for r in self._figures.pop(run)]

@@ -21,6 +21,7 @@ from swarm.chain.wake import Waker
 from swarm.core.bundle import Bundle
 from swarm.core.chain_view import JobState, Joiner, Phase, Role
 from swarm.core.control.joboptions import JobOptions
+from swarm.core.control.weights import Weighing
 from swarm.core.engine.events import ChainView, Origin
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault
 from swarm.core.ids import Digest, from_hex, to_hex
@@ -66,6 +67,8 @@ class ChainWatch:
         self._job, self._deliver = job, deliver
         self._records = records
         self._options, self._options_run, self._options_text = options, -1, ""
+        self._weighed: tuple[int, Weighing] = (-1, Weighing())
+        """Of which run the options said how weights count, and how."""
         self._origin: Origin | None = None
         self._origin_text = ""
         """What the chain says of the model to begin from, and the options it was read for."""
@@ -137,7 +140,7 @@ class ChainWatch:
             except PeerFault as fault:
                 log.warning("SN %s announced an address that cannot be used: %s", to_hex(event.node), fault)
         elif isinstance(event, RoundMerged) and event.job == self._job:
-            self._records.merged(event, notice.log.transaction)
+            self._records.merged(event, notice.log.transaction, await self._weighing(event.run))
         elif isinstance(event, Contributed) and event.job == self._job:
             self._records.contributed(event)
 
@@ -190,6 +193,16 @@ class ChainWatch:
             return
         self._options_text, _ = await self._options.get(self._job)
         self._options_run = state.run if state.phase is Phase.OPEN else -1
+
+    async def _weighing(self, run: int) -> Weighing:
+        """How the weights of a run's rounds count: read at its first round, by when its options are fixed."""
+        if self._options is not None and self._weighed[0] != run:
+            text, _ = await self._options.get(self._job)
+            try:
+                self._weighed = run, JobOptions.from_text(text).weighing
+            except OperatorFault:  # the engine says so to the program
+                self._weighed = run, Weighing()
+        return self._weighed[1]
 
     async def _read_origin(self) -> None:
         """A complete run's final model does not change: it is read once for each text of the options."""

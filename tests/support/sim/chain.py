@@ -17,6 +17,7 @@ from swarm.core.bundle import Bundle
 from swarm.core.chain_view import Phase, Role
 from swarm.core.control.combined import Committed, Told, combine
 from swarm.core.control.joboptions import JobOptions
+from swarm.core.control.weights import Weighing
 from swarm.core.engine.events import ChainView, Origin
 from swarm.core.errors import Reverted
 from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, Digest, job_id, sha256
@@ -284,6 +285,10 @@ class SimChain:
             origin=self.origin,
         )
 
+    @property
+    def weighing(self) -> Weighing:
+        return JobOptions.from_text(self.options).weighing
+
     def enough(self) -> bool:
         """The job's stop rule holds on what was committed before the open round."""
         rule = JobOptions.from_text(self.options).stop
@@ -294,7 +299,7 @@ class SimChain:
         key = bundle.result.inputs
         if key not in self._figures:
             said = (i.check_in for i in bundle.items)
-            combined = combine(Told(c.weight, c.loss, c.metric) for c in said)
+            combined = combine((Told(c.weight, c.loss, c.metric) for c in said), self.weighing)
             self._figures[key] = Committed(bundle.result.interval, combined.loss, combined.metric)
         return self._figures[key]
 

@@ -33,6 +33,7 @@ class Plan:
     dies_at: int | None = None
     start_after: float = 0.0
     adaptive: bool = False
+    method: str = "mean"
     losses: tuple[float, ...] = (0.5,)
     """Loss of the merged model of round 0, 1, ...; the last one for all further rounds."""
 
@@ -66,7 +67,7 @@ class Script:
         self._seq = 0
         self.final_sent = False
         plan = self.plan
-        self.node.step(ev.ProgramOpened(plan.min_peers, 10, "mean", plan.mode, adaptive=plan.adaptive))
+        self.node.step(ev.ProgramOpened(plan.min_peers, 10, plan.method, plan.mode, adaptive=plan.adaptive))
         self._later(0.01, self._sync)
 
     def stop(self) -> None:

@@ -1,8 +1,8 @@
 """One loss and one metric for a round, out of those its contributors reported (rows D08).
 
 Each contributor evaluates the merged model of the round before on its own validation data and tells the figures in
-its check-in; the combined figure is their mean, weighted by nodeWeightage as the merge is. Observers and nodes that
-reported nothing do not count. Figures are int64 multiples of 1e-6 as in the statements.
+its check-in; the combined figure is their mean, with the weights that count in the merge (:mod:`.weights`). Observers
+and nodes that reported nothing do not count. Figures are int64 multiples of 1e-6 as in the statements.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..limits import NOT_REPORTED
+from .weights import Weighing
 
 FIXED_MAX = 2**63 - 1
 """An infinite figure travels as this, or as its negative."""
@@ -18,7 +19,7 @@ FIXED_MAX = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one contributor reported: weight as merged, figures in fixed point."""
+    """What one contributor reported: the weight that it claims, figures in fixed point."""
 
     weight: int
     loss: int
@@ -42,12 +43,13 @@ class Committed:
     metric: int | None
 
 
-def combine(told: Iterable[Told]) -> Combined:
-    """The weighted means, rounded to the nearest 1e-6, halves away from zero."""
+def combine(told: Iterable[Told], weighing: Weighing) -> Combined:
+    """The means, weighted as the merge is, rounded to the nearest 1e-6, halves away from zero."""
     known = [t for t in told if t.weight > 0]
+    counted = weighing.counted([t.weight for t in known])
     return Combined(
-        _mean([(t.weight, t.loss) for t in known]),
-        _mean([(t.weight, t.metric) for t in known]),
+        _mean([(w, t.loss) for w, t in zip(counted, known, strict=True)]),
+        _mean([(w, t.metric) for w, t in zip(counted, known, strict=True)]),
     )
 
 

@@ -13,10 +13,14 @@ from typing import Any
 from ..errors import OperatorFault
 from ..merge.outer import Outer
 from .stop import StopRule
+from .weights import PLAIN, Weighing
 
 TEXT_BYTES_MAX = 2048
 """What the contract takes."""
-KNOWN = ("outer", "stop", "strict", "warmStart")
+KNOWN = ("equalWeights", "maxWeight", "mergeMethods", "outer", "stop", "strict", "warmStart")
+WEIGHT_MAX = 2**32 - 1
+"""What a check-in can carry."""
+METHODS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,16 @@ class JobOptions:
     strict: every member must be in every round, else the run fails at every node (as ``--strict`` does at one).
     outer: what is done with a round's merge before it is committed; None: nothing.
     warm_start: the run of this job whose final model the next one begins from; None: programs begin with their own.
+    weighing: what the contributors' own weights count for.
     """
 
     stop: StopRule | None = None
     strict: bool = False
     outer: Outer | None = None
     warm_start: int | None = None
+    weighing: Weighing = PLAIN
+    methods: tuple[str, ...] = ()
+    """Merge methods that a leader may use, in lower case; none named: any."""
 
     @classmethod
     def from_text(cls, text: str) -> JobOptions:
@@ -56,16 +64,50 @@ class JobOptions:
                 raise OperatorFault(
                     f"options of the job: {str(name)[:40]!r} is not known to this version; known are {', '.join(KNOWN)}"
                 )
-        strict = data.get("strict", False)
-        if not isinstance(strict, bool):
-            raise OperatorFault(f"options of the job: strict={strict!r}: expected true or false")
+        strict = _flag(data, "strict")
         stop = data.get("stop", {})
         if not isinstance(stop, Mapping):
             raise OperatorFault("options of the job: stop: expected an object")
         outer = data.get("outer", {})
         if not isinstance(outer, Mapping):
             raise OperatorFault("options of the job: outer: expected an object")
-        return cls(StopRule.of(stop), strict, Outer.of(outer) if outer else None, _run_of(data.get("warmStart")))
+        return cls(
+            StopRule.of(stop),
+            strict,
+            Outer.of(outer) if outer else None,
+            _run_of(data.get("warmStart")),
+            _weighing_of(data),
+            _methods_of(data.get("mergeMethods")),
+        )
+
+
+def _flag(data: Mapping[str, Any], name: str) -> bool:
+    value = data.get(name, False)
+    if not isinstance(value, bool):
+        raise OperatorFault(f"options of the job: {name}={value!r:.80}: expected true or false")
+    return value
+
+
+def _weighing_of(data: Mapping[str, Any]) -> Weighing:
+    equal, most = _flag(data, "equalWeights"), data.get("maxWeight")
+    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= WEIGHT_MAX):
+        raise OperatorFault(
+            f"options of the job: maxWeight={most!r:.80}: expected a whole number from 1 to {WEIGHT_MAX}"
+        )
+    if equal and most is not None:
+        raise OperatorFault("options of the job: maxWeight has no meaning beside equalWeights: name one of the two")
+    return Weighing(most, equal)
+
+
+def _methods_of(names: Any) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    named = isinstance(names, list) and 1 <= len(names) <= METHODS_MAX and all(isinstance(n, str) and n for n in names)
+    if not named:
+        raise OperatorFault(
+            f"options of the job: mergeMethods={names!r:.80}: expected a list of 1 to {METHODS_MAX} names of methods"
+        )
+    return tuple(name.lower() for name in names)
 
 
 def _run_of(start: Any) -> int | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..bundle import Contribution
+from ..bundle import Bundle, Contribution
 from ..control.adaptive import bounds, next_interval
 from ..control.combined import Told, combine
 from ..control.joboptions import JobOptions
 from ..errors import OperatorFault
+from ..statements import CheckIn
 from .state import EngineState, Out
 
 
@@ -91,4 +92,36 @@ def _ruled(state: EngineState, items: Iterable[Contribution]) -> int:
     assert view is not None
     told = (Told(i.check_in.weight, i.check_in.loss, i.check_in.metric) for i in items)
     history = view.history
-    return next_interval(max(1, history[0].interval), history[-1].interval, history[-1].loss, combine(told).loss)
+    now = combine(told, state.options.weighing).loss
+    return next_interval(max(1, history[0].interval), history[-1].interval, history[-1].loss, now)
+
+
+def counted(state: EngineState, items: Iterable[CheckIn]) -> tuple[int, ...]:
+    """What the weights of these check-ins count for in a merge of this run."""
+    return state.options.weighing.counted([i.weight for i in items])
+
+
+def tell_capped(state: EngineState, bundle: Bundle, out: Out) -> None:
+    """Say who counts for less than it says in the committed rounds of a run; once for each weight that it claims."""
+    at = (bundle.name.run, bundle.name.round)
+    if state.weighed == at:
+        return
+    state.weighed = at
+    items = [i.check_in for i in bundle.items]
+    for item, weight in zip(items, counted(state, items), strict=True):
+        if weight == item.weight or state.capped.get(item.node) == (bundle.name.run, item.weight):
+            continue
+        state.capped[item.node] = (bundle.name.run, item.weight)
+        out.warn(
+            f"the weight of 0x{item.node.hex()} counts as {weight}, not as {item.weight} as it says: "
+            f"{state.options.weighing.rule}",
+            round=bundle.name.round,
+        )
+
+
+def method_fault(state: EngineState, method: str) -> str | None:
+    """Why a merge by this method is not what the job's options allow, or None."""
+    allowed = state.options.methods
+    if not allowed or method.lower() in allowed:
+        return None
+    return f"its merge method {method} is not among those that the job's options allow ({', '.join(allowed)})"

@@ -73,8 +73,9 @@ def result_fault(state: EngineState, context: RoundContext, message: ProposalMes
     begins = origins.result_fault(state, message.result, items)
     if begins is not None:
         return begins
-    (method, outer), weights = split(method_name(message.result.method)), [i.check_in.weight for i in weighted]
-    fault = outers.fault(state, outer)
+    method, outer = split(method_name(message.result.method))
+    weights = controls.counted(state, [i.check_in for i in weighted])
+    fault = controls.method_fault(state, method) or outers.fault(state, outer)
     if fault is not None:
         return fault
     expected = state.coefficients(method, weights)

@@ -290,13 +290,16 @@ def _start_merge(state: EngineState, context: RoundContext, found: Gathered, now
         return
     outer, before = step
     chosen = sorted(found.usable, key=lambda s: s.statement.node)
-    inputs = tuple((s.statement.node, s.statement.blob, s.statement.weight) for s in chosen if s.statement.weight)
+    weighted = [s.statement for s in chosen if s.statement.weight]
+    counted = controls.counted(state, weighted)
+    inputs = tuple((c.node, c.blob, weight) for c, weight in zip(weighted, counted, strict=True))
     context.closing = tuple(chosen)
     context.closed_at = now
     if context.merge_failed_at is None:  # else only success is progress: a leader with a full disk is replaced
         state.progress += 1
     program = state.program.opened
-    method = program.method if program and outers.unfit(state) is None else "mean"
+    spare = (*state.options.methods, "mean")[0]
+    method = program.method if program and outers.unfit(state) is None else spare
     context.method = outer.word(method) if outer is not None else method
     if inputs:
         context.merging = True

@@ -15,6 +15,7 @@ from ..errors import OperatorFault
 from ..ids import ZERO32, Address, BlobId
 from ..merge.outer import Outer
 from ..statements import RoundName
+from . import controls
 from .actions import FindBundle, LoadProgram
 from .state import INPUT_FAILURES_MAX, EngineState, Out
 
@@ -30,6 +31,9 @@ def word(state: EngineState, method: str) -> str:
 def unfit(state: EngineState) -> str | None:
     """Why this program's merge method cannot be used with the job's options, or None."""
     opened = state.program.opened
+    allowed = controls.method_fault(state, opened.method) if opened is not None else None
+    if allowed is not None:
+        return f"this program cannot take part: {allowed}; ask for one of those (mergeMethod; --clip-norm of this site)"
     try:
         word(state, opened.method if opened is not None else "mean")
     except OperatorFault as fault:

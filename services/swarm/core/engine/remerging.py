@@ -11,7 +11,7 @@ from ..ids import Address, BlobId
 from ..merge.outer import split
 from ..roster import leader
 from ..statements import Result, RoundName, method_name
-from . import outers
+from . import controls, outers
 from .actions import Merge
 from .events import MergeDone, MergeFailed
 from .state import EngineState, Out, Remerge
@@ -74,7 +74,8 @@ def make_again(
         return
     state.remerge = Remerge(name, attempt, result.merged, tuple(i.coefficient for i in weighted))
     out.report("nobody serves the merged model: making it again from its inputs", round=name.round)
-    inputs = tuple((i.check_in.node, i.check_in.blob, i.check_in.weight) for i in weighted)
+    counted = controls.counted(state, [i.check_in for i in weighted])
+    inputs = tuple((i.check_in.node, i.check_in.blob, weight) for i, weight in zip(weighted, counted, strict=True))
     recorded = state.remerge.coefficients
     out.append(Merge(name, attempt, method, inputs, recorded, outer, before))
 

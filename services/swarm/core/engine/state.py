@@ -155,6 +155,10 @@ class EngineState:
     """What the SN says that cannot be, and since when: nothing it tells is taken up meanwhile (names)."""
     refused_bundle: str = ""
     """Why the last bundle that the SN handed out was not taken; told once."""
+    capped: dict[Address, tuple[int, int]] = field(default_factory=dict)
+    """Whose claimed weight does not count whole, by run: told once."""
+    weighed: tuple[int, int] | None = None
+    """Run and round of the last commit that was looked at for such weights."""
     ahead: dict[Address, Pulse] = field(default_factory=dict)
     """Newest pulse of each participant that is a round further than this node's chain; heard when that opens."""
     refreshed_at: float = -math.inf
