@@ -217,5 +217,5 @@ def test_attack_naming_anothers_model_does_not_shut_it_out(scene: Scene, size: i
     assert (scene.intruder, 1) in context.refused
     assert (own.node, 1) not in context.refused
     assert fetched[1:] == [(own.node,)]
-    leader.handle(ev.BlobVerified(own.blob, own.size, MANIFEST, True), now)
+    leader.handle(ev.BlobVerified(own.blob, own.size, MANIFEST), now)
     assert (own.node, 1) not in context.refused

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from swarm.core import merge
-from swarm.sl.merging import UnusableInput, find_shares, merge_files
+from swarm.sl.merging import find_shares, merge_files
+from swarm.sl.modelfiles import UnusableInput
 from swarmlearning import tensorfile
 
 METHODS = ("mean", "coordmedian", "geomedian", "mean-clipped")

@@ -47,9 +47,7 @@ def in_memory(models: list[np.ndarray], repeat: int) -> dict[str, float]:
         "merge_values": len(models)
         * one
         / seconds(lambda: merge.merge_values(mean, "F32", models, shares, out), repeat),
-        "first_non_finite": len(models)
-        * one
-        / seconds(lambda: [merge.first_non_finite(part, "F32") for part in parts], repeat),
+        "non_finite": len(models) * one / seconds(lambda: [merge.non_finite(part, "F32") for part in parts], repeat),
     }
 
 

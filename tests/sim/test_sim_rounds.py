@@ -8,7 +8,7 @@ import pytest
 from support.sim.node import Plan
 from support.sim.story import RUN, attempts, context, die, ends_well, said, swarm, until_round
 from support.sim.world import World
-from swarm.core.ids import sha256
+from swarm.core.ids import Digest, sha256
 from swarm.core.statements import CheckIn
 
 
@@ -101,6 +101,61 @@ def test_a_model_with_nan_is_not_merged() -> None:
     assert weights[3] == 0
     assert weights[2] > 0
     assert weights[4] > 0
+
+
+def test_a_mask_that_all_models_hold_is_no_fault() -> None:
+    """-inf in a buffer of every model: all rounds are merged, and a model that is NaN beside it is left out once."""
+    mask = frozenset({sha256(b"mask")})
+    world = World(9, [Plan(syncs=6, min_peers=3, odd=mask)] * 3)
+    sick = world.nodes[2]
+    sick.script.plan = Plan(syncs=6, min_peers=3, odd=mask, nan_at=(3,))
+    world.start()
+    ends_well(world)
+    weights = {c.name.round: c.weight for c in world.checks.check_ins(sick)}
+    assert weights[3] == 0
+    assert weights[0] > 0
+    assert weights[2] > 0
+    assert weights[4] > 0
+
+
+def test_a_first_model_with_nan_fails_its_program_by_name() -> None:
+    """The other sites go on without it, and nobody waits for ever; also where the others share a mask."""
+    for mask in (frozenset[Digest](), frozenset({sha256(b"mask")})):
+        world = World(9, [Plan(syncs=6, min_peers=2, odd=mask)] * 3)
+        sick = world.nodes[2]
+        sick.script.plan = Plan(syncs=6, min_peers=2, odd=mask, nan_at=(0,))
+        sick.expected_to_finish = False
+        world.start()
+        ends_well(world)
+        world.run(lambda node=sick: node.exit_code is not None, 70)  # type: ignore[misc]
+        assert sick.exit_code == 1
+        failed = sick.engine.state.program.failed
+        assert failed is not None
+        assert "first model is not finite" in failed
+        assert "tensor 'w' holds nan at position [0]" in failed
+
+
+def test_first_models_that_are_not_finite_in_their_own_ways_all_fail() -> None:
+    """Two sites, each with a NaN of its own: both programs end by name; before, both waited for ever."""
+    world = World(9, [Plan(syncs=6, min_peers=2, nan_at=(0,))] * 2)
+    for node in world.nodes:
+        node.expected_to_finish = False
+    world.start()
+    assert world.run(lambda: all(node.script.ended for node in world.nodes), 120)
+    for node in world.nodes:
+        assert "first model is not finite" in str(node.engine.state.program.failed)
+
+
+def test_a_late_joiner_whose_first_model_is_not_finite_trains_on_the_swarms() -> None:
+    """What it began with is merged by nobody: it gets the newest model, and contributes from then on."""
+    world = World(9, [Plan(syncs=60, min_peers=2)] * 3)
+    late = world.nodes[2]
+    late.script.plan = Plan(syncs=6, min_peers=2, nan_at=(0,), start_after=8.0)
+    world.start()
+    ends_well(world, 300)
+    weights = [c.weight for c in world.checks.check_ins(late)]
+    assert weights
+    assert all(weights)
 
 
 def test_a_model_of_another_shape_is_refused_by_name() -> None:

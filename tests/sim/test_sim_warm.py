@@ -17,7 +17,7 @@ from swarm.core.ids import BlobId, Digest, sha256
 def warm(holders: tuple[int, ...], plans: list[Plan], *, fault: str = "", manifest: Digest = MANIFEST) -> World:
     """A swarm whose run begins from run 7's final model, which only these nodes have on disk."""
     world = World(41, plans, config=base_config())
-    final = world.new_blob("final of run 7", Held(MODEL_BYTES, manifest, True))
+    final = world.new_blob("final of run 7", Held(MODEL_BYTES, manifest))
     world.chain.options = canonical({"warmStart": {"run": 7}})
     world.chain.origin = Origin(7, final, MODEL_BYTES, fault)
     world.chain.view = replace(world.chain.view, options=world.chain.options, origin=world.chain.origin)

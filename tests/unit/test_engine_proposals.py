@@ -138,7 +138,7 @@ def deliver(scene: Scene, message: ProposalMessage, *statements: Signed[Takeover
     pulse = Pulse(name.job, name.run, leader, name.round, name.epoch, 0, "syncing", 1, statements, message)
     actions = node.engine.handle(ev.PulseArrived(leader, pulse), node.now)
     blob = scene.message.result.merged
-    held = ev.BlobVerified(blob, scene.message.result.size, scene.message.result.manifest, True)
+    held = ev.BlobVerified(blob, scene.message.result.size, scene.message.result.manifest)
     return [*actions, *node.engine.handle(held, node.now)]
 
 
@@ -199,7 +199,7 @@ def test_a_merged_file_that_is_not_what_was_proposed_is_not_acknowledged(scene: 
     leader = scene.leader.address
     pulse = scene.leader.engine.pulse_for(node.address)
     node.engine.handle(ev.PulseArrived(leader, pulse), node.now)
-    node.engine.handle(ev.BlobVerified(result.merged, result.size, sha256(b"another"), True), node.now)
+    node.engine.handle(ev.BlobVerified(result.merged, result.size, sha256(b"another")), node.now)
     assert not own_ack(scene)
 
 

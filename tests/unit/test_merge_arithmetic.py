@@ -211,20 +211,24 @@ def test_weights_without_a_share_are_refused(weights: list[int]) -> None:
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_the_first_bad_value_is_found(dtype: str, bad: float) -> None:
-    """NaN and infinities are found at their first place; finite extremes are not."""
+def test_bad_values_are_found(dtype: str, bad: float) -> None:
+    """NaN and infinities are found where they are; finite extremes are not."""
     name = {"<f2": "F16", "<f4": "F32", "<f8": "F64"}[dtype]
     block = np.full(1000, np.finfo(dtype).max, dtype)
-    assert merge.first_non_finite(block, name) is None
+    assert merge.non_finite(block, name) is None
     block[[7, 900]] = bad
-    assert merge.first_non_finite(block, name) == 7
+    found = merge.non_finite(block, name)
+    assert found is not None
+    assert np.flatnonzero(found).tolist() == [7, 900]
 
 
 def test_bad_bfloat16_bits_are_found() -> None:
     """BF16 infinities and NaN are seen in their bits; as plain uint16 the same bits are fine."""
     bits = np.array([0x7F7F, 0x3F80, 0xFF80, 0x7FC0], np.uint16)
-    assert merge.first_non_finite(bits, "BF16") == 2
-    assert merge.first_non_finite(bits, "U16") is None
+    found = merge.non_finite(bits, "BF16")
+    assert found is not None
+    assert found.tolist() == [False, False, True, True]
+    assert merge.non_finite(bits, "U16") is None
 
 
 def test_unlike_inputs_are_refused() -> None:

@@ -18,11 +18,11 @@ from swarm.sl.mergework import MergeOptions, merge_inputs
 from swarm.sl.merging import (
     SMALL_WINDOW_BYTES,
     WINDOW_BYTES,
-    UnusableInput,
-    check_finite,
     find_shares,
     merge_files,
 )
+from swarm.sl.modelfiles import UnusableInput
+from swarm.sl.oddities import find_oddities
 from swarm.store.blobs import BlobStore
 from swarmlearning import tensorfile
 
@@ -110,9 +110,10 @@ def test_a_bad_value_names_node_tensor_and_position(tmp_path: Path, bad: float) 
             merge_files(inputs, MEAN.coefficients([1, 1, 1]), tmp_path / "out", MEAN, window=window)
         assert (caught.value.index, caught.value.kind) == (1, "not_finite")
     assert sorted(tmp_path.iterdir()) == before
-    with pytest.raises(UnusableInput, match=r"'layer.weight' .* \[4, 2\]"):
-        check_finite(inputs[1])
-    check_finite(inputs[0])
+    odd, where = find_oddities(inputs[1])
+    assert len(odd) == 1
+    assert where == f"tensor 'layer.weight' holds {bad} at position [4, 2]"
+    assert find_oddities(inputs[0]) == (frozenset(), "")
 
 
 def test_another_model_is_refused_by_name(tmp_path: Path) -> None:

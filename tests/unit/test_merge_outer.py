@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from swarm.core.control.joboptions import JobOptions, canonical
-from swarm.core.errors import LocalFault, OperatorFault
+from swarm.core.errors import OperatorFault
 from swarm.core.merge import Outer, get, shares, split, stepped, takes_step
-from swarm.sl.merging import SMALL_WINDOW_BYTES, WINDOW_BYTES, UnusableInput, look_ahead, merge_files
+from swarm.sl.merging import SMALL_WINDOW_BYTES, WINDOW_BYTES, look_ahead, merge_files
+from swarm.sl.modelfiles import UnusableInput
 from swarmlearning import tensorfile
 
 PLATFORM = {"platform": "PYT"}
@@ -200,18 +201,21 @@ def test_what_does_not_move_keeps_its_bits_and_nothing_leaves_the_range() -> Non
 
 
 def test_bad_values_are_told_by_whose_they_are(tmp_path: Path) -> None:
-    """A site's NaN is that site's; a damaged model of the rounds before is this node's own trouble."""
+    """A site's NaN is that site's; where a model of the rounds before is not finite, no step is taken from there."""
     good = [write(tmp_path / f"g{i}", {"w": np.ones(4)}) for i in range(2)]
     bad = write(tmp_path / "bad", {"w": np.array([1, 2, np.nan, 3])})
     outer = Outer("momentum", 90, 100)
     with pytest.raises(UnusableInput) as site:
         merge_files([good[0], bad], (0.5, 0.5), tmp_path / "o", get("mean"), previous=good[0], outer=outer)
     assert site.value.index == 1
-    with pytest.raises(LocalFault, match="before the previous one"):
-        merge_files(good, (0.5, 0.5), tmp_path / "o", get("mean"), previous=good[0], outer=outer, before=bad)
-    with pytest.raises(LocalFault, match="the previous merged model"):
-        look_ahead(bad, good[0], outer, tmp_path / "o")
     assert not (tmp_path / "o").exists()
+    merge_files(good, (0.5, 0.5), tmp_path / "o", get("mean"), previous=good[0], outer=outer, before=bad)
+    stepped_from = tensorfile.open_arrays(tmp_path / "o")["w"]
+    assert np.isfinite(stepped_from).all()
+    assert stepped_from[2] == 1.0
+    look_ahead(bad, good[0], outer, tmp_path / "ahead")
+    ahead_of = tensorfile.open_arrays(tmp_path / "ahead")["w"]
+    assert np.isnan(ahead_of).tolist() == [False, False, True, False]
 
 
 @given(kind=st.sampled_from(["momentum", "nesterov"]), mu=st.integers(0, 99), eta=st.integers(1, 999))

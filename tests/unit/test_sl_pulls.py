@@ -85,7 +85,7 @@ def test_what_came_another_way_is_pulled_no_more(way: str) -> None:
     manifest = next(iter(state.held.values())).manifest
     event: ev.Event = ev.MergeDone(state.context.name, 0, BLOB, 1, manifest, (1.0,))
     if way == "handed over":
-        event = ev.ProgramSync(99, False, BLOB, 1, manifest, True, 1)
+        event = ev.ProgramSync(99, False, BLOB, 1, manifest, 1)
     assert act.StopFetch(BLOB) in engine.handle(event, state.now)
     assert BLOB not in state.transfers
     failed = engine.handle(ev.BlobFailed(BLOB, 6, "it ended meanwhile"), state.now)

@@ -11,15 +11,14 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 from swarmlearning import tensorfile
 
-from swarm.core.errors import LocalFault, OperatorFault, PeerFault
+from swarm.core.errors import LocalFault, OperatorFault
 from swarm.core.merge import (
     BLOCK_BYTES,
     FLOATS,
@@ -32,7 +31,6 @@ from swarm.core.merge import (
     Outer,
     ahead,
     as_float,
-    first_non_finite,
     lower_median,
     merge_values,
     rest,
@@ -41,50 +39,33 @@ from swarm.core.merge import (
     takes_step,
 )
 
+from .modelfiles import Run, UnusableInput, describe, fill, read_header, runs
+from .oddities import SetAside
+
 WINDOW_BYTES = 256 * 1024
 """What is held of each input, and of the result, at a time; also the unit of arithmetic."""
 SMALL_WINDOW_BYTES = 32 * 1024
 """The same where memory is short (SL_RAM_INTENSIVE=False): an eighth; bytes are the same, calls more."""
 
 
-class UnusableInput(PeerFault):
-    """One input cannot be merged.
-
-    Attributes:
-        index: its position in the inputs.
-        kind: ``unreadable``, ``manifest``, ``not_finite`` or ``far``.
-    """
-
-    def __init__(self, index: int, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.index = index
-        self.kind = kind
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Neighbouring tensors of one dtype: methods work element by element, so they are read as one."""
-
-    dtype: str
-    start: int
-    end: int
-
-
 class _Inputs(AbstractContextManager["_Inputs"]):
     """Open tensor files of one manifest, read side by side; every block that is read is checked.
 
-    Merged models of rounds before, where they are given, are read before the others, the last one as input -1: they
-    are this node's own, so what is wrong with them is no peer's fault.
+    NaNs and infinities that all inputs share are set aside. Merged models of rounds before, where they are given,
+    are read before the others, the last one as input -1: they are this node's own, so what is wrong with them is no
+    peer's fault.
     """
 
     def __init__(self, inputs: Sequence[Path], past: Sequence[Path], window: int) -> None:
         self._first = -len(past)
+        self._past = len(past) if inputs else len(past) - 1
+        self._aside = SetAside([], "F32", 0)
         self._paths = [*past, *inputs]
         self._stack = ExitStack()
         self._files: list[IO[bytes]] = []
         self._buffers = [np.empty(window, np.uint8) for _ in self._paths]
         with _own_faults():
-            self._headers = [_header(index, path) for index, path in enumerate(self._paths, self._first)]
+            self._headers = [read_header(index, path) for index, path in enumerate(self._paths, self._first)]
             self.plan = _common_plan(self._headers, self._first)
 
     def __enter__(self) -> _Inputs:
@@ -94,19 +75,25 @@ class _Inputs(AbstractContextManager["_Inputs"]):
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def read(self, run: _Run, start: int, size: int) -> list[Block]:
+    def read(self, run: Run, start: int, size: int) -> list[Block]:
         """``size`` bytes of every file's data from ``start`` on, as elements; valid until the next call."""
         blocks = []
         each = zip(self._files, self._headers, self._buffers, strict=True)
         for index, (file, header, buffer) in enumerate(each, self._first):
             with _own_faults():
-                _fill(index, file, header.data_offset + start, buffer[:size])
-                block = buffer[:size].view(tensorfile.DTYPES[run.dtype])
-                bad = first_non_finite(block, run.dtype)
-                if bad is not None:
-                    raise _not_finite(index, self.plan, start + bad * block.itemsize, run.dtype, block[bad])
-            blocks.append(block)
+                fill(index, file, header.data_offset + start, buffer[:size])
+            blocks.append(buffer[:size].view(tensorfile.DTYPES[run.dtype]))
+        self._aside = SetAside(blocks, run.dtype, self._past)
+        if self._aside.bad is not None:
+            which, at = self._aside.bad
+            index, block = which + self._first, blocks[which]
+            where = describe(self.plan, start + at * block.itemsize, run.dtype, block[at])
+            raise UnusableInput(index, "not_finite", f"input {index}: {where}, not the same as in the others")
         return blocks
+
+    def put_back(self, result: Block) -> None:
+        """What was not finite, the same in all inputs, into what was made of the blocks read last."""
+        self._aside.put_back(result)
 
 
 @contextmanager
@@ -155,7 +142,7 @@ def _measure(inputs: Sequence[Path], previous: Path | None, *, pairs: bool) -> n
     window = UNIT * 8
     extra = 0 if previous is None else 1
     with _Inputs(inputs, [] if previous is None else [previous], window) as files:
-        for run in _runs(files.plan):
+        for run in runs(files.plan):
             if run.dtype not in FLOATS:
                 continue
             unit = UNIT * tensorfile.DTYPES[run.dtype].itemsize
@@ -213,8 +200,8 @@ def merge_files(
         With ``norms`` the L2 norm of each input's difference to ``previous`` over all floating-point tensors.
 
     Raises:
-        UnusableInput: an input is unreadable, of another manifest or layout, or not finite; the text names
-            the input's index, the tensor and the position.
+        UnusableInput: an input is unreadable, of another manifest or layout, or not finite where others are; the
+            text names the input's index, the tensor and the position.
         LocalFault: no inputs, not one coefficient each, or a previous model that does not fit.
     """
     if not inputs or len(inputs) != len(coefficients):
@@ -236,7 +223,7 @@ def merge_files(
         stepping = _stepping(files.plan)
         with tensorfile.atomic_file(out, durable=False) as merged:
             tensorfile.write_header(merged, files.plan)
-            for run in _runs(files.plan):
+            for run in runs(files.plan):
                 for start in range(run.start, run.end, step):
                     size = min(step, run.end - start)
                     blocks = files.read(run, start, size)
@@ -250,6 +237,7 @@ def merge_files(
                         for at in _within(stepping, start, start + size, part.itemsize):
                             old = [block[at] for block in blocks[: len(past)]]
                             part[at] = stepped(steps, run.dtype, part[at], old[-1], old[0] if old[1:] else None)
+                    files.put_back(part)
                     _write(merged, files.plan.data_offset + start, result[:size])
     return [math.sqrt(value) for value in np.diag(gram.matrix())] if norms else None
 
@@ -266,7 +254,7 @@ def look_ahead(last: Path, before: Path, outer: Outer, out: Path, *, window: int
     with _Inputs([], [before, last], window) as files, tensorfile.atomic_file(out, durable=False) as made:
         stepping = _stepping(files.plan)
         tensorfile.write_header(made, files.plan)
-        for run in _runs(files.plan):
+        for run in runs(files.plan):
             for start in range(run.start, run.end, window):
                 size = min(window, run.end - start)
                 old, new = files.read(run, start, size)
@@ -275,6 +263,7 @@ def look_ahead(last: Path, before: Path, outer: Outer, out: Path, *, window: int
                     for at in _within(stepping, start, start + size, new.itemsize):
                         result[at] = ahead(outer, run.dtype, new[at], old[at])
                     new = result
+                    files.put_back(new)
                 _write(made, files.plan.data_offset + start, new.view(np.uint8))
 
 
@@ -303,32 +292,6 @@ def _add_norms(gram: Gram, blocks: Sequence[Block], dtype: str) -> None:
         gram.add(_differences(floats[1:], floats[0]))
 
 
-def check_finite(path: Path, *, window: int = 16 * WINDOW_BYTES) -> None:
-    """Read a tensor file once and find the first NaN or infinity.
-
-    Raises:
-        UnusableInput: not finite or unreadable; ``index`` is 0.
-    """
-    header = _header(0, path)
-    buffer = np.empty(window, np.uint8)
-    with path.open("rb", buffering=0) as file:
-        for run in _runs(header):
-            for start in range(run.start, run.end, window):
-                size = min(window, run.end - start)
-                _fill(0, file, header.data_offset + start, buffer[:size])
-                block = buffer[:size].view(tensorfile.DTYPES[run.dtype])
-                bad = first_non_finite(block, run.dtype)
-                if bad is not None:
-                    raise _not_finite(0, header, start + bad * block.itemsize, run.dtype, block[bad])
-
-
-def _header(index: int, path: Path) -> tensorfile.Header:
-    try:
-        return tensorfile.read_header(path)
-    except (tensorfile.TensorFileError, OSError) as error:
-        raise UnusableInput(index, "unreadable", f"input {index} cannot be read: {error}") from error
-
-
 def _common_plan(headers: Sequence[tensorfile.Header], start: int) -> tensorfile.Header:
     first = headers[0]
     plan = tensorfile.plan(
@@ -347,40 +310,7 @@ def _common_plan(headers: Sequence[tensorfile.Header], start: int) -> tensorfile
     return plan
 
 
-def _runs(header: tensorfile.Header) -> list[_Run]:
-    runs: list[_Run] = []
-    for spec in header.by_offset():
-        if spec.start == spec.end:
-            continue
-        if runs and runs[-1].dtype == spec.dtype:
-            runs[-1] = _Run(spec.dtype, runs[-1].start, spec.end)
-        else:
-            runs.append(_Run(spec.dtype, spec.start, spec.end))
-    return runs
-
-
-def _fill(index: int, file: IO[bytes], offset: int, target: npt.NDArray[np.uint8]) -> None:
-    done = 0
-    while done < target.size:
-        got = os.preadv(file.fileno(), [target[done:].data], offset + done)
-        if got == 0:
-            raise UnusableInput(index, "unreadable", f"input {index} ended at byte {offset + done} while it was read")
-        done += got
-
-
 def _write(file: IO[bytes], offset: int, data: npt.NDArray[np.uint8]) -> None:
     done = 0
     while done < data.size:
         done += os.pwrite(file.fileno(), data[done:].data, offset + done)
-
-
-def _not_finite(
-    index: int, header: tensorfile.Header, offset: int, dtype: str, value: np.generic[Any]
-) -> UnusableInput:
-    spec = next(spec for spec in header.by_offset() if spec.start <= offset < spec.end)
-    at = (offset - spec.start) // tensorfile.DTYPES[dtype].itemsize
-    position = [int(i) for i in np.unravel_index(at, spec.shape)] if spec.shape else []
-    shown = "NaN or infinity" if dtype == "BF16" else str(value)
-    return UnusableInput(
-        index, "not_finite", f"input {index}: tensor {spec.name!r} holds {shown} at position {position}"
-    )

@@ -130,8 +130,9 @@ class Program:
                 blob=blob,
                 size=chunks.size,
                 manifest=held.manifest,
-                finite=held.finite,
                 weight=call.weightage,
+                odd=held.odd,
+                where=held.where,
             )
         )
         while True:

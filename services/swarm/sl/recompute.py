@@ -18,7 +18,8 @@ from swarm.core.merge import SHARE_TOLERANCE, Anchor, Measured, get
 from swarm.core.merge.outer import split
 from swarm.store.blobs import BlobStore
 
-from .merging import SMALL_WINDOW_BYTES, UnusableInput, find_shares, merge_files
+from .merging import SMALL_WINDOW_BYTES, find_shares, merge_files
+from .modelfiles import UnusableInput
 
 Found = Literal["equal", "DIFFERENT", "not here"]
 EXIT_EQUAL, EXIT_DIFFERENT, EXIT_NOTHING, EXIT_PARTLY = 0, 1, 4, 5

@@ -31,7 +31,7 @@ from swarm.store.journal import Journal
 
 from .directory import Members
 from .mergework import MergeOptions, merge_inputs
-from .merging import UnusableInput
+from .modelfiles import UnusableInput
 from .outcome import record_text
 from .peering import Peering
 from .program import Program
@@ -346,7 +346,8 @@ class JobRuntime:
         else:
             if self._engine.state.remerge is None:
                 self.timeline.mark(name.round, "leader", True)
-            self.deliver(ev.MergeDone(name, action.attempt, blob, chunks.size, held.manifest, merged.coefficients))
+            shares = merged.coefficients
+            self.deliver(ev.MergeDone(name, action.attempt, blob, chunks.size, held.manifest, shares, held.odd))
             if merged.norms is not None:
                 self._norms = {"round": name.round, "from_previous": merged.norms}
                 log.info("how far the contributions lie from the model before", round=name.round, **merged.norms)

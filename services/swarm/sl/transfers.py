@@ -26,7 +26,8 @@ from swarm.net.uri import parse_uri
 from swarm.store.blobs import BlobStore
 
 from .directory import Members
-from .merging import UnusableInput, check_finite
+from .modelfiles import UnusableInput
+from .oddities import find_oddities
 
 log = logging.getLogger("swarm.sl.transfers")
 
@@ -45,21 +46,17 @@ class Counters:
 
 
 def look_at(path: Path) -> Held:
-    """What the engine must know of a tensor file: size, manifest digest, whether it is finite.
+    """What the engine must know of a tensor file: size, manifest digest, what is not finite.
 
     Raises:
         tensorfile.TensorFileError: it is not a tensor file.
     """
     header = tensorfile.read_header(path)
-    finite = True
     try:
-        check_finite(path)
+        odd, where = find_oddities(path)
     except UnusableInput as fault:
-        if fault.kind != "not_finite":
-            raise tensorfile.TensorFileError(str(fault)) from fault
-        finite = False
-        log.warning("%s", fault)
-    return Held(header.file_size, Digest(hashlib.sha256(header.manifest()).digest()), finite)
+        raise tensorfile.TensorFileError(str(fault)) from fault
+    return Held(header.file_size, Digest(hashlib.sha256(header.manifest()).digest()), odd, where)
 
 
 class Transfers:
@@ -142,7 +139,7 @@ class Transfers:
                     reason = FAILED_HERE
                     texts.append(f"this node's disk: {fault}")
                     continue
-                self._deliver(BlobVerified(blob, held.size, held.manifest, held.finite))
+                self._deliver(BlobVerified(blob, held.size, held.manifest, held.odd, held.where))
                 return
         self._deliver(BlobFailed(blob, reason, "; ".join(texts) or "nobody to get it from"))
 

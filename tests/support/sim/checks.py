@@ -217,10 +217,9 @@ class Checks:
     def _recomputed(self, bundle: Bundle) -> None:
         """V3: the committed list gives the committed bytes, whoever computes them (a liar's merge is its own)."""
         used = [i for i in bundle.items if i.check_in.weight]
-        for item in used:
-            held = self._world.blobs.get(item.check_in.blob)
-            if held is not None and not held.finite and not self._world.liars:
-                self.broken("V6", f"round {bundle.name.round} merges a model with NaN")
+        odds = {held.odd for i in used if (held := self._world.blobs.get(i.check_in.blob)) is not None}
+        if len(odds) > 1 and not self._world.liars:
+            self.broken("V6", f"round {bundle.name.round} merges models that are not finite in different places")
         if bundle.result.merged in self._world.invented:
             return
         if not used:

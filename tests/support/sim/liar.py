@@ -127,9 +127,7 @@ class Liar(SimNode):
         return ProposalMessage(signed, result, items, takeovers)
 
     def _invent(self, manifest: Digest) -> BlobId:
-        blob = self.world.new_blob(
-            f"invented by {self.name} {len(self.world.blobs)}", Held(MODEL_BYTES, manifest, True)
-        )
+        blob = self.world.new_blob(f"invented by {self.name} {len(self.world.blobs)}", Held(MODEL_BYTES, manifest))
         self.disk.add(blob)
         self.world.invented.add(blob)
         return blob

@@ -170,7 +170,7 @@ class SimNet:
             held = world.blobs[blob]
             if tried:
                 world.rows.fetched_elsewhere(blob)
-            node.fetched(ev.BlobVerified(blob, held.size, held.manifest, held.finite))
+            node.fetched(ev.BlobVerified(blob, held.size, held.manifest, held.odd, held.where))
 
         self._move(node, blob, seconds, 1, read)
 

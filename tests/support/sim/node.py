@@ -322,7 +322,7 @@ class SimNode:
         self.world.checks.merges(self, action)
         held = [self.world.blobs[b] for b in blobs]
         for (node, _, _), one in zip(action.inputs, held, strict=True):
-            if one.manifest != held[0].manifest or not one.finite:
+            if one.manifest != held[0].manifest or one.odd != held[0].odd:
                 fault = ev.MergeFailed(action.name, action.attempt, node, 2, "it does not fit")
                 self.later(0.02, partial(self.step, fault))
                 return
@@ -334,10 +334,10 @@ class SimNode:
                 self.step(ev.MergeFailed(action.name, action.attempt, None, 0, "no space left on device"))
                 return
             past = past_of(action.outer, action.name.prev, action.before)
-            blob = self.world.merged(action.method, blobs, coefficients, Held(MODEL_BYTES, manifest, True), past)
+            blob = self.world.merged(action.method, blobs, coefficients, Held(MODEL_BYTES, manifest, held[0].odd), past)
             self.disk.add(blob)
             self.rotten.discard(blob)
-            self.step(ev.MergeDone(action.name, action.attempt, blob, MODEL_BYTES, manifest, coefficients))
+            self.step(ev.MergeDone(action.name, action.attempt, blob, MODEL_BYTES, manifest, coefficients, held[0].odd))
 
         self.later(self.world.rng.uniform(0.01, 0.1), done)
 

@@ -30,6 +30,8 @@ class Plan:
     mode: str = "snapshot"
     manifest: Digest = MANIFEST
     nan_at: tuple[int, ...] = ()
+    odd: frozenset[Digest] = frozenset()
+    """What every model of this program holds that is not finite, as a mask of -inf."""
     dies_at: int | None = None
     start_after: float = 0.0
     adaptive: bool = False
@@ -87,10 +89,12 @@ class Script:
         final = self._seq > 1 and self.answered >= plan.syncs
         self.final_sent = final
         self.said_final = self.said_final or final
-        finite = self.answered not in plan.nan_at
-        blob = node.world.new_blob(f"{node.name} {self._session} {self._seq}", Held(MODEL_BYTES, plan.manifest, finite))
+        told = f"{node.name} {self._session} {self._seq}"
+        odd = plan.odd | {sha256(told.encode())} if self.answered in plan.nan_at else plan.odd
+        where = "tensor 'w' holds nan at position [0]" if odd else ""
+        blob = node.world.new_blob(told, Held(MODEL_BYTES, plan.manifest, odd, where))
         node.disk.add(blob)
-        node.step(ev.ProgramSync(self._seq, final, blob, MODEL_BYTES, plan.manifest, finite, plan.weight))
+        node.step(ev.ProgramSync(self._seq, final, blob, MODEL_BYTES, plan.manifest, plan.weight, odd, where))
 
     def wish(self, action: act.LoadProgram | act.AnswerProgram | act.FailProgram) -> None:
         match action:

@@ -179,13 +179,20 @@ class RoundContext:
         self.acks.setdefault(key, {})[signed.statement.node] = signed
 
 
+Odd = frozenset[Digest]
+"""The NaNs and infinities of a model: one digest of places and bits for each tensor that has any."""
+FINITE: Odd = frozenset()
+
+
 @dataclass(slots=True)
 class Held:
     """A blob in the store, as far as the engine cares."""
 
     size: int
     manifest: Digest
-    finite: bool
+    odd: Odd = FINITE
+    where: str = ""
+    """Its first value that is not finite, in words."""
 
 
 @dataclass(slots=True)

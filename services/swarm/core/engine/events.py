@@ -12,6 +12,7 @@ from ..control.combined import Committed
 from ..ids import Address, BlobId, Digest
 from ..roster import Roster
 from ..statements import RoundName
+from .context import FINITE, Odd
 from .messages import Pulse
 
 
@@ -114,8 +115,10 @@ class ProgramSync:
     blob: BlobId
     size: int
     manifest: Digest
-    finite: bool
     weight: int
+    odd: Odd = FINITE
+    where: str = ""
+    """Its first value that is not finite, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,8 @@ class BlobVerified:
     blob: BlobId
     size: int
     manifest: Digest
-    finite: bool
+    odd: Odd = FINITE
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +199,7 @@ class MergeDone:
     size: int
     manifest: Digest
     coefficients: tuple[float, ...]
+    odd: Odd = FINITE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ from ..statements import (
     inputs_hash,
     to_fixed,
 )
-from . import controls, judging, origins
+from . import controls, judging, oddities, origins
 from .certificates import hear_certificate
 from .context import RoundContext
 from .credit import may_move, said
+from .events import ProgramSync
 from .failing import fail_program
-from .leading import REASONS, REFUSED_MANIFEST, REFUSED_UNREACHABLE, acknowledged, size_max
+from .leading import REASONS, REFUSED_MANIFEST, REFUSED_NOT_FINITE, REFUSED_UNREACHABLE, acknowledged, size_max
 from .messages import ProposalMessage, Pulse, Signed
 from .pulses import hurry, pulse_for
 from .state import EngineState, Out
@@ -56,13 +57,32 @@ def check_in(state: EngineState, context: RoundContext, now: float, out: Out) ->
     if program.done and context.name.round > 0 and mode == "active" and view.state.prev in state.held:
         _sign_check_in(state, context, view.state.prev, view.state.prev_size, pending.weight, flags, now, out)
         return
-    if pending.weight == 0 or not pending.finite or (program.done and mode == "inactive"):
-        if not pending.finite:
-            out.warn("this program's model holds NaN or infinite values: it only watches this round")
+    allowed = oddities.allowed(state, context, pending.odd)
+    if allowed is None:
+        return
+    if not allowed and _first_model(state):
+        fail_program(state, _not_finite(pending), now, out)
+        return
+    if pending.weight == 0 or not allowed or (program.done and mode == "inactive"):
+        if not allowed:
+            out.warn(f"this program's model holds NaN or infinite values ({pending.where}): it only watches this round")
         flags |= FLAG_OBSERVER
     weight = 0 if flags & FLAG_OBSERVER else pending.weight
     blob, size = (pending.blob, pending.size) if begins is None else (begins.blob, begins.size)
     _sign_check_in(state, context, blob, size, weight, flags, now, out)
+
+
+def _first_model(state: EngineState) -> bool:
+    """Whether the program's first sync waits, of a program that does not go on with a session that was cut off."""
+    program = state.program
+    return program.synced == 1 and program.opened is not None and program.opened.after is None
+
+
+def _not_finite(pending: ProgramSync) -> str:
+    return (
+        f"this program's first model is not finite, and not in the same way at the other sites: {pending.where}."
+        " Look at how that tensor is made at this site"
+    )
 
 
 def _warm(state: EngineState, context: RoundContext) -> bool:
@@ -220,6 +240,9 @@ def _hear_refusal(state: EngineState, context: RoundContext, signed: Signed[Refu
     out.warn(f"the leader 0x{refusal.leader.hex()} cannot use this node's model: {why}")
     flags = FLAG_OBSERVER | (own.flags & FLAG_DONE)
     _sign_check_in(state, context, own.blob, own.size, 0, flags, now, out)
+    if refusal.reason == REFUSED_NOT_FINITE and pending is not None and pending.odd and _first_model(state):
+        fail_program(state, _not_finite(pending), now, out)
+        return
     # In round 0 one leader's word is no proof: the manifest that its commit fixes is (loading.load).
     if refusal.reason == REFUSED_MANIFEST and manifest != ZERO32 and state.program.failed is None:
         text = f"the swarm refused this program's model: {why}. All programs of a job must build the same model"
@@ -298,7 +321,10 @@ def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out)
         out.fetch(state, now, result.merged, result.size, [statement.leader, *others])
         return
     held = state.held[result.merged]
-    if held.size != result.size or not held.finite or held.manifest != result.manifest:
+    allowed = oddities.allowed(state, context, held.odd, oddities.own_model(state))
+    if allowed is None:
+        return
+    if not allowed or held.size != result.size or held.manifest != result.manifest:
         _distrust(context, statement.leader, "the merged file is not what the proposal says", now, out)
         return
     context.ack = state.sign(Ack(context.name, statement.attempt, statement.result, state.me))

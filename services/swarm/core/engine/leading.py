@@ -10,7 +10,7 @@ from ..blobid import BLOB_BYTES_MAX
 from ..bundle import Bundle, Contribution
 from ..ids import ZERO32, Address, BlobId, Digest
 from ..statements import Ack, CheckIn, Proposal, Refusal, Result, Takeover, inputs_hash, method_word
-from . import certificates, controls, judging, outers, remerging
+from . import certificates, controls, judging, oddities, outers, remerging
 from .actions import Merge
 from .context import RoundContext
 from .events import MergeDone, MergeFailed
@@ -25,7 +25,7 @@ FAILED_HERE = 0
 REASONS = {
     REFUSED_HASH: "its bytes do not have the announced hash or size",
     REFUSED_MANIFEST: "its tensors (names, their order, shapes, dtypes or framework) differ from the swarm's",
-    REFUSED_NOT_FINITE: "it holds NaN or infinite values",
+    REFUSED_NOT_FINITE: "it holds NaN or infinite values that are not the same in the others",
     REFUSED_UNREADABLE: "it is not a readable tensor file",
     REFUSED_TOO_LARGE: "it is larger than allowed",
     REFUSED_UNREACHABLE: "it could not be fetched",
@@ -203,10 +203,13 @@ def _usable(state: EngineState, context: RoundContext, signed: Signed[CheckIn], 
     expected = state.view.state.manifest if state.view else ZERO32
     if held.size != check_in.size:
         reason = REFUSED_HASH
-    elif not held.finite:
-        reason = REFUSED_NOT_FINITE
     elif expected != ZERO32 and held.manifest != expected:
         reason = REFUSED_MANIFEST
+    else:
+        allowed = oddities.allowed(state, context, held.odd)
+        if allowed is None:
+            return False  # the merged model before is on its way: every member gets it, or makes it again
+        reason = 0 if allowed else REFUSED_NOT_FINITE
     if reason and out is not None:
         refuse(state, context, check_in, reason, "", now, out)
     return reason == 0
@@ -262,7 +265,7 @@ def _merge_when_closed(state: EngineState, context: RoundContext, now: float, ou
         return  # the run must not end behind the back of a member that still trains: see rescue
     if context.name.round == 0 and not any(s.statement.weight for s in found.usable):
         return
-    if not _same_manifest(state, context, found, now, out):
+    if not _same_manifest(state, context, found, now, out) or not _same_oddities(state, context, found, now, out):
         return
     _start_merge(state, context, found, now, out)
 
@@ -279,6 +282,19 @@ def _same_manifest(state: EngineState, context: RoundContext, found: Gathered, n
     others = [n for n, m in manifests.items() if m != chosen]
     for node in others:
         refuse(state, context, by_node[node].statement, REFUSED_MANIFEST, "", now, out)
+    return not others
+
+
+def _same_oddities(state: EngineState, context: RoundContext, found: Gathered, now: float, out: Out) -> bool:
+    """What is not finite must be the same, place by place, in all that is merged."""
+    weighted = [s.statement for s in found.usable if s.statement.weight]
+    odds = [state.held[check_in.blob].odd for check_in in weighted]
+    common = oddities.shared(odds)
+    others = [check_in for check_in, odd in zip(weighted, odds, strict=True) if odd != common]
+    for check_in in others:
+        where = state.held[check_in.blob].where
+        text = f"{REASONS[REFUSED_NOT_FINITE]} ({where})" if where else ""
+        refuse(state, context, check_in, REFUSED_NOT_FINITE, text, now, out)
     return not others
 
 

@@ -147,9 +147,9 @@ class Engine:
                 self._pulse(sender, pulse, now, out)
             case ev.PeerSilent(peer, text):
                 state.peers.silent(peer, now, text)
-            case ev.BlobVerified(blob, size, manifest, finite):
+            case ev.BlobVerified(blob, size, manifest, odd, where):
                 state.transfers.pop(blob, None)
-                state.held[blob] = Held(size, manifest, finite)
+                state.held[blob] = Held(size, manifest, odd, where)
                 state.progress += 1
             case ev.BlobFailed(blob, reason, text):
                 self._blob_failed(blob, reason, text, now, out)
@@ -161,7 +161,7 @@ class Engine:
                         transfer.failures = 0
                 state.progress += 1
             case ev.MergeDone():
-                state.held[event.blob] = Held(event.size, event.manifest, True)
+                state.held[event.blob] = Held(event.size, event.manifest, event.odd)
                 out.came(state, event.blob)
                 if not remerging.ended(state, event, now, out) and state.context is not None:
                     leading.merge_done(state, state.context, event, now, out)
@@ -318,7 +318,7 @@ class Engine:
         program.longest = max(program.longest, now - state.program_moved_at)
         program.synced += 1
         state.program_moved_at = now
-        state.held[event.blob] = Held(event.size, event.manifest, event.finite)
+        state.held[event.blob] = Held(event.size, event.manifest, event.odd, event.where)
         out.came(state, event.blob)
         state.progress += 1
         self._aim()

@@ -5,7 +5,7 @@ from .median import lower_median
 from .method import BLOCK_BYTES, SHARE_TOLERANCE, Anchor, Block, Measured, Method, rest, shares, shares_fault
 from .outer import Outer, ahead, split, stepped, takes_step
 from .registry import get, known, measured_fault, register
-from .values import FLOATS, as_float, first_non_finite, merge_values
+from .values import FLOATS, as_float, merge_values, non_finite
 
 __all__ = [
     "BLOCK_BYTES",
@@ -20,12 +20,12 @@ __all__ = [
     "Outer",
     "ahead",
     "as_float",
-    "first_non_finite",
     "get",
     "known",
     "lower_median",
     "measured_fault",
     "merge_values",
+    "non_finite",
     "register",
     "rest",
     "shares",

@@ -97,8 +97,8 @@ def _clipped(values: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArr
     return cast
 
 
-def first_non_finite(block: Block, dtype: str) -> int | None:
-    """Index of the first NaN or infinity in a one-dimensional block; None if there is none.
+def non_finite(block: Block, dtype: str) -> npt.NDArray[np.bool_] | None:
+    """Where a one-dimensional block holds NaN or infinity; None if nowhere.
 
     Args:
         dtype: safetensors name; integers and booleans are always finite.
@@ -106,9 +106,7 @@ def first_non_finite(block: Block, dtype: str) -> int | None:
     if dtype not in FLOATS:
         return None
     finite = (block & 0x7F80) != 0x7F80 if dtype == "BF16" else np.isfinite(block)
-    if finite.all():
-        return None
-    return int(np.argmin(finite))
+    return None if finite.all() else ~np.asarray(finite)
 
 
 def as_float(block: Block, dtype: str) -> Block:
