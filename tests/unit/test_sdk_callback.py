@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import logging
 import os
 import subprocess
@@ -290,7 +291,24 @@ async def test_a_list_of_arrays_returns_as_a_list(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.row("F13")
 async def test_an_error_in_evaluate_is_reported_and_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's exception leaves the hook unchanged; the SL hears its type and text."""
+    """Where the loss decides (useAdaptiveSync) the user's exception leaves the hook; the SL hears its type and text."""
+
+    def broken(_: Any) -> tuple[float, float]:
+        raise ZeroDivisionError("no samples")
+
+    async with bridge_at(tmp_path) as place:
+        point_at(monkeypatch, place)
+        toy = await asyncio.to_thread(lambda: Toy(evaluate=broken, useAdaptiveSync=True, adsValData=[1]))
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.to_thread(toy.train, 1)
+        await place.shell.wait_ended()
+        assert "ZeroDivisionError: no samples" in (place.shell.endings[0] or "")
+
+
+async def test_an_error_in_evaluate_that_decides_nothing_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The loss is unknown, said once over two merges; the program trains to its end."""
 
     def broken(_: Any) -> tuple[float, float]:
         raise ZeroDivisionError("no samples")
@@ -298,10 +316,25 @@ async def test_an_error_in_evaluate_is_reported_and_raised(tmp_path: Path, monke
     async with bridge_at(tmp_path) as place:
         point_at(monkeypatch, place)
         toy = await asyncio.to_thread(Toy, evaluate=broken)
-        with pytest.raises(ZeroDivisionError):
-            await asyncio.to_thread(toy.train, 1)
-        await place.shell.wait_ended()
-        assert "ZeroDivisionError: no samples" in (place.shell.endings[0] or "")
+        await asyncio.to_thread(toy.train, 6)
+        assert place.shell.endings == [None]
+        assert [math.isnan(one.loss) for one in place.shell.reports] == [True] * 3
+    assert capsys.readouterr().out.count("failed with ZeroDivisionError: no samples") == 1
+
+
+@pytest.mark.parametrize("keeps", [set(), {"w"}], ids=["neither", "one of them"])
+async def test_set_parameters_that_does_not_set_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: set[str]
+) -> None:
+    """What get_parameters gives after a merge must be what was merged, or the program would train alone."""
+    async with bridge_at(tmp_path, merge=lambda _, array: array + array.dtype.type(1)) as place:
+        point_at(monkeypatch, place)
+        toy = await asyncio.to_thread(Toy)
+        monkeypatch.setattr(toy.callback, "_set", lambda merged: toy.parameters.update({n: merged[n] for n in keeps}))
+        with pytest.raises(
+            SwarmError, match="has not the merged values of " + ("n after" if keeps else "w and 1 more")
+        ):
+            await asyncio.to_thread(toy.train, 6)
 
 
 async def test_an_sl_that_dies_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,10 @@ async def test_loss_is_the_sum_over_batches_by_dataset_size(tmp_path: Path, monk
     [
         ({}, "model is NoneType, it must be a torch.nn.Module"),
         ({"model": "m"}, "model is str"),
-        ({"adsValData": [1, 2]}, "adsValData is int, it must be a torch.utils.data.DataLoader"),
+        (
+            {"adsValData": [1, 2], "lossFunction": "L1Loss"},
+            "adsValData is int, it must be a torch.utils.data.DataLoader",
+        ),
         ({"ml_platform": "KERAS"}, "ml_platform is 'KERAS'"),
         ({"lossFunction": "NoSuchLoss"}, "torch.nn has no such class"),
         ({"metricFunction": "NoSuchMetric"}, "torchmetrics"),

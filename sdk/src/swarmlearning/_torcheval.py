@@ -132,35 +132,98 @@ def judge(
 ) -> tuple[float, float]:
     """(loss, metric), NaN for what is not known; the model's modes are left as they were.
 
-    The loss is the sum over the batches divided by the number of samples. Without a function it is the mean of what
-    the model itself computes, where it does (as those of transformers do, given labels).
+    The loss is the mean over all samples, whatever the batches: see :class:`Mean`. Without a function it is the mean
+    of what the model itself computes, where it does (as those of transformers do, given labels); a model that shows
+    no loss at its first batch, and is measured by nothing else, is not asked again.
     """
     device = next((one.device for one in model.parameters()), torch.device("cpu"))
     metric = metric.to(device) if hasattr(metric, "to") else metric
     if metric is not None and hasattr(metric, "reset"):
         metric.reset()
-    total, samples, known, measured = 0.0, 0, False, False
+    mean, measured = Mean(loss_of), False
     with _evaluating(model), torch.no_grad():
         for source in sources:
-            counted = 0
             for batch in _batches(source, batch_size, collate):
                 output, target, size = _output(model, _moved(batch, device))
-                counted += size
                 own = getattr(output, "loss", None)
                 answer = getattr(output, "logits", output)
                 if loss_of is not None and target is not None:
-                    known = True
-                    total += float(_summed(loss_of(answer, target)))
+                    mean.add(answer, target, size)
                 elif loss_of is None and own is not None:
-                    known = True
-                    total += float(own) * size
+                    mean.add_mean(float(own), size)
+                elif loss_of is None and metric is None:
+                    return math.nan, math.nan
                 if metric is not None and target is not None:
                     measured = True
                     metric.update(answer, target)
-            whole: Any = getattr(source, "dataset", None)
-            samples += len(whole) if loss_of is not None and hasattr(whole, "__len__") else counted
-    loss = total / max(samples, 1) if known else math.nan
-    return loss, _number(metric.compute()) if measured else math.nan
+    return mean.value(), _number(metric.compute()) if measured else math.nan
+
+
+class Mean:
+    """The mean of a loss over all samples, from the losses of batches of any sizes.
+
+    A batch's mean counts by its samples; a sum, or one loss a sample, is added up. Which of them a function gives, its
+    ``reduction`` says, as for all of torch.nn; of a function that does not say so, the first batch is asked in two
+    parts as well: means of parts average to the whole's, sums add up to it. The means of CrossEntropyLoss and NLLLoss
+    are over the weights of the classes that are not ignored (torch.nn), and count by those.
+    """
+
+    def __init__(self, loss_of: Optional[Callable[..., Any]]) -> None:
+        self._loss_of = loss_of
+        self._kind: Optional[str] = getattr(loss_of, "reduction", None)
+        self._total = self._count = 0.0
+
+    def add(self, answer: Any, target: Any, size: int) -> None:
+        """One batch: what the model says, what it was to say, samples."""
+        assert self._loss_of is not None
+        loss = self._loss_of(answer, target)
+        if isinstance(loss, torch.Tensor) and loss.ndim:
+            self._total += float(loss.sum())
+            self._count += size
+            return
+        if self._kind not in ("mean", "sum"):
+            self._kind = _reduction(self._loss_of, answer, target, float(loss))
+        if self._kind == "sum":
+            self._total += float(loss)
+            self._count += size
+        else:
+            self.add_mean(float(loss), _shares(self._loss_of, target, size))
+
+    def add_mean(self, loss: float, count: float) -> None:
+        """The mean loss of so many samples, or of parts that weigh so much together."""
+        if count:  # a batch in which nothing counts has no mean
+            self._total += loss * count
+            self._count += count
+
+    def value(self) -> float:
+        """NaN if there was nothing to judge by."""
+        return self._total / self._count if self._count else math.nan
+
+
+def _reduction(loss_of: Callable[..., Any], answer: Any, target: Any, whole: float) -> Optional[str]:
+    """``mean`` or ``sum``; None if this batch does not tell (it counts as a mean)."""
+    size = len(target) if isinstance(target, torch.Tensor) and target.ndim else 0
+    if size < 2 or not isinstance(answer, torch.Tensor) or len(answer) != size or not math.isfinite(whole):
+        return None
+    cut = max(1, size // 3)  # unequal parts: a plain average of means is no mean
+    try:
+        parts = [float(loss_of(answer[part], target[part])) for part in (slice(None, cut), slice(cut, None))]
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return None  # it takes whole batches only
+    mean, total = (parts[0] * cut + parts[1] * (size - cut)) / size, sum(parts)
+    close = [abs(one - whole) <= 1e-3 * max(abs(mean), abs(total)) for one in (mean, total)]
+    return None if close[0] == close[1] else "mean" if close[0] else "sum"
+
+
+def _shares(loss_of: Callable[..., Any], target: Any, size: int) -> float:
+    """What a batch's mean was divided by, as far as the samples do not tell it."""
+    classes = isinstance(loss_of, (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss))
+    if not classes or not isinstance(target, torch.Tensor) or target.is_floating_point():
+        return float(size)
+    kept = target[target != loss_of.ignore_index]
+    if loss_of.weight is None:
+        return float(kept.numel())
+    return float(loss_of.weight.to(kept.device)[kept].sum())
 
 
 def _batches(source: Any, batch_size: int, collate: Optional[Callable[..., Any]]) -> Any:
@@ -179,10 +242,6 @@ def _output(model: torch.nn.Module, batch: Any) -> tuple[Any, Any, int]:
         raise SwarmError(f"adsValData gives batches of {type(batch).__name__}, not of (inputs, targets).")
     *inputs, target = batch
     return model(*inputs), target, len(target) if hasattr(target, "__len__") else 1
-
-
-def _summed(loss: torch.Tensor) -> torch.Tensor:
-    return loss.sum() if isinstance(loss, torch.Tensor) and loss.ndim else loss
 
 
 def _number(value: Any) -> float:

@@ -45,6 +45,7 @@ class SwarmCallback(TrainerCallback, TorchCallback):
     """
 
     _trainers_batch: Any = None
+    _has_own_loss = True
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ with framework("swarmlearning.pyt", "torch", install="torch"):
     import torch
 
 from ._torcheval import VALIDATION_BATCH_DEFAULT, checked, judge, loss_function, metric_object
+from ._torchload import put, unshared
 from ._torchprox import Proximal
 from ._torchstate import Optimizers, random_state, restore_random_state, to_numpy, to_torch
 from .client.arguments import strength
@@ -57,9 +58,10 @@ class TorchCallback(SwarmCallbackBase):
         adsValData: validation data: a DataLoader, a Dataset, (x, y), a generator of batches, or a list of them.
         adsValBatchSize: batch size for evaluating what is no loader; 32 if not given.
         lossFunction, lossFunctionArgs: class name in torch.nn and its arguments, or a function of (output, target);
-            the loss is the sum over the batches divided by the number of samples.
+            the loss is the mean over the samples, whatever the batches, or their sum by their number for
+            reduction="sum". Without loss and metric function nothing is evaluated.
         metricFunction, metricFunctionArgs: class name in torchmetrics and its arguments, or an object like those.
-            What has no function, or no adsValData, is reported as NaN: not known.
+            What has no function, or no adsValData, is unknown to the others.
         optimizer: the optimizer, or a list of them, whose state a restarted program takes up again; without it those
             that step the model's parameters are found by themselves.
         proximalMu: above 0, each optimizer step is drawn towards the model merged last (FedProx): mu * (w - merged)
@@ -75,6 +77,8 @@ class TorchCallback(SwarmCallbackBase):
     )
     _collate: Optional[Callable[..., Any]] = None
     """Makes a batch of a dataset's samples; None is torch's own way."""
+    _has_own_loss = False
+    """Models of this framework say their loss by themselves, given labels."""
 
     def __init__(
         self,
@@ -83,18 +87,23 @@ class TorchCallback(SwarmCallbackBase):
         trainingContract: str = DEFAULT_TRAINING_CONTRACT,
         **kwargs: Any,
     ) -> None:
-        super().__init__(syncFrequency, minPeers, trainingContract, kwargs)
         self.lossFunction: Any = kwargs.get("lossFunction")
         self.lossFunctionArgs: Optional[Mapping[str, Any]] = kwargs.get("lossFunctionArgs")
         self.metricFunction: Any = kwargs.get("metricFunction")
         self.metricFunctionArgs: Optional[Mapping[str, Any]] = kwargs.get("metricFunctionArgs")
+        super().__init__(syncFrequency, minPeers, trainingContract, kwargs)
         self._skipped: set[str] = set()
+        self.weightNames: list[str] = []
         self._verifyAndSetPlatformContext(kwargs)
-        if self.valData is None:
-            self.logger.warning("adsValData is not given: loss and metric of merged models cannot be shown")
-        else:
+        if self._judges():
             loss_function(self.lossFunction, self.lossFunctionArgs)
             metric_object(self.metricFunction, self.metricFunctionArgs)
+        elif self.valData is None:
+            self.logger.warning("adsValData is not given: loss and metric of merged models cannot be shown")
+        else:
+            self.logger.info("adsValData is given, lossFunction and metricFunction are not: nothing is evaluated")
+        if self.useAdaptiveSync and self.lossFunction is None and not self._has_own_loss:
+            self.logger.warning("useAdaptiveSync goes by the loss, and there is no lossFunction: the interval stays")
         self._optimizers = Optimizers(self._parameters, self._given_optimizers(kwargs.get("optimizer")))
         mu = self._checked(strength, "proximalMu", kwargs.get("proximalMu"))
         self._proximal = Proximal(mu, self._parameters) if mu and not self.loopback else None
@@ -115,8 +124,20 @@ class TorchCallback(SwarmCallbackBase):
         self.hfMode: Optional[str] = None
 
     def _getValidationDataForAdaptiveSync(self, valData: Any, valBatchSize: Any) -> tuple[Any, ...]:
-        self._sources = checked(valData)
+        self._sources: Any = None
+        if self._judges() or self.useAdaptiveSync:
+            self._sources = checked(valData)
+        elif valData is not None and not isinstance(valData, Iterator):  # nobody asks: a generator is not read
+            try:
+                checked(valData)
+            except SwarmError as fault:
+                self.logger.warning("adsValData is not used, since nothing is evaluated by it: %s", fault)
         return None, None, None, None, None
+
+    def _judges(self) -> bool:
+        """Whether there is something to judge merged models by."""
+        functions = self.lossFunction is not None or self.metricFunction is not None
+        return self.valData is not None and (functions or self._has_own_loss)
 
     def _shared_model(self) -> torch.nn.Module:
         return unwrapped(self.mlCtx.model)
@@ -173,7 +194,10 @@ class TorchCallback(SwarmCallbackBase):
         return state
 
     def _put_state(self, merged: dict[str, torch.Tensor]) -> None:
-        self._shared_model().load_state_dict(merged, strict=False)
+        put(self._shared_model(), merged, self._shared_state)
+
+    def _unlike(self, merged: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+        return []  # looked at while it was loaded: _torchload
 
     def _saveModelWeightsToDict(self) -> dict[str, npt.NDArray[Any]]:
         found: dict[str, npt.NDArray[Any]] = {}
@@ -184,6 +208,17 @@ class TorchCallback(SwarmCallbackBase):
                     self.logger.warning("%s is a %s and is not shared", name, type(value).__name__)
                 continue
             found[name] = to_numpy(name, value)
+        if not found:
+            self._logAndRaiseError(
+                f"{type(self._shared_model()).__name__}.state_dict() gives no tensors: there is nothing to share."
+            )
+        if not self.weightNames:
+            own = unshared(self._shared_model(), self._shared_state())
+            if own:
+                self.logger.warning(
+                    "%d trained parameters are not in state_dict() and stay this site's own, %s among them",
+                    *(len(own), own[0]),
+                )
         self.weightNames = list(found)
         return found
 
@@ -200,12 +235,15 @@ class TorchCallback(SwarmCallbackBase):
                     " the members run different programs."
                 )
             merged[name] = value
-        self._put_state(merged)
+        try:
+            self._put_state(merged)
+        except SwarmError as fault:
+            self._logAndRaiseError(str(fault))
         if self._proximal is not None:
             self._proximal.anchor()
 
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
-        if self.valData is None:
+        if not self._judges():
             return math.nan, math.nan
         return judge(
             self._shared_model(),

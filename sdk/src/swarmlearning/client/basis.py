@@ -103,7 +103,7 @@ class CallbackBasis(ABC):
         self.epochsCompleted = self.stepsCompleted = 0
         self.lastSuccessfulMergeDictInActTrng: Optional[Mapping[str, npt.NDArray[Any]]] = None
         self._session: Optional[Session] = None
-        self._finished = self._begun = False
+        self._finished = self._begun = self._judged_badly = self._told_idle = False
         self._told_at = 0.0
         self.loopback = is_on(os.environ.get("SWARM_LOOPBACK", ""))
         if self.loopback and not isinstance(self.mergeMethod, SLMergeMethod):
@@ -153,6 +153,14 @@ class CallbackBasis(ABC):
 
     # ---- what a framework may say
 
+    def _unlike(self, merged: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+        """Names of arrays that the model does not give back as they were just loaded, each in the model's own type.
+
+        A framework that makes sure of it while it loads says so by an empty list.
+        """
+        held = self._saveModelWeightsToDict()
+        return [name for name, value in merged.items() if name not in held or not _same(held[name], value)]
+
     def _optimizerState(self) -> State:
         """The optimiser's arrays, named ``optimizer/...``, and what else it needs, as JSON. Nothing is kept here."""
         return {}, {}
@@ -196,3 +204,12 @@ class CallbackBasis(ABC):
             self.logger.warning("totalEpochs is not given: progress of this site cannot be shown")
             return 0
         return self._checked(whole, "totalEpochs", value, 1, INT32_MAX)
+
+
+def _same(held: npt.NDArray[Any], value: npt.NDArray[Any]) -> bool:
+    """Equal values, whatever the shape of scalars; NaN is equal to NaN."""
+    own = np.asarray(held)
+    if own.size != value.size:
+        return False
+    other = np.asarray(value).astype(own.dtype).reshape(own.shape)
+    return np.array_equal(own, other, equal_nan=own.dtype.kind in "fc")

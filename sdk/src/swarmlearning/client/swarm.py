@@ -157,16 +157,39 @@ class SwarmCallbackBase(CallbackBasis):
 
     def getLoss(self, mergedParamsDict: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float, int, int]:
         """Load merged parameters and evaluate them: loss, metric, epochs done, epochs in total."""
-        self._loadModelWeightsFromDict(mergedParamsDict)
+        self._put(mergedParamsDict)
         self.lastSuccessfulMergeDictInActTrng = mergedParamsDict
-        loss, metric = self._calculateLocalLossAndMetrics()
-        self.logger.info("Calculated local loss using merged parameters = %s", loss)
-        return float(loss), float(math.nan if metric is None else metric), self.epochsCompleted, self.totalEpochs
+        loss, metric = self._judged()
+        if not math.isnan(loss):  # else nobody asked for it, or a warning told why it is not known
+            self.logger.info("Calculated local loss using merged parameters = %s", loss)
+        return loss, metric, self.epochsCompleted, self.totalEpochs
+
+    def _judged(self) -> tuple[float, float]:
+        """Loss and metric of the merged model, NaN where not known: figures that cannot be had end no training.
+
+        Raises:
+            Exception: of the evaluation, where the loss decides something (useAdaptiveSync).
+        """
+        try:
+            loss, metric = self._calculateLocalLossAndMetrics()
+            return float(loss), float(math.nan if metric is None else metric)
+        except Exception as fault:
+            if self.useAdaptiveSync:
+                raise
+            if not self._judged_badly:
+                self._judged_badly = True
+                self.logger.warning(
+                    "Loss and metric of merged models stay unknown, training goes on: evaluating adsValData failed"
+                    " with %s: %s",
+                    *(type(fault).__name__, fault),
+                )
+            return math.nan, math.nan
 
     # ---- inside
 
     def __doSync(self) -> None:
         local = self._saveModelWeightsToDict()
+        self._look_for_training(local)
         self.logger.info("Starting Swarm merging round ...")
         following, self.isSwarmTrainingOver = self._hand_over(local, final=False)
         self.logger.info("Merge Done: RVInt [cur: %s Nxt: %s]", self.currentSyncFrequency, following)
@@ -178,6 +201,33 @@ class SwarmCallbackBase(CallbackBasis):
                 return  # what is on disk holds until the next sync
         if not self.isSwarmTrainingOver:
             self._resume.keep(self._where)
+
+    def _put(self, merged: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Load, then look whether the model has what was loaded."""
+        self._loadModelWeightsFromDict(merged)
+        other = self._unlike(merged)
+        if other:
+            more = f" and {len(other) - 1} more" if len(other) > 1 else ""
+            self._logAndRaiseError(
+                f"the model has not the merged values of {other[0]}{more} after they were loaded, so it would train"
+                " without the swarm: what loads them must change what is shared."
+            )
+
+    def _look_for_training(self, local: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Say once that nothing was learnt since the last merge: often another object than the one shared is trained.
+
+        The first array that differs ends the look.
+        """
+        merged = self.lastSuccessfulMergeDictInActTrng
+        if self._told_idle or merged is None or not self._begun or local.keys() != merged.keys():
+            return
+        if all(np.array_equal(array, merged[name]) for name, array in local.items()):
+            self._told_idle = True
+            self.logger.warning(
+                "The model has not changed since the last merge, %d batches ago: is the object that was handed to the"
+                " callback the one that is trained? Its copies are not shared.",
+                self.currentSyncFrequency,
+            )
 
     def _tell_progress(self) -> None:
         session, total = self._session, self.currentSyncFrequency
@@ -283,7 +333,7 @@ class SwarmCallbackBase(CallbackBasis):
     def _leave(self, last: Mapping[str, npt.NDArray[Any]]) -> None:
         text = "Swarm training is over before local training. Exit gracefully."
         self.logger.warning(text)
-        self._loadModelWeightsFromDict(last)
+        self._put(last)
         if self._session is None:
             return
         try:
