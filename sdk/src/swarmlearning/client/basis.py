@@ -11,8 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Callable, NoReturn, Optional, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
+from ..tensorfile import BFloat16Bits
 from .arguments import COMMON_ARGUMENTS, INT32_MAX, choice, is_on, merge_method, whole
 from .dataschema import schema_text
 from .logger import own_logger
@@ -208,8 +210,13 @@ class CallbackBasis(ABC):
 
 def _same(held: npt.NDArray[Any], value: npt.NDArray[Any]) -> bool:
     """Equal values, whatever the shape of scalars; NaN is equal to NaN."""
-    own = np.asarray(held)
-    if own.size != value.size:
+    own, other = _numbers(held), _numbers(value)
+    if own.size != other.size:
         return False
-    other = np.asarray(value).astype(own.dtype).reshape(own.shape)
-    return np.array_equal(own, other, equal_nan=own.dtype.kind in "fc")
+    return np.array_equal(own, other.astype(own.dtype).reshape(own.shape), equal_nan=own.dtype.kind in "fc")
+
+
+def _numbers(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if isinstance(array, BFloat16Bits):
+        return (np.asarray(array).astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else np.asarray(array)
