@@ -215,7 +215,7 @@ def _reduction(loss_of: Callable[..., Any], answer: Any, target: Any, whole: flo
     return None if close[0] == close[1] else "mean" if close[0] else "sum"
 
 
-def _shares(loss_of: Callable[..., Any], target: Any, size: int) -> float:
+def _shares(loss_of: Any, target: Any, size: int) -> float:
     """What a batch's mean was divided by, as far as the samples do not tell it."""
     classes = isinstance(loss_of, (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss))
     if not classes or not isinstance(target, torch.Tensor) or target.is_floating_point():
