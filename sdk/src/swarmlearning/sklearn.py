@@ -12,7 +12,7 @@ import inspect
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from .plain import SwarmCallback as _PlainCallback
 with framework("swarmlearning.sklearn", "sklearn", install="scikit-learn"):
     from sklearn import metrics
     from sklearn.pipeline import Pipeline
+
+    from ._sklearnstate import read_elsewhere, settable, unsettable
 
 __all__ = ["SwarmCallback", "SwarmError", "SwarmSklearnTrainer"]
 
@@ -43,7 +45,8 @@ class SwarmCallback(_PlainCallback):
         minPeers: members that a round needs.
         trainingContract: name of the job.
         model: the estimator. ``coef_``, ``intercept_``, ``coefs_``, ``intercepts_`` and ``cluster_centers_`` are
-            shared; a generalized linear model, a multi-layer perceptron and mini-batch k-means need no more.
+            shared; a generalized linear model, a multi-layer perceptron and mini-batch k-means need no more. An
+            estimator that predicts from anything else (support vectors, trees, neighbours) is refused by name.
         weight_attrs: names of the attributes that are shared instead: arrays, numbers, or lists of arrays.
         initData: (X, y) of a few samples; an estimator that was never fitted has no parameters to share, and is
             fitted to them first.
@@ -81,6 +84,7 @@ class SwarmCallback(_PlainCallback):
         **kwargs: Any,
     ) -> None:
         self.model: Any = kwargs.get("model")
+        self._looked = False
         self.classes = kwargs.get("classes")
         self.weightAttributes: Optional[Sequence[str]] = kwargs.get("weight_attrs")
         self.lossFunction, self.lossFunctionArgs = kwargs.get("lossFunction"), kwargs.get("lossFunctionArgs") or {}
@@ -91,7 +95,7 @@ class SwarmCallback(_PlainCallback):
             minPeers,
             trainingContract,
             get_parameters=self._parameters,
-            set_parameters=self._put,
+            set_parameters=self._take,
             evaluate=self._scores,
             **kwargs,
         )
@@ -120,7 +124,13 @@ class SwarmCallback(_PlainCallback):
     @property
     def initialised(self) -> bool:
         """Whether the estimator has parameters to share."""
-        return any(getattr(self.model, name, None) is not None for name in self.weightAttributes or KNOWN_ATTRIBUTES)
+        return any(settable(self.model, name) for name in self.weightAttributes or KNOWN_ATTRIBUTES)
+
+    def _attributes(self) -> list[str]:
+        """Names of the attributes that travel."""
+        if self.weightAttributes is None:
+            return [name for name in KNOWN_ATTRIBUTES if settable(self.model, name)]
+        return list(self.weightAttributes)
 
     def initialise(self, x: Any, y: Any) -> None:
         """Fit a few samples, so that the estimator's parameters exist."""
@@ -134,24 +144,50 @@ class SwarmCallback(_PlainCallback):
 
     def _parameters(self) -> dict[str, npt.NDArray[Any]]:
         found: dict[str, npt.NDArray[Any]] = {}
-        mark = self._fingerprint()
-        for attribute in self.weightAttributes or KNOWN_ATTRIBUTES:
+        mark, kind = self._fingerprint(), type(self.model).__name__
+        for attribute in self._attributes():
             value = getattr(self.model, attribute, None)
-            if value is None and self.weightAttributes is None:
-                continue
+            if value is None:
+                self._none_of(kind, attribute)
+            if unsettable(self.model, attribute):
+                self._logAndRaiseError(
+                    f"{attribute} of {kind} is worked out of others and cannot be set: name those it predicts from."
+                )
             for place, array in _leaves(value):
                 if array.dtype.kind not in "fiub":
                     self._logAndRaiseError(
-                        f"{attribute} of {type(self.model).__name__} is {type(value).__name__} of {array.dtype},"
+                        f"{attribute} of {kind} is {type(value).__name__} of {array.dtype},"
                         " not an array of numbers: it cannot be shared (a sparse one after densify() can)."
                     )
                 found[f"{attribute}{place}{mark}"] = array
+        if not self._looked:
+            self._look(kind, found)
         if not found:
-            self._logAndRaiseError(
-                f"{type(self.model).__name__} has none of {', '.join(self.weightAttributes or KNOWN_ATTRIBUTES)}:"
-                " pass initData=(X, y) of a few samples (and classes), or name its arrays with weight_attrs=[...]."
-            )
+            self._none_of(kind, ", ".join(KNOWN_ATTRIBUTES))
         return found
+
+    def _none_of(self, kind: str, names: str) -> NoReturn:
+        self._logAndRaiseError(
+            f"{kind} has none of {names}: pass initData=(X, y) of a few samples (and classes), or name its arrays with"
+            " weight_attrs=[...]."
+        )
+
+    def _look(self, kind: str, found: Mapping[str, object]) -> None:
+        """Refuse an estimator that would go on predicting from what this site alone has learnt."""
+        others = read_elsewhere(self.model, self._attributes())
+        if others:
+            shared = ", ".join(self._attributes()) or "nothing"
+            self._logAndRaiseError(
+                f"{kind} predicts from {', '.join(others)}, and {shared} would be shared: after a merge each site would"
+                " predict something else. If averages of all of these mean something, name them with weight_attrs;"
+                " if not, this estimator cannot be trained in a swarm (linear models, SGD, networks and k-means can)."
+            )
+        if found:
+            self._looked = True
+            if others is None:
+                self.logger.warning(
+                    "Whether %s predicts from anything that is not shared could not be found out.", kind
+                )
 
     def _fingerprint(self) -> str:
         """What labels and columns mean here, as part of each name; empty if the estimator knows neither."""
@@ -165,7 +201,7 @@ class SwarmCallback(_PlainCallback):
         text = json.dumps(meaning, sort_keys=True, default=str)
         return f"@{hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_CHARS]}"
 
-    def _put(self, merged: Mapping[str, npt.NDArray[Any]]) -> None:
+    def _take(self, merged: Mapping[str, npt.NDArray[Any]]) -> None:
         mark = self._fingerprint()
         own = self._parameters()
         for name, array in own.items():
@@ -174,7 +210,7 @@ class SwarmCallback(_PlainCallback):
                     f"the merged model has no {name} of shape {list(array.shape)}: the members run different programs,"
                     " or other classes or columns."
                 )
-        for attribute in self.weightAttributes or KNOWN_ATTRIBUTES:
+        for attribute in self._attributes():
             value = getattr(self.model, attribute, None)
             leaves = [merged[f"{attribute}{place}{mark}"] for place, _ in _leaves(value)] if value is not None else []
             if isinstance(value, np.ndarray) and value.flags.writeable:

@@ -157,7 +157,7 @@ class SwarmCallbackBase(CallbackBasis):
 
     def getLoss(self, mergedParamsDict: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float, int, int]:
         """Load merged parameters and evaluate them: loss, metric, epochs done, epochs in total."""
-        self._put(mergedParamsDict)
+        self._putMerged(mergedParamsDict)
         self.lastSuccessfulMergeDictInActTrng = mergedParamsDict
         loss, metric = self._judged()
         if not math.isnan(loss):  # else nobody asked for it, or a warning told why it is not known
@@ -202,7 +202,7 @@ class SwarmCallbackBase(CallbackBasis):
         if not self.isSwarmTrainingOver:
             self._resume.keep(self._where)
 
-    def _put(self, merged: Mapping[str, npt.NDArray[Any]]) -> None:
+    def _putMerged(self, merged: Mapping[str, npt.NDArray[Any]]) -> None:
         """Load, then look whether the model has what was loaded."""
         self._loadModelWeightsFromDict(merged)
         other = self._unlike(merged)
@@ -333,7 +333,7 @@ class SwarmCallbackBase(CallbackBasis):
     def _leave(self, last: Mapping[str, npt.NDArray[Any]]) -> None:
         text = "Swarm training is over before local training. Exit gracefully."
         self.logger.warning(text)
-        self._put(last)
+        self._putMerged(last)
         if self._session is None:
             return
         try:
