@@ -135,3 +135,56 @@ def test_loopback_and_several_processes(tmp_path: Path, monkeypatch: pytest.Monk
 
     with pytest.raises(SwarmError, match=r"2 processes.*devices=1"):
         SwarmCallback(2, 1).on_fit_start(Two(), model)
+
+
+def averages(pl: Any) -> list[Any]:
+    class Polyak(pl.Callback):  # type: ignore[misc,name-defined]
+        """No name tells what it does: a mean of its own, put in at the end."""
+
+        def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+            for value in pl_module.parameters():
+                value.data.mul_(0.5)
+
+    found = [Polyak(), pl.callbacks.StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=1, device=None)]
+    if hasattr(pl.callbacks, "EMAWeightAveraging"):
+        found.append(pl.callbacks.EMAWeightAveraging(decay=0.9, device=None))
+    return found
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+async def test_a_callback_that_puts_its_own_weights_in_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pl: Any, capsys: pytest.CaptureFixture[str], which: int
+) -> None:
+    """After ours: a warning at the start by its name, and one ERROR at the end for any; before ours: not a word."""
+    from swarmlearning.lightning import SwarmCallback
+
+    for first in (False, True):
+        kinds = averages(pl)
+        if which >= len(kinds):
+            pytest.skip("this Lightning has no such callback")
+        other = kinds[which]
+        (tmp_path / str(first)).mkdir()
+        async with bridge_at(tmp_path / str(first), merge=lambda _, a: a + a.dtype.type(1)) as place:
+            point_at(monkeypatch, place)
+            model, ours = module(pl), SwarmCallback(3, 1, totalEpochs=3)
+            order = [other, ours] if first else [ours, other]
+            await asyncio.to_thread(trainer(pl, tmp_path, *order, max_epochs=3).fit, model, loader())
+            told = capsys.readouterr().out
+            assert ("stands after SwarmCallback" in told) == (not first and which > 0)
+            batch_norm_first = which == 1  # Lightning's SWA puts its weights in an epoch early, for BatchNorm
+            assert ("not the swarm's final one any more" in told) == (not first and not batch_norm_first)
+            if first or batch_norm_first:
+                assert_holds(model, place.shell.merged[-1])
+
+
+async def test_a_strict_program_ends_with_an_error_if_its_model_is_not_the_swarms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pl: Any
+) -> None:
+    """strict=True: fit() raises instead of a line in the log."""
+    from swarmlearning.lightning import SwarmCallback, SwarmError
+
+    async with bridge_at(tmp_path) as place:
+        point_at(monkeypatch, place)
+        fitting = trainer(pl, tmp_path, SwarmCallback(3, 1, strict=True), averages(pl)[0], max_epochs=1)
+        with pytest.raises(SwarmError, match="Put SwarmCallback last"):
+            await asyncio.to_thread(fitting.fit, module(pl), loader())

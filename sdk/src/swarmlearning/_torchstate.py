@@ -26,8 +26,11 @@ def to_numpy(name: str, value: torch.Tensor) -> npt.NDArray[Any]:
     """The tensor's values, shared where it lives on the CPU; bfloat16 as BFloat16Bits.
 
     Raises:
-        SwarmError: numpy has no such type.
+        SwarmError: it has no values, not one for each place, or numpy has no such type.
     """
+    trouble = _valueless(value)
+    if trouble:
+        raise SwarmError(f"parameter {name} {trouble}")
     plain = value.detach().cpu().contiguous()
     if plain.dtype is torch.bfloat16:
         return np.asarray(plain.view(torch.int16).numpy()).view(np.uint16).view(BFloat16Bits)
@@ -35,6 +38,25 @@ def to_numpy(name: str, value: torch.Tensor) -> npt.NDArray[Any]:
         return np.asarray(plain.numpy())
     except (TypeError, RuntimeError) as fault:
         raise SwarmError(f"parameter {name} has the type {value.dtype}, which cannot be shared: {fault}") from fault
+
+
+def _valueless(value: torch.Tensor) -> str:
+    """What kind of tensor it is that cannot be shared, and what to do about it; nothing where it can."""
+    if isinstance(value, torch.nn.parameter.UninitializedTensorMixin):
+        return "has no shape yet (a lazy layer): run one batch through the model before on_train_begin()."
+    if value.is_meta:
+        return (
+            'is on the device "meta" and has no values: load the model with its weights, or give it memory by'
+            " model.to_empty(device=...) and initialise it, before on_train_begin()."
+        )
+    if value.layout is not torch.strided:
+        kind = str(value.layout).replace("torch.", "")
+        return f"is a sparse tensor ({kind}), which cannot be averaged: keep it dense (.to_dense()) in the model."
+    if value.is_nested:
+        return "is a nested tensor, which cannot be averaged: pad it (.to_padded_tensor(0.0)) in the model."
+    if value.is_quantized:
+        return f"is quantized ({value.dtype}), which cannot be averaged: train the float model, and quantize its copy."
+    return ""
 
 
 def to_torch(array: npt.NDArray[Any]) -> torch.Tensor:

@@ -6,6 +6,7 @@ over. What PyTorch models have in common is ``pyt``'s.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,10 +20,13 @@ with framework("swarmlearning.lightning", "torch", "lightning", "pytorch_lightni
     except ImportError:
         from pytorch_lightning.callbacks import Callback
 
+from .client.basis import CallbackBasis
 from .client.swarm import DEFAULT_TRAINING_CONTRACT, SwarmError
 from .pyt import Context, TorchCallback
 
 __all__ = ["SwarmCallback", "SwarmError"]
+
+_AVERAGES = re.compile(r"[Aa]verag|SWA|Swa(?![a-z])|EMA|Ema(?![a-z])|Pruning")
 
 
 class SwarmCallback(Callback, TorchCallback):
@@ -62,6 +66,7 @@ class SwarmCallback(Callback, TorchCallback):
             self.model = pl_module
             self.mlCtx = Context(pl_module)
         self._fitting = True
+        self._look_behind(trainer)
         if self._session is None and not self._finished:
             self._swarmInitialize()
 
@@ -90,6 +95,39 @@ class SwarmCallback(Callback, TorchCallback):
         """Lightning hook: returns when the whole swarm has finished, with its final model loaded."""
         self._swarmOnTrainEnd()
 
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        """Lightning hook, after every callback's on_train_end: the model must still be the swarm's.
+
+        Raises:
+            SwarmError: in strict mode, if it is not.
+        """
+        final = self.lastSuccessfulMergeDictInActTrng
+        if not self._finished or final is None:
+            return
+        changed = CallbackBasis._unlike(self, final)
+        if not changed:
+            return
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        text = (
+            f"the model is not the swarm's final one any more: {changed[0]}{more} changed after it was loaded, by a"
+            " callback whose on_train_end comes after SwarmCallback's, as those of weight averages do. Put"
+            " SwarmCallback last in Trainer(callbacks=[...])."
+        )
+        if self.strict:
+            self._logAndRaiseError(text)
+        self.logger.error(text)
+
+    def _look_behind(self, trainer: Any) -> None:
+        """Warn of callbacks that put weights of their own into the model after this one has loaded the swarm's."""
+        behind = trainer.callbacks[trainer.callbacks.index(self) + 1 :] if self in trainer.callbacks else []
+        names = sorted({type(one).__name__ for one in behind if _averages(one)})
+        if names:
+            self.logger.warning(
+                "%s stands after SwarmCallback and puts its own weights into the model at the end: the model would not"
+                " be the swarm's. Put SwarmCallback last in Trainer(callbacks=[...]).",
+                ", ".join(names),
+            )
+
     def _stop_if_over(self, trainer: Any) -> None:
         if self.isSwarmTrainingOver and not trainer.should_stop:
             self.logger.info("Swarm training is over. Stopping local training")
@@ -105,3 +143,8 @@ class SwarmCallback(Callback, TorchCallback):
             return
         super()._verifyAndSetPlatformContext({**params, "model": torch.nn.Identity()})
         self.mlCtx = Context(None)
+
+
+def _averages(callback: Any) -> bool:
+    """Whether a callback keeps weights of its own, as far as its class or what it is made of says so by name."""
+    return any(_AVERAGES.search(kind.__name__) for kind in type(callback).__mro__)

@@ -6,6 +6,7 @@ Rows K01, K08, K09, K12. Your loop calls the hooks; training is never stopped fr
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional
 
@@ -19,6 +20,7 @@ with framework("swarmlearning.pyt", "torch", install="torch"):
 from ._torcheval import VALIDATION_BATCH_DEFAULT, checked, judge, loss_function, metric_object
 from ._torchload import put, unshared
 from ._torchprox import Proximal
+from ._torchranks import several_ranks
 from ._torchstate import Optimizers, random_state, restore_random_state, to_numpy, to_torch
 from .client.arguments import strength
 from .client.loops import LoopCallback
@@ -110,6 +112,19 @@ class TorchCallback(SwarmCallbackBase):
         if self.loopback:
             self._optimizers.forget()
         self._swarmInitialize()
+
+    def _swarmInitialize(self) -> None:
+        self._look_for_ranks()
+        super()._swarmInitialize()
+
+    def _swarmOnTrainBegin(self) -> None:
+        self._look_for_ranks()
+        super()._swarmOnTrainBegin()
+
+    def _look_for_ranks(self) -> None:
+        trouble = "" if self.loopback else several_ranks(os.environ)
+        if trouble:
+            self._logAndRaiseError(trouble)
 
     def _verifyAndSetPlatformContext(self, params: Mapping[str, Any]) -> None:
         platform = params.get("ml_platform", params.get("mlPlatform", SLPlatforms.PYTORCH.name))
