@@ -39,6 +39,8 @@ class SwarmCallback(LoopCallback):
         SwarmError: an argument is wrong, or the SL cannot be reached or refuses.
     """
 
+    _takes_scalars = True
+
     def __init__(
         self,
         syncFrequency: Any,

@@ -77,6 +77,7 @@ class TorchCallback(SwarmCallbackBase):
     _own_arguments = frozenset(
         {"model", "lossFunction", "lossFunctionArgs", "metricFunction", "metricFunctionArgs", "optimizer", "proximalMu"}
     )
+    _takes_scalars = True
     _collate: Optional[Callable[..., Any]] = None
     """Makes a batch of a dataset's samples; None is torch's own way."""
     _has_own_loss = False

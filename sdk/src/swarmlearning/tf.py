@@ -62,6 +62,8 @@ class SwarmCallback(Callback, SwarmCallbackBase):
 
     _own_arguments = frozenset({"tf", "sess", "proximalMu"})
 
+    _takes_scalars = True
+
     def __init__(
         self,
         syncFrequency: Any,

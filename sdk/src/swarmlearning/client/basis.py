@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..tensorfile import BFloat16Bits
 from .arguments import COMMON_ARGUMENTS, INT32_MAX, choice, is_on, merge_method, whole
 from .dataschema import schema_text
-from .logger import own_logger
+from .logger import usable
 from .names import CheckinModel, SLMergeMethod, SLPlatforms, SwarmError
 from .pipe.session import Session
 from .randomness import random_state, restore_random_state
@@ -58,13 +58,15 @@ class CallbackBasis(ABC):
     to end where it was planned is ``for epoch in range(callback.resumedEpoch, epochs)``."""
     mlPlatform: Optional[SLPlatforms] = None
 
+    _takes_scalars = False
+    """``_loadModelWeightsFromDict`` takes 0-d arrays."""
     _own_arguments: frozenset[str] = frozenset()
     """Names of keyword arguments that a subclass reads by itself."""
 
     def __init__(
         self, syncFrequency: Any, minPeers: Any, trainingContract: Optional[str], params: Mapping[str, Any]
     ) -> None:
-        self.logger: Any = params.get("logger") or own_logger()
+        self.logger: Any = usable(params.get("logger"))
         unknown = sorted(set(params) - COMMON_ARGUMENTS - self._own_arguments)
         if unknown:
             self.logger.warning("Unknown arguments are ignored: %s", ", ".join(unknown))
@@ -106,6 +108,8 @@ class CallbackBasis(ABC):
         self.lastSuccessfulMergeDictInActTrng: Optional[Mapping[str, npt.NDArray[Any]]] = None
         self._session: Optional[Session] = None
         self._finished = self._begun = self._judged_badly = self._told_idle = False
+        self._in_batch = False
+        self._scalars: Optional[frozenset[str]] = None
         self._told_at = 0.0
         self.loopback = is_on(os.environ.get("SWARM_LOOPBACK", ""))
         if self.loopback and not isinstance(self.mergeMethod, SLMergeMethod):
@@ -154,6 +158,25 @@ class CallbackBasis(ABC):
         """Loss and metric of the model as it is now, on the validation data; NaN is what is not known."""
 
     # ---- what a framework may say
+
+    def _shared_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What the model shares; scalars that were handed over as one element are scalars again."""
+        found = self._saveModelWeightsToDict()
+        if self._scalars is None:
+            self._scalars = frozenset(name for name, array in found.items() if np.ndim(array) == 0)
+        return {
+            name: array.reshape(()) if name in self._scalars and np.shape(array) == (1,) else array
+            for name, array in found.items()
+        }
+
+    def _loadable(self, merged: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+        """What ``_loadModelWeightsFromDict`` is given: scalars as one element, as in the original (row K17).
+
+        ``torch.Tensor(array)`` takes a scalar integer for a size. Keras compares shapes, so its scalars stay.
+        """
+        if self._takes_scalars or self.mlPlatform in (SLPlatforms.TF, SLPlatforms.KERAS):
+            return merged
+        return {name: array.reshape(1) if array.ndim == 0 else array for name, array in merged.items()}
 
     def _unlike(self, merged: Mapping[str, npt.NDArray[Any]]) -> list[str]:
         """Names of arrays that the model does not give back as they were just loaded, each in the model's own type.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..tensorfile import TensorFileError
 from .basis import CallbackBasis
+from .counting import counted
 from .names import DEFAULT_TRAINING_CONTRACT, PLATFORM_OF, CheckinModel, SLMergeMethod, SLPlatforms, SwarmError
 from .pipe.channel import ChannelError
 from .pipe.session import LossResult, Session, SessionSettings
@@ -100,15 +101,28 @@ class SwarmCallbackBase(CallbackBasis):
             self.nodeWeightage = self._checked(self._weight.counted)
             self.logger.info("nodeWeightage is the number of samples, %d; all members can read it.", self.nodeWeightage)
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_swarmOnBatchEnd" in cls.__dict__:
+            cls._swarmOnBatchEnd = counted(cls._swarmOnBatchEnd)  # type: ignore[method-assign]
+
+    @counted
     def _swarmOnBatchEnd(self) -> None:
-        """Count a batch, and sync when it is time."""
+        """Sync when it is time. Batches are counted, and progress is told, around it, also where it is overridden."""
         if self.loopback or self._finished:
             return
-        self.stepsCompleted += 1
         if self.stepsBeforeNextSync == 0 and not self.isSwarmTrainingOver:
             self.__doSync()
             self.userMergeDone = True
         self.stepsBeforeNextSync -= 1
+
+    def _batch_begins(self) -> None:
+        if not self.loopback and not self._finished:
+            self.stepsCompleted += 1
+
+    def _batch_ended(self) -> None:
+        if self.loopback or self._finished:
+            return
         if time.monotonic() - self._told_at >= PROGRESS_SECONDS:
             self._tell_progress()
 
@@ -137,7 +151,7 @@ class SwarmCallbackBase(CallbackBasis):
                 "No merge was done between first and last batch: syncFrequency %d may be too high",
                 self.syncFrequency,
             )
-        local = self._saveModelWeightsToDict()
+        local = self._shared_arrays()
         self._results.keep_own(local, self._platform())
         merged = self.lastSuccessfulMergeDictInActTrng
         try:
@@ -188,7 +202,7 @@ class SwarmCallbackBase(CallbackBasis):
     # ---- inside
 
     def __doSync(self) -> None:
-        local = self._saveModelWeightsToDict()
+        local = self._shared_arrays()
         self._look_for_training(local)
         self.logger.info("Starting Swarm merging round ...")
         following, self.isSwarmTrainingOver = self._hand_over(local, final=False)
@@ -204,7 +218,7 @@ class SwarmCallbackBase(CallbackBasis):
 
     def _putMerged(self, merged: Mapping[str, npt.NDArray[Any]]) -> None:
         """Load, then look whether the model has what was loaded."""
-        self._loadModelWeightsFromDict(merged)
+        self._loadModelWeightsFromDict(self._loadable(merged))
         other = self._unlike(merged)
         if other:
             more = f" and {len(other) - 1} more" if len(other) > 1 else ""
