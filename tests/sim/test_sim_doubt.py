@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from support.sim.node import SimNode
 from support.sim.story import RUN, attempts, context, ends_well, said, swarm, until_round
 from support.sim.world import World
@@ -56,15 +57,42 @@ def same_bytes_as_before(world: World, blob: BlobId) -> None:
     world.merged = merged  # type: ignore[method-assign]
 
 
-def test_a_merge_that_equals_an_old_update_is_taken_once_a_majority_of_leaders_made_it() -> None:
-    """One leader alone could mean to publish a member's model; several that merge alike show that it follows."""
-    world = swarm(3, min_peers=3, train_seconds=1.0)
+@pytest.mark.parametrize("whose", [0, 1, 2])
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_merge_that_equals_an_old_update_costs_an_exchange(count: int, whose: int) -> None:
+    """The leader shows that it has those bytes: then it needs nobody to publish them, and no leader changes."""
+    world = swarm(count, train_seconds=1.0)
     until_round(world, 3)
     bundle = world.chain.bundles[(RUN, 2)]
-    same_bytes_as_before(world, bundle.items[0].check_in.blob)
+    same_bytes_as_before(world, bundle.items[whose % count].check_in.blob)
+    began = world.now
+    assert world.run(lambda: 3 in world.checks.committed_at, 60), world.tail()
+    assert world.checks.committed_at[3] - began < 3, world.tail()
     ends_well(world, 300)
-    assert attempts(world)[3] == 1
-    assert said(world, "its merged model is a member's own update of the round before")
+    assert attempts(world) == [0] * len(attempts(world))
+    assert said(world, "is a member's own update of the round before: asking it to show")
+
+
+def test_attack_a_leader_that_does_not_have_an_old_update_does_not_get_it_published() -> None:
+    """It proposes the hash of another's model, which stands on chain: who holds that does not acknowledge."""
+    world = swarm(3, min_peers=3, train_seconds=1.0)
+    leader = until_round(world, 3)
+    victim = next(n for n in world.nodes if n is not leader)
+    bundle = world.chain.bundles[(RUN, 2)]
+    blob = next(i.check_in.blob for i in bundle.items if i.check_in.node == victim.address)
+    honest = leader.step
+
+    def step(event: ev.Event, *rest: object) -> None:
+        if isinstance(event, ev.MergeDone):
+            event = replace(event, blob=blob)
+            leader.disk.discard(blob)
+        honest(event, *rest)  # type: ignore[arg-type]
+
+    leader.step = step  # type: ignore[method-assign]
+    ends_well(world, 300)
+    assert attempts(world)[3] >= 1
+    assert world.chain.bundles[(RUN, 3)].result.merged != blob
+    assert said(world, "own update of the round before, and it does not show it")
 
 
 def test_a_proposal_that_is_right_a_little_later_costs_nobody_its_place() -> None:

@@ -104,6 +104,19 @@ MUTATIONS = [
     ),
     Mutation("a takeover is not journaled", ("journal",), ((following, "adopt", "out.persist(state)", "pass"),)),
     Mutation("an ack is not journaled", ("journal",), ((following, "acknowledge", "out.persist(state)", "pass"),)),
+    Mutation(
+        "a second result of one attempt is acknowledged",
+        ("equivocation",),
+        (
+            (
+                following,
+                "acknowledge",
+                "context.ack.statement.attempt >= statement",
+                "context.ack.statement.attempt > statement",
+            ),
+        ),
+        lies=(Lie.RESULTS,),
+    ),
     Mutation("a proposal is not journaled", ("journal",), ((leading, "propose", "out.persist(state)", "pass"),)),
     Mutation(
         "an old attempt's proposal is acknowledged, below one's promise",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
+from typing import Any
 
 import pytest
-from support.sim.node import Plan
+from support.sim.node import Plan, SimNode
 from support.sim.story import RUN, attempts, context, die, ends_well, said, swarm, until_round
 from support.sim.world import World
+from swarm.core.engine import events as ev
 from swarm.core.ids import Digest, sha256
 from swarm.core.statements import CheckIn
 
@@ -195,6 +198,35 @@ def test_a_slow_node_costs_at_most_the_grace(seconds: float) -> None:
     times = [world.checks.committed_at[r] for r in range(4)]
     waits = [b - a for a, b in itertools.pairwise(times)]
     assert all(seconds <= w < seconds + 2 for w in waits[1:]), waits
+
+
+@pytest.mark.parametrize(("times", "grace"), [(10.0, 3.0), (2.0, 3.0), (0.0, 3.0), (10.0, 0.0)])
+def test_a_model_that_only_drips_in_holds_a_round_for_so_many_graces(times: float, grace: float) -> None:
+    """SL_PULL_GRACE_TIMES: it moves all the time, and is left out by name after that; its pull ends, too."""
+    world = swarm(4, min_peers=2, syncs=6, config={"full_quorum_seconds": grace, "pull_grace_times": times})
+    leader = until_round(world, 2)
+    dripping = next(n for n in world.nodes if n is not leader)
+    world.net.pull = partial(_drips, dripping, world.net.pull)  # type: ignore[method-assign]
+    began = world.now
+    assert world.run(lambda: 2 in world.checks.committed_at, 300), world.tail()
+    took = world.checks.committed_at[2] - began
+    assert grace * (1 + times) <= took < grace * (1 + times) + 2
+    assert dripping.address not in {i.check_in.node for i in world.chain.bundles[(RUN, 2)].items}
+    assert said(world, f"closes without the model of 0x{dripping.address.hex()}: it was still being pulled")
+
+
+def _drips(from_whom: SimNode, pull: Any, node: SimNode, blob: Any, sources: Any, *rest: Any) -> None:
+    """Bytes of this node's contributions come all the time, and never all."""
+    if sources[:1] != [from_whom.address]:
+        pull(node, blob, sources, *rest)
+        return
+
+    def drip() -> None:
+        if blob in node._fetching:
+            node.step(ev.BlobMoved(blob, 1))
+            node.later(0.5, drip)
+
+    drip()
 
 
 @pytest.mark.row("K06a")

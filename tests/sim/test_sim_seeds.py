@@ -91,4 +91,4 @@ def test_a_bad_day_is_bad() -> None:
         assert 3 <= len(world.nodes) <= 8
         liars += world.liars
     assert liars
-    assert len(Lie) >= 9
+    assert len(Lie) >= 10

@@ -6,16 +6,24 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from support.sim.node import Plan
+from support.sim.keys import Key
+from support.sim.node import MANIFEST, Plan
 from support.sim.world import World
 from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
+from swarm.core.engine import following, loading
 from swarm.core.engine.context import Transfer
+from swarm.core.engine.messages import ProposalMessage, Signed
+from swarm.core.engine.state import Out
+from swarm.core.errors import PeerFault
 from swarm.core.ids import Address, BlobId
+from swarm.core.statements import Proposal, Result, inputs_hash
 from swarm.sl import transfers
 from swarm.sl.transfers import Counters
 from swarm.store.blobs import BlobStore
+from swarmlearning import tensorfile
 
 BLOB, NODE = BlobId(b"\x05" * 32), Address(b"\x06" * 20)
 
@@ -70,6 +78,132 @@ async def test_a_stopped_pull_ends_without_a_word_and_may_begin_again(
     pulls.transfers.stop(BLOB)
     await pulls.transfers.aclose()
     assert (pulls.ended, pulls.transfers.running(), pulls.events) == (2, set(), [])
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_peer_shows_a_blob_into_a_place_of_its_own(
+    held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the blob is here it is pulled, byte by byte; and what was not here stays. Nothing is left lying."""
+    theirs, ours = BlobStore(tmp_path / "theirs"), BlobStore(tmp_path / "ours")
+    path = theirs.scratch("model")
+    tensorfile.write(path, {"w": np.ones(7, np.float32)}, {"platform": "numpy"})
+    blob, _ = theirs.add_file(path, move=False)
+    if held:
+        ours.add_file(path, move=False)
+    asked: list[BlobId] = []
+
+    async def fetch(
+        _host: str, _port: int, _tls: Any, _expect: Any, wanted: BlobId, store: BlobStore, **_: Any
+    ) -> None:
+        assert not store.has(wanted)
+        asked.append(wanted)
+        store.add_file(theirs.path(wanted), move=False)
+
+    events: list[ev.Event] = []
+    members, context = Members(), None
+    monkeypatch.setattr(transfers.transfer, "fetch", fetch)
+    pulls = transfers.Transfers(ours, members, context, events.append, Counters())  # type: ignore[arg-type]
+    pulls.let_show(blob, path.stat().st_size, NODE)
+    async with asyncio.timeout(5):
+        while not events or not isinstance(events[-1], ev.BlobShown):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert asked == [blob]
+    assert events[-1] == ev.BlobShown(blob, NODE, "")
+    assert isinstance(events[0], ev.BlobVerified)
+    assert ours.has(blob)
+    await pulls.aclose()
+    assert not list(ours.root.glob("shown-*"))
+
+
+async def test_a_peer_that_does_not_show_a_blob_is_told_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong, the engine hears of it."""
+    events: list[ev.Event] = []
+    for error in (PeerFault("its list is another blob's"), ZeroDivisionError("a bug")):
+
+        async def fetch(*_: Any, error: Exception = error, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(transfers.transfer, "fetch", fetch)
+        members, context = Members(), None
+        pulls = transfers.Transfers(BlobStore(tmp_path), members, context, events.append, Counters())  # type: ignore[arg-type]
+        pulls.let_show(BLOB, 1, NODE)
+        async with asyncio.timeout(5):
+            while not events:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        [told] = events
+        assert isinstance(told, ev.BlobShown)
+        assert str(error) in told.fault
+        events.clear()
+        await pulls.aclose()
+
+
+def pulling(world: World, node: Any, blob: BlobId, source: Address) -> None:
+    """A pull under way, of which bytes come all the time."""
+    state = node.engine.state
+    state.transfers[blob] = Transfer(blob, 1000, state.now, state.now, sources=(source,))
+
+
+def test_a_replaced_leaders_pulls_end_and_their_bytes_are_no_progress() -> None:
+    """What it proposed and what was pulled for it: nobody needs that of it any more."""
+    world = World(3, [Plan(min_peers=3, train_seconds=1.0)] * 4)
+    world.start()
+    node = world.nodes[0]
+    assert world.run(lambda: _checked_in(node), 30)
+    state, context = node.engine.state, node.engine.state.context
+    assert context is not None
+    other = next(n for n in world.nodes if n is not node)
+    pulling(world, node, BLOB, other.address)
+    message = _proposal(other, context, BLOB)
+    context.results[message.signed.statement.result] = context.pending = message
+    out = Out()
+    following.adopt(state, context, context.promised + 1, "a test", state.now, out)
+    assert act.StopFetch(BLOB) in out
+    before = state.progress
+    node.engine.handle(ev.BlobMoved(BLOB, 500), state.now)
+    assert state.progress == before
+
+
+def test_a_leader_that_is_replaced_pulls_no_more_contributions() -> None:
+    """Its successor does; one that follows only needs the merged model."""
+    world = World(3, [Plan(min_peers=3, train_seconds=1.0)] * 4)
+    world.start()
+    assert world.run(lambda: all(_checked_in(n) for n in world.nodes), 30)
+    leader = next(n for n in world.nodes if n.engine.state.context.leader() == n.address)  # type: ignore[union-attr]
+    state, context = leader.engine.state, leader.engine.state.context
+    assert context is not None
+    theirs = next(n for n in world.nodes if n is not leader and n.address in context.check_ins)
+    blob = context.check_ins[theirs.address][1].statement.blob
+    pulling(world, leader, blob, theirs.address)
+    out = Out()
+    following.adopt(state, context, context.promised + 1, "a test", state.now, out)
+    assert act.StopFetch(blob) in out
+
+
+def test_pulls_end_when_their_round_does() -> None:
+    """What a round did not wait for is not pulled on in the next one."""
+    world = World(3, [Plan(min_peers=3, train_seconds=1.0)] * 4)
+    world.start()
+    node = world.nodes[0]
+    assert world.run(lambda: _checked_in(node), 30)
+    pulling(world, node, BLOB, world.nodes[1].address)
+    out = Out()
+    loading.keep(node.engine.state, out)
+    assert act.StopFetch(BLOB) in out
+    assert BLOB not in node.engine.state.transfers
+
+
+def _checked_in(node: Any) -> bool:
+    context = node.engine.state.context
+    return context is not None and context.name.round >= 1 and context.check_in is not None
+
+
+def _proposal(by: Any, context: Any, merged: BlobId) -> ProposalMessage:
+    result = Result(merged, 1000, bytes(32), inputs_hash([]), 1, MANIFEST)
+    said = Proposal(context.name, context.promised, by.address, result.hash())
+    return ProposalMessage(Signed(said, Key(by.address).sign(said.digest(by.world.domain))), result, ())
 
 
 @pytest.mark.parametrize("way", ["handed over", "merged"])

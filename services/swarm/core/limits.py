@@ -16,6 +16,8 @@ PULSE_SECONDS = 2.0
 PULSE_OTHERS_SECONDS = 10.0
 LIVE_SECONDS = 15.0
 FULL_QUORUM_SECONDS_DEFAULT = 30.0
+PULL_GRACE_TIMES_DEFAULT, PULL_GRACE_TIMES_MAX = 10.0, 10_000.0
+"""How many times the grace pulls that move may add to it."""
 LEADER_FAILURE_SECONDS_DEFAULT = 600.0
 RESCUE_AFTER_SECONDS = 120
 """The default; what holds in a swarm is fixed when its contracts are deployed."""

@@ -276,6 +276,8 @@ class JobRuntime:
             case act.StopFetch(blob):
                 self._pulling.pop(blob, None)
                 self._transfers.stop(blob)
+            case act.LetShow(blob, size, peer):
+                self._transfers.let_show(blob, size, peer)
             case act.Merge():
                 self._spawn(self._merge(action))
             case act.Submit(bundle):

@@ -244,6 +244,7 @@ class Node:
                 domain=training.domain,
                 eligible=self._settings.make_me_admin,
                 full_quorum_seconds=self._settings.full_quorum_seconds,
+                pull_grace_times=self._settings.pull_grace_times,
                 leader_failure_seconds=self._settings.leader_failure_seconds,
                 rescue_after_seconds=rescue_after,
                 join_depth_blocks=JOIN_DEPTH_BLOCKS if swarm.can_reorganise else 0,

@@ -15,6 +15,8 @@ from swarm.core.limits import (
     KEEP_ROUNDS_MIN,
     LEADER_FAILURE_SECONDS_DEFAULT,
     OPS_PORT_SL,
+    PULL_GRACE_TIMES_DEFAULT,
+    PULL_GRACE_TIMES_MAX,
 )
 from swarm.core.options import Opt
 from swarm.net.uri import SERVICE_PORT, node_url
@@ -73,6 +75,14 @@ class SlSettings(ThroughSn):
         FULL_QUORUM_SECONDS_DEFAULT,
         description="how long a leader waits for slower nodes once minPeers are ready",
         ge=0,
+    )
+    pull_grace_times: Annotated[
+        float, Opt("--pull-grace-times", env="SL_PULL_GRACE_TIMES", unit="times the full quorum wait")
+    ] = Field(
+        PULL_GRACE_TIMES_DEFAULT,
+        description="how much longer a leader waits for models that are still coming in",
+        ge=0,
+        le=PULL_GRACE_TIMES_MAX,
     )
     program_return_seconds: Annotated[
         float, Opt("--program-return", env="SWARM_PROGRAM_RETURN_SECONDS", unit="seconds")

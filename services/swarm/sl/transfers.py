@@ -7,6 +7,7 @@ import hashlib
 import logging
 import shutil
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from pathlib import Path
 from swarmlearning import tensorfile
 
 from swarm.core.engine.context import Held
-from swarm.core.engine.events import BlobFailed, BlobMoved, BlobVerified, Event
+from swarm.core.engine.events import BlobFailed, BlobMoved, BlobShown, BlobVerified, Event
 from swarm.core.engine.leading import FAILED_HERE, REFUSED_HASH, REFUSED_UNREACHABLE, REFUSED_UNREADABLE
 from swarm.core.errors import LocalFault, PeerFault
 from swarm.core.ids import Address, BlobId, Digest, to_hex
@@ -75,6 +76,9 @@ class Transfers:
         self._places = asyncio.Semaphore(PULLS_AT_ONCE_MAX)
         self._running: dict[BlobId, asyncio.Task[None]] = {}
         self._stopped: set[asyncio.Task[None]] = set()
+        self._showing: set[asyncio.Task[None]] = set()
+        for left in store.root.glob("shown-*"):  # by a process that was killed
+            shutil.rmtree(left)
 
     def start(self, blob: BlobId, size: int, sources: tuple[Address, ...]) -> None:
         """Pull ``blob`` of ``size`` bytes from the first source that serves it; ends in an event."""
@@ -83,6 +87,41 @@ class Transfers:
         task = asyncio.get_running_loop().create_task(self._pull(blob, size, sources), name=f"pull {blob.hex()[:8]}")
         self._running[blob] = task
         task.add_done_callback(lambda ended: self._over(blob, ended))
+
+    def let_show(self, blob: BlobId, size: int, peer: Address) -> None:
+        """Pull ``blob`` from this peer into a place of its own, whether it is here or not; ends in a BlobShown.
+
+        What comes goes to the store, unless that has it.
+        """
+        name = f"shown {blob.hex()[:8]}"
+        task = asyncio.get_running_loop().create_task(self._let_show(blob, size, peer), name=name)
+        self._showing.add(task)
+        task.add_done_callback(lambda ended: self._shown(blob, peer, ended))
+
+    def _shown(self, blob: BlobId, peer: Address, ended: asyncio.Task[None]) -> None:
+        self._showing.discard(ended)
+        error = None if ended.cancelled() else ended.exception()
+        if error is not None:
+            log.error("blob %s could not be shown: %r", to_hex(blob), error, exc_info=error)
+            self._deliver(BlobShown(blob, peer, f"internal error: {error!r}"))
+
+    async def _let_show(self, blob: BlobId, size: int, peer: Address) -> None:
+        fault = ""
+        try:
+            uri = self._members.uri(peer)
+            if uri is None:
+                raise LocalFault(f"{to_hex(peer)}: its address is not known")
+            async with self._places:
+                with tempfile.TemporaryDirectory(prefix="shown-", dir=self._store.root) as folder:
+                    other = BlobStore(Path(folder))
+                    await self._fetch(blob, size, peer, uri, other)
+                    held = await asyncio.to_thread(look_at, other.path(blob))
+                    if not self._store.has(blob):
+                        await asyncio.to_thread(self._store.add_file, other.path(blob), move=True)
+            self._deliver(BlobVerified(blob, held.size, held.manifest, held.odd, held.where))
+        except (Unreachable, PeerFault, LocalFault, OSError, tensorfile.TensorFileError) as error:
+            fault = str(error) or type(error).__name__
+        self._deliver(BlobShown(blob, peer, fault))
 
     def stop(self, blob: BlobId) -> None:
         """End a pull, if there is one; no event follows, and another one of the same blob may begin at once."""
@@ -108,7 +147,7 @@ class Transfers:
         return set(self._running)
 
     async def aclose(self) -> None:
-        tasks = [*self._running.values(), *self._stopped]
+        tasks = [*self._running.values(), *self._stopped, *self._showing]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -122,7 +161,7 @@ class Transfers:
                     texts.append(f"{to_hex(source)}: its address is not known")
                     continue
                 try:
-                    await self._fetch(blob, size, source, uri)
+                    await self._fetch(blob, size, source, uri, self._store)
                     held = await asyncio.to_thread(look_at, self._store.path(blob))
                 except Unreachable as fault:
                     texts.append(str(fault))
@@ -143,7 +182,7 @@ class Transfers:
                 return
         self._deliver(BlobFailed(blob, reason, "; ".join(texts) or "nobody to get it from"))
 
-    async def _fetch(self, blob: BlobId, size: int, source: Address, uri: str) -> None:
+    async def _fetch(self, blob: BlobId, size: int, source: Address, uri: str, store: BlobStore) -> None:
         host, port = parse_uri(uri)
         free = shutil.disk_usage(self._store.root).free
         if size > free - DISK_RESERVE_BYTES:
@@ -168,7 +207,7 @@ class Transfers:
             self._context,
             self._members.expect(source),
             blob,
-            self._store,
+            store,
             size_max=size,
             progress=progress,
         )

@@ -32,6 +32,7 @@ class Lie(Enum):
     PREV = "lie: statements over another prev"
     CHECK_INS = "lie: two check-ins of one version"
     PROPOSAL = "lie: proposals it may not make"
+    RESULTS = "lie: two results in its own turn"
     ACKS = "lie: two acks for one attempt"
     TAKEOVERS = "lie: takeovers without end or memory"
     ATTEMPTS = "lie: jumps of the attempt"
@@ -82,6 +83,8 @@ class Liar(SimNode):
                 return self._changed(pulse, CheckIn, weight=1 + peer[0] % 100, flags=0)
             case Lie.PROPOSAL:
                 return replace(pulse, proposal=self._proposal(context) or pulse.proposal)
+            case Lie.RESULTS:
+                return replace(pulse, proposal=self._second(context) or pulse.proposal)
             case Lie.ACKS:
                 results = [*context.results, Digest(sha256(b"any result"))]
                 attempt = rng.choice([0, context.promised, context.promised + 1])
@@ -125,6 +128,17 @@ class Liar(SimNode):
         signed = self._sign(Proposal(context.name, attempt, self.address, result.hash()))
         takeovers = context.entitled(attempt) if rng.random() < 0.5 else ()
         return ProposalMessage(signed, result, items, takeovers)
+
+    def _second(self, context: RoundContext) -> ProposalMessage | None:
+        """In its turn, with all that entitles it: another result, well made, for one attempt.
+
+        Same inputs and shares, another interval: nobody can tell it from an honest one; only one may be acknowledged.
+        """
+        own = context.proposal
+        if own is None or own.signed.statement.attempt != context.promised or self.world.rng.random() < 0.5:
+            return None
+        result = replace(own.result, interval=own.result.interval + 1)
+        return replace(own, signed=self._sign(replace(own.signed.statement, result=result.hash())), result=result)
 
     def _invent(self, manifest: Digest) -> BlobId:
         blob = self.world.new_blob(f"invented by {self.name} {len(self.world.blobs)}", Held(MODEL_BYTES, manifest))

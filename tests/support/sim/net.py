@@ -146,6 +146,26 @@ class SimNet:
         """Try one source after the other."""
         self._pull(node, blob, sources, 0, reason)
 
+    def show(self, node: SimNode, blob: BlobId, peer: Address) -> None:
+        """Pull from this one source, into a place of its own."""
+        world, source = self._world, self._world.node(peer)
+        pair = (node.address, source.address)
+
+        def read() -> None:
+            cut = any(p in self.cuts or p in self.clogs for p in (pair, pair[::-1])) or source.frozen
+            if cut or not source.serves(node.address, blob):
+                node.step(ev.BlobShown(blob, peer, "it does not serve it"))
+                return
+            world.checks.served(source, node.address, blob)
+            if blob in source.rotten or world.rng.random() < self.pull_damage:
+                node.step(ev.BlobShown(blob, peer, "its bytes have another hash"))
+                return
+            held = world.blobs[blob]
+            node.fetched(ev.BlobVerified(blob, held.size, held.manifest, held.odd, held.where))
+            node.step(ev.BlobShown(blob, peer, ""))
+
+        node.later(self._delay() + world.rng.uniform(0.001, 0.05), read)
+
     def _pull(self, node: SimNode, blob: BlobId, sources: list[Address], tried: int, reason: int) -> None:
         world = self._world
         if tried == len(sources):

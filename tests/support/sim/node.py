@@ -262,6 +262,8 @@ class SimNode:
                     world.net.pull(self, blob, list(sources))
             case act.StopFetch(blob):
                 self._fetching.discard(blob)
+            case act.LetShow(blob, _, peer):
+                world.net.show(self, blob, peer)
             case act.Merge():
                 self._merge(action)
             case act.Submit(bundle):

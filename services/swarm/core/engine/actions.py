@@ -45,6 +45,15 @@ class StopFetch:
 
 
 @dataclass(frozen=True, slots=True)
+class LetShow:
+    """Pull a blob from this peer although it may be here, to see that the peer has it; ends in BlobShown."""
+
+    blob: BlobId
+    size: int
+    peer: Address
+
+
+@dataclass(frozen=True, slots=True)
 class Merge:
     """Merge held blobs in this order (ascending by node); ends in MergeDone or MergeFailed."""
 
@@ -146,6 +155,7 @@ Action = (
     | Send
     | Fetch
     | StopFetch
+    | LetShow
     | Merge
     | Submit
     | Transact

@@ -57,8 +57,9 @@ class RoundContext:
     pending: ProposalMessage | None = None
     doubted: tuple[int, float] | None = None
     """Attempt and time of the first proposal that this node does not acknowledge as it is."""
-    proposers: dict[BlobId, set[Address]] = field(default_factory=dict)
-    """Which leaders of this round proposed which merged model."""
+    showing: tuple[Address, BlobId] | None = None
+    shown: set[tuple[Address, BlobId]] = field(default_factory=set)
+    """Which leader is asked to show which model; which have shown that they have it (following)."""
     certificate: Bundle | None = None
     certificate_at: float = 0.0
     submitting: bool = False
@@ -116,12 +117,6 @@ class RoundContext:
         spare = [result for result in self.results if bytes(result) not in wanted]
         for result in spare[: max(0, len(spare) - RESULTS_KEPT)]:
             del self.results[result]
-
-    def note_proposer(self, message: ProposalMessage) -> None:
-        """Remember who proposed which model; of the last few only."""
-        self.proposers.setdefault(message.result.merged, set()).add(message.signed.statement.leader)
-        while len(self.proposers) > RESULTS_KEPT:
-            del self.proposers[next(iter(self.proposers))]
 
     def entitled(self, attempt: int) -> tuple[Signed[Takeover], ...]:
         """A majority's takeovers for ``attempt``, ascending by node, or nothing."""

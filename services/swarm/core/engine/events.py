@@ -184,6 +184,15 @@ class BlobFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class BlobShown:
+    """A peer was asked to show that it has a blob; ``fault``: what came instead, "" if it has it."""
+
+    blob: BlobId
+    peer: Address
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
 class BlobMoved:
     """Bytes of a transfer arrived: progress."""
 
@@ -233,6 +242,7 @@ Event = (
     | PeerSilent
     | BlobVerified
     | BlobFailed
+    | BlobShown
     | BlobMoved
     | MergeDone
     | MergeFailed

@@ -13,13 +13,21 @@ from ..statements import (
     inputs_hash,
     to_fixed,
 )
-from . import controls, judging, oddities, origins
+from . import controls, judging, oddities, origins, showing
 from .certificates import hear_certificate
 from .context import RoundContext
 from .credit import may_move, said
 from .events import ProgramSync
 from .failing import fail_program
-from .leading import REASONS, REFUSED_MANIFEST, REFUSED_NOT_FINITE, REFUSED_UNREACHABLE, acknowledged, size_max
+from .leading import (
+    REASONS,
+    REFUSED_MANIFEST,
+    REFUSED_NOT_FINITE,
+    REFUSED_UNREACHABLE,
+    acknowledged,
+    pulled_inputs,
+    size_max,
+)
 from .messages import ProposalMessage, Pulse, Signed
 from .pulses import hurry, pulse_for
 from .state import EngineState, Out
@@ -278,7 +286,6 @@ def _hear_proposal(state: EngineState, context: RoundContext, message: ProposalM
             _hear_takeover(state, context, takeover, now, out)
     if statement.attempt < context.promised:
         return  # an old leader's: nobody here acknowledges it any more
-    context.note_proposer(message)
     context.pending = message
 
 
@@ -297,24 +304,26 @@ def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out)
     if statement.attempt > 0:
         takeovers = judging.entitling(state, context, message)
         if len(takeovers) < context.roster.majority:
-            _distrust(context, statement.leader, "a majority's takeovers are not with it", now, out)
+            distrust(context, statement.leader, "a majority's takeovers are not with it", now, out)
             return
         bound = acknowledged(takeovers)
         if bound is not None and bound != statement.result:
-            _distrust(context, statement.leader, "it does not re-propose the result acknowledged before it", now, out)
+            distrust(context, statement.leader, "it does not re-propose the result acknowledged before it", now, out)
             return
         adopted = bound is not None
     if not adopted and not controls.ready(state):
         return
     fault = (judging.result_fault if adopted else judging.fresh_fault)(state, context, message)
     if fault is not None:
-        _distrust(context, statement.leader, fault, now, out)
+        distrust(context, statement.leader, fault, now, out)
         return
     result = message.result
     if result.size > size_max(state):
-        _distrust(
+        distrust(
             context, statement.leader, f"its model has {result.size} bytes, allowed are {size_max(state)}", now, out
         )
+        return
+    if not adopted and not showing.shown(state, context, message, out):
         return
     if result.merged not in state.held:
         others = [i.check_in.node for i in message.items if i.check_in.node not in (state.me, statement.leader)]
@@ -325,7 +334,7 @@ def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out)
     if allowed is None:
         return
     if not allowed or held.size != result.size or held.manifest != result.manifest:
-        _distrust(context, statement.leader, "the merged file is not what the proposal says", now, out)
+        distrust(context, statement.leader, "the merged file is not what the proposal says", now, out)
         return
     context.ack = state.sign(Ack(context.name, statement.attempt, statement.result, state.me))
     context.acked, context.doubted = message, None
@@ -335,7 +344,7 @@ def acknowledge(state: EngineState, context: RoundContext, now: float, out: Out)
     out.send([statement.leader], pulse_for(state, statement.leader))
 
 
-def _distrust(context: RoundContext, leader: Address, fault: str, now: float, out: Out) -> None:
+def distrust(context: RoundContext, leader: Address, fault: str, now: float, out: Out) -> None:
     if context.doubted is None or context.doubted[0] != context.promised:
         context.doubted = (context.promised, now)
         out.warn(f"not acknowledging the proposal of 0x{leader.hex()} for round {context.name.round}: {fault}")
@@ -350,6 +359,7 @@ def adopt(state: EngineState, context: RoundContext, attempt: int, why: str, now
     context.promised, context.attempt_at = attempt, now
     context.quorum_at, context.pending = None, None
     context.merging = False
+    _leave_pulls(state, context, out)
     leader = context.leader()
     out.warn(
         f"round {context.name.round}: leader 0x{(old or b'').hex()} replaced by 0x{(leader or b'').hex()}, "
@@ -371,6 +381,15 @@ def adopt(state: EngineState, context: RoundContext, attempt: int, why: str, now
     out.persist(state)
     hurry(state, now)
     out.send([n for n in context.roster.addresses if n != state.me], pulse_for(state, None))
+
+
+def _leave_pulls(state: EngineState, context: RoundContext, out: Out) -> None:
+    """What was pulled for the leader before, or as it, is nobody's progress any more; what has come is kept."""
+    acked = {t.statement.acked_result for by in context.takeovers.values() for t in by.values()}
+    proposed = [m.result.merged for result, m in context.results.items() if result not in acked]
+    inputs = [blob for _, blob in pulled_inputs(state, context)] if context.leader() != state.me else []
+    for blob in {*proposed, *inputs} - {context.name.prev, *state.recent}:
+        out.stop_fetch(state, blob)
 
 
 def watch_leader(state: EngineState, context: RoundContext, now: float, out: Out) -> None:

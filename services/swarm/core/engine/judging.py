@@ -104,10 +104,4 @@ def fresh_fault(state: EngineState, context: RoundContext, message: ProposalMess
             return f"the check-in of 0x{own.node.hex()} may not be used"
     if all(i.done for i in items) and not {i.node for i in items}.issuperset(context.roster.addresses):
         return "it would end the run without a member of the roster"
-    before = {i.check_in.blob for i in state.commit.items} if state.commit is not None else set()
-    merged = message.result.merged
-    # A majority of leaders that come to the same bytes shows that they do follow from the inputs.
-    alike = len(context.proposers.get(merged, ())) >= context.roster.majority
-    if not alike and merged in before - {i.blob for i in items} - {view.state.prev}:
-        return "its merged model is a member's own update of the round before"  # acknowledging it would publish that
     return controls.interval_fault(state, message.result.interval, message.items)

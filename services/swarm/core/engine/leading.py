@@ -224,7 +224,7 @@ def refuse(
         return
     signed = state.sign(Refusal(context.name, check_in.node, check_in.version, check_in.blob, reason, state.me))
     context.refused[key] = (signed, text, now)
-    state.transfers.pop(check_in.blob, None)
+    out.stop_fetch(state, check_in.blob)
     out.warn(
         f"refused the model of 0x{check_in.node.hex()}: {text or REASONS.get(reason, str(reason))}",
         round=context.name.round,
@@ -257,7 +257,8 @@ def _merge_when_closed(state: EngineState, context: RoundContext, now: float, ou
         state.progress += 1
         if context.quorum_at is None or now - context.quorum_at < state.config.full_quorum_seconds:
             return
-        if any(_moving(state, s.statement.blob, now) for n in found.pulling if (s := context.latest(n))):
+        late = now - context.quorum_at - state.config.full_quorum_seconds >= state.config.pull_grace_seconds
+        if not late and any(_moving(state, s.statement.blob, now) for n in found.pulling if (s := context.latest(n))):
             return
     nodes = {s.statement.node for s in found.usable}
     if not training and not nodes.issuperset(context.roster.addresses):
@@ -309,6 +310,7 @@ def _start_merge(state: EngineState, context: RoundContext, found: Gathered, now
     weighted = [s.statement for s in chosen if s.statement.weight]
     counted = controls.counted(state, weighted)
     inputs = tuple((c.node, c.blob, weight) for c, weight in zip(weighted, counted, strict=True))
+    let_go(state, context, chosen, now, out)
     context.closing = tuple(chosen)
     context.closed_at = now
     if context.merge_failed_at is None:  # else only success is progress: a leader with a full disk is replaced
@@ -325,6 +327,26 @@ def _start_merge(state: EngineState, context: RoundContext, found: Gathered, now
     _propose_items(
         state, context, context.method, view.state.prev, view.state.prev_size, view.state.manifest, items, now, out
     )
+
+
+def let_go(state: EngineState, context: RoundContext, chosen: Sequence[Signed[CheckIn]], now: float, out: Out) -> None:
+    """The round closes: pulls of models that came too slowly end, and whose they are is said."""
+    used = {s.statement.blob for s in chosen}
+    for node, blob in pulled_inputs(state, context):
+        if blob not in used:
+            if _moving(state, blob, now):
+                out.warn(
+                    f"round {context.name.round} closes without the model of 0x{node.hex()}: it was still being pulled "
+                    f"{state.config.pull_grace_seconds:g} s after the grace (SL_PULL_GRACE_TIMES)"
+                )
+            out.stop_fetch(state, blob)
+
+
+def pulled_inputs(state: EngineState, context: RoundContext) -> list[tuple[Address, BlobId]]:
+    """Contributions that are being pulled here, with whose they are; not the merged models among them."""
+    merged = {context.name.prev, *state.recent}
+    found = [(n, s.statement.blob) for n, by in context.check_ins.items() for s in by.values() if n != state.me]
+    return [(node, blob) for node, blob in found if blob in state.transfers and blob not in merged]
 
 
 def merge_done(state: EngineState, context: RoundContext, event: MergeDone, now: float, out: Out) -> None:
@@ -382,7 +404,6 @@ def propose(
     message = ProposalMessage(signed, result, items, context.entitling)
     context.proposal = message
     context.file_result(message)
-    context.note_proposer(message)
     if state.me in context.roster:
         context.ack = state.sign(Ack(context.name, context.promised, digest, state.me))
         context.acked = message

@@ -266,5 +266,5 @@ def keep(state: EngineState, out: Out) -> None:
             del state.held[blob]
     for blob in list(state.transfers):
         if blob not in needed:
-            del state.transfers[blob]
+            out.stop_fetch(state, blob)
     out.append(Keep(frozenset(needed)))

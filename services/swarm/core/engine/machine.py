@@ -28,6 +28,7 @@ from . import (
     remerging,
     report,
     rescue,
+    showing,
     wishes,
 )
 from . import events as ev
@@ -159,10 +160,17 @@ class Engine:
                     transfer.bytes, transfer.moved_at, transfer.arrived_at = moved, now, now
                     if moved >= CHUNK_BYTES:  # what is kept whatever happens: failures in a row count, not all of them
                         transfer.failures = 0
-                state.progress += 1
+                    state.progress += 1
+                elif state.context is not None and state.context.showing is not None:
+                    state.progress += blob == state.context.showing[1]
+            case ev.BlobShown():
+                context = state.context
+                unshown = showing.hear(context, event) if context is not None else None
+                if context is not None and unshown is not None:
+                    following.distrust(context, event.peer, unshown, now, out)
             case ev.MergeDone():
                 state.held[event.blob] = Held(event.size, event.manifest, event.odd)
-                out.came(state, event.blob)
+                out.stop_fetch(state, event.blob)
                 if not remerging.ended(state, event, now, out) and state.context is not None:
                     leading.merge_done(state, state.context, event, now, out)
             case ev.MergeFailed():
@@ -319,7 +327,7 @@ class Engine:
         program.synced += 1
         state.program_moved_at = now
         state.held[event.blob] = Held(event.size, event.manifest, event.odd, event.where)
-        out.came(state, event.blob)
+        out.stop_fetch(state, event.blob)
         state.progress += 1
         self._aim()
 

@@ -127,7 +127,8 @@ def _leader_rows(state: EngineState, now: float, row: Any) -> None:
     if found.missing:
         row("check-ins", found.missing, since, until, "the round closes without them" if until else "the round closes")
     if found.pulling:
-        row("models being pulled", found.pulling, since, until, "the round closes")
+        late = None if until is None else until + state.config.pull_grace_seconds
+        row("models being pulled", found.pulling, since, late, "the round closes without them" if late else "it closes")
     if found.missing or found.pulling:
         return
     if len(found.usable) < view.state.min_peers:

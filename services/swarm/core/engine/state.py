@@ -17,6 +17,7 @@ from ..limits import (
     KEEP_ROUNDS,
     LEADER_FAILURE_SECONDS_DEFAULT,
     LIVE_SECONDS,
+    PULL_GRACE_TIMES_DEFAULT,
     PULSE_OTHERS_SECONDS,
     PULSE_SECONDS,
     RESCUE_AFTER_SECONDS,
@@ -51,6 +52,8 @@ class Config:
     domain: Digest
     eligible: bool = True
     full_quorum_seconds: float = FULL_QUORUM_SECONDS_DEFAULT
+    pull_grace_times: float = PULL_GRACE_TIMES_DEFAULT
+    """How many times the grace pulls that move may add to it."""
     leader_failure_seconds: float = LEADER_FAILURE_SECONDS_DEFAULT
     live_seconds: float = LIVE_SECONDS
     pulse_seconds: float = PULSE_SECONDS
@@ -63,6 +66,11 @@ class Config:
     """A round that was merged without a member of its roster fails this node's program."""
     keep_rounds: int = KEEP_ROUNDS
     """Committed rounds of which merged models and the inputs held here are kept, 2 or more."""
+
+    @property
+    def pull_grace_seconds(self) -> float:
+        """The most that pulls may add to the grace."""
+        return self.pull_grace_times * self.full_quorum_seconds
 
 
 @dataclass(slots=True)
@@ -291,7 +299,7 @@ class Out(list[Action]):
             return
         self.append(Fetch(blob, size, tuple(sources)))
 
-    def came(self, state: EngineState, blob: BlobId) -> None:
-        """A blob was made or handed over here: a pull of the same bytes would only take up a peer's line."""
+    def stop_fetch(self, state: EngineState, blob: BlobId) -> None:
+        """End a pull, if there is one: it would take up a peer's line, and count as progress, for nothing."""
         if state.transfers.pop(blob, None) is not None:
             self.append(StopFetch(blob))
