@@ -12,7 +12,8 @@ from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
 from swarm.core.engine.context import RoundContext
 from swarm.core.engine.leading import REFUSED_HASH, REFUSED_MANIFEST, REFUSED_TOO_LARGE
-from swarm.core.engine.messages import STATEMENTS_MAX, ProposalMessage, Pulse, Signed
+from swarm.core.engine.messages import STATEMENTS_MAX, Left, ProposalMessage, Pulse, Signed
+from swarm.core.errors import PeerFault
 from swarm.core.ids import ZERO32, Address, BlobId, sha256
 from swarm.core.limits import ATTEMPT_AHEAD_MAX
 from swarm.core.statements import CheckIn, Proposal, Refusal, Result, Statement, Takeover, inputs_hash
@@ -219,3 +220,44 @@ def test_attack_naming_anothers_model_does_not_shut_it_out(scene: Scene, size: i
     assert fetched[1:] == [(own.node,)]
     leader.handle(ev.BlobVerified(own.blob, own.size, MANIFEST), now)
     assert (own.node, 1) not in context.refused
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"exit_code": 1},
+        {"exit_code": 1, "exception": "E", "text": "a path of the site"},
+        {"exit_code": -1, "exception": None},
+        {"exit_code": 256, "exception": None},
+        {"exit_code": True, "exception": None},
+        {"exit_code": 1.0, "exception": None},
+        {"exit_code": "1", "exception": None},
+        {"exit_code": None, "exception": ""},
+        {"exit_code": None, "exception": "E" * 65},
+        {"exit_code": None, "exception": "Value Error"},
+        {"exit_code": None, "exception": "E\n"},
+        {"exit_code": None, "exception": "E\x1b[2J"},
+        {"exit_code": None, "exception": "\u00c9rreur"},
+        {"exit_code": None, "exception": ["E"]},
+        None,
+        [],
+        "left",
+    ],
+)
+def test_how_a_member_left_is_two_bounded_words(left: object) -> None:
+    """What a member says of its program's end is shown to others: nothing but a code and the name of a class passes."""
+    scene = Scene()
+    name = scene.context().name
+    said = Pulse(name.job, name.run, scene.intruder, 2, name.epoch, 0, "failed", 1, left=Left(1, "E")).to_json()
+    assert Pulse.from_json(said).left == Left(1, "E")
+    with pytest.raises(PeerFault, match="a pulse is not in the documented form"):
+        Pulse.from_json({**said, "left": left})
+
+
+def test_who_says_that_it_left_ends_nobody_elses_membership() -> None:
+    """One of four says it failed: three are enough, the others neither count down nor name anybody else."""
+    scene = Scene()
+    name = scene.context().name
+    pulse = Pulse(name.job, name.run, scene.intruder, 2, name.epoch, 0, "failed", 1, left=Left(1, "E"))
+    scene.victim.engine.handle(ev.PulseArrived(scene.intruder, pulse), scene.victim.now)
+    assert scene.victim.engine.state.stranded_since is None

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import pytest
 from support.model import training
 from support.sim.checks import Checks
 from support.sim.liar import Lie
+from support.sim.mutate import mutate
 from support.sim.node import Plan, SimNode
 from support.sim.seeds import simulate
 from support.sim.world import World
@@ -282,24 +280,6 @@ MUTATIONS = [
         ((outers, "start_of", 'outer.kind != "nesterov"', 'outer.kind != "none"'),),
     ),
 ]
-
-
-def mutate(patch: pytest.MonkeyPatch, owner: Any, name: str, old: str, new: str) -> None:
-    """Compile a function anew with ``old`` replaced by ``new``, and put it in its place."""
-    function = getattr(owner, name)
-    source = getattr(function, "mutated", None) or textwrap.dedent(inspect.getsource(function))
-    assert source.count(old) == 1, f"{name} has {source.count(old)} times: {old}"
-    changed = source.replace(old, new)
-    module = owner if isinstance(owner, ModuleType) else inspect.getmodule(owner)
-    assert module is not None
-    scope = dict(vars(module))
-    code = compile(changed, f"<{name}, mutated>", "exec", flags=0x1000000)
-    exec(code, scope)
-    made = scope[name]
-    made = type(made)(made.__code__, vars(module), name, made.__defaults__)
-    made.__kwdefaults__ = function.__kwdefaults__
-    made.mutated = changed
-    patch.setattr(owner, name, made)
 
 
 def violations(mutation: Mutation) -> list[str]:

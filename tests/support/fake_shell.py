@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from swarm.core.engine.messages import Left
 from swarm.sl.bridge import Evaluate, FifoBridge, LossReport, Merged, SessionOpen, SyncCall, SyncDone
 from swarmlearning import tensorfile
 
@@ -44,6 +45,8 @@ class Shell:
     merged: list[dict[str, np.ndarray]] = field(default_factory=list)
     reports: list[LossReport] = field(default_factory=list)
     endings: list[str | None] = field(default_factory=list)
+    lefts: list[Left | None] = field(default_factory=list)
+    waits_for: tuple[str, ...] = ()
     losses: list[str] = field(default_factory=list)
     moves: list[tuple[int, int]] = field(default_factory=list)
     judged: str | None = None
@@ -66,6 +69,8 @@ class Shell:
         self.syncs.append(call)
         self.headers.append(arrays.header)
         self.models.append({name: np.array(arrays[name]) for name in arrays})
+        for text in self.waits_for:
+            await call.tell(text)
         if self.hold is not None:
             self.holding.set()
             try:
@@ -84,8 +89,9 @@ class Shell:
         over = call.final or (self.over_after is not None and len(self.syncs) >= self.over_after)
         return SyncDone(self.interval or self.sessions[-1].sync_interval, over, self.record if over else "")
 
-    async def ended(self, reason: str | None) -> None:
+    async def ended(self, reason: str | None, left: Left | None = None) -> None:
         self.endings.append(reason)
+        self.lefts.append(left)
         self.changed.set()
 
     async def lost(self, reason: str) -> None:

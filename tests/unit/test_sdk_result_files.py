@@ -167,7 +167,7 @@ def test_loopback_is_training_alone(
     monkeypatch.setenv("SWARM_LOOPBACK", "True")
     monkeypatch.setenv("SWARM_RESULT_DIR", str(tmp_path))
     assert "SWARM_LOOPBACK is set" in train(tmp_path)["reason"]
-    assert "ERROR : This program trained alone" in capsys.readouterr().out
+    assert "WARNING : This program trained alone" in capsys.readouterr().out
     with pytest.raises(SwarmError, match="SWARM_LOOPBACK"):
         train(tmp_path, strict=True)
     monkeypatch.delenv("SWARM_RESULT_DIR")

@@ -97,5 +97,6 @@ class SwarmCallback(LoopCallback):
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         if self._measure is None:
             return math.nan, math.nan
-        loss, metric = self._measure(self._current)
+        current = self._get() if self._current is None else self._current  # in loop-back nothing was merged
+        loss, metric = self._measure(current)
         return float(loss), float(metric)

@@ -111,7 +111,7 @@ def plain(text: str) -> str:
 
 
 def _until(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None or value <= 0 else float(value)  # an end that has passed is none
 
 
 def _wait(data: Any) -> WaitTold:

@@ -23,6 +23,8 @@ RESCUE_AFTER_SECONDS = 120
 """The default; what holds in a swarm is fixed when its contracts are deployed."""
 RESCUE_AFTER_SECONDS_MIN, RESCUE_AFTER_SECONDS_MAX = 5, 86_400
 CALL_AFTER_SECONDS = 30.0
+STRANDED_SECONDS_DEFAULT = 600.0
+"""How long a run with fewer members than minPeers waits for one that left for good, unless a setting says otherwise."""
 JOIN_DEPTH_BLOCKS = 12
 """On a chain that can reorganise, a block this deep is taken to stay."""
 KEEP_ROUNDS = 3

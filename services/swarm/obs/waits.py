@@ -32,8 +32,8 @@ class Row:
         return {
             "what": self.what,
             "whom": self.whom,
-            "since": _iso(self.since),
-            "until": None if self.until is None else _iso(self.until),
+            "since": iso(self.since),
+            "until": None if self.until is None else iso(self.until),
             "then": self.then,
         }
 
@@ -127,9 +127,10 @@ async def tell_long_waits(rows: Callable[[], Iterable[Mapping[str, Any]]], say: 
 def timed(row: Mapping[str, Any], now: float) -> dict[str, Any]:
     """A wait told in seconds (``since_seconds`` before ``now``, ``until_seconds`` after it), in the table's form."""
     until = row["until_seconds"]
-    ends = None if until is None else now + until
+    ends = None if until is None or until <= 0 else now + until  # an end that has passed is none
     return Row(row["what"], row["whom"], now - row["since_seconds"], ends, row["then"]).to_json()
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
+    """A wall clock's seconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from swarmlearning import tensorfile
 
-from swarm.core.engine.actions import AnswerProgram, FailProgram, LoadProgram
+from swarm.core.engine.actions import AnswerProgram, FailProgram, LoadProgram, TellProgram
 from swarm.core.engine.events import Event, ProgramEnded, ProgramLoaded, ProgramMoved, ProgramOpened, ProgramSync
+from swarm.core.engine.messages import Left
 from swarm.core.errors import LocalFault, ProgramFault
 from swarm.core.merge import get as merge_method
 from swarm.obs import log as obs_log
+from swarm.obs.waits import iso
 from swarm.store.blobs import BlobStore
 
 from .bridge import Evaluate, Merged, SessionOpen, SyncCall, SyncDone
@@ -25,7 +27,7 @@ from .transfers import look_at
 
 log = obs_log.get("swarm.SL")
 
-Wish = LoadProgram | AnswerProgram | FailProgram
+Wish = LoadProgram | AnswerProgram | FailProgram | TellProgram
 WISHES_MAX = 16
 RETURN_SECONDS = 30.0
 """How long a program that went away without a word may take to come back; then this node leaves the run."""
@@ -76,6 +78,8 @@ class Program:
 
     def wish(self, wish: Wish) -> None:
         """The engine wants something of the program."""
+        if isinstance(wish, TellProgram) and self._wishes.qsize() >= WISHES_MAX // 2:
+            return  # a program that evaluates hears it later, or not at all; the waits table has it
         if self._wishes.full():
             raise LocalFault(f"{WISHES_MAX} wishes wait for the ML program; the engine repeats itself")
         if isinstance(wish, FailProgram):
@@ -141,6 +145,8 @@ class Program:
                 await self._load(target, header, wish, evaluate)
             elif isinstance(wish, FailProgram):
                 raise ProgramFault(wish.text)
+            elif isinstance(wish, TellProgram):
+                await call.tell(_with_times(wish))
             elif wish.seq == call.seq:
                 record = target.record() if wish.training_over else ""
                 return SyncDone(wish.interval or session.sync_interval, wish.training_over, record)
@@ -179,12 +185,12 @@ class Program:
             raise ProgramFault(f"this site or its job is strict, and {found}")
         return found
 
-    async def ended(self, reason: str | None) -> None:
+    async def ended(self, reason: str | None, left: Left | None = None) -> None:
         target, _ = self._running()
         self._target = self._session = None
         if reason is not None:
             log.error("the ML program failed", reason=reason)
-        target.deliver(ProgramEnded(reason))
+        target.deliver(ProgramEnded(reason, left))
 
     async def lost(self, reason: str) -> None:
         target, _ = self._running()
@@ -217,3 +223,12 @@ class Program:
         if self._target is None or self._session is None:
             raise LocalFault("the bridge speaks of a session that was never opened")
         return self._target, self._session
+
+
+def _with_times(wish: TellProgram) -> str:
+    """The sentence with its times of the day: a program repeats it for as long as it holds."""
+    if not wish.text:
+        return ""
+    now = time.time() - time.monotonic()
+    ends = "" if wish.until is None else f", until {iso(now + wish.until)}"
+    return f"{wish.text} (since {iso(now + wish.since)}{ends})"

@@ -288,7 +288,7 @@ class JobRuntime:
                 self._spawn(self._find(run, round_))
             case act.Refresh():
                 self._spawn(self._refresh())
-            case act.LoadProgram() | act.AnswerProgram() | act.FailProgram():
+            case act.LoadProgram() | act.AnswerProgram() | act.FailProgram() | act.TellProgram():
                 self._program.wish(action)
             case act.Keep(blobs):
                 self._spawn(self._sweep(blobs))

@@ -250,6 +250,8 @@ class Node:
                 join_depth_blocks=JOIN_DEPTH_BLOCKS if swarm.can_reorganise else 0,
                 strict=self._settings.strict,
                 keep_rounds=self._settings.keep_rounds,
+                stranded_seconds=self._settings.stranded_seconds,
+                job_name=name,
             )
             return Engine(
                 config,

@@ -17,6 +17,7 @@ from swarm.core.limits import (
     OPS_PORT_SL,
     PULL_GRACE_TIMES_DEFAULT,
     PULL_GRACE_TIMES_MAX,
+    STRANDED_SECONDS_DEFAULT,
 )
 from swarm.core.options import Opt
 from swarm.net.uri import SERVICE_PORT, node_url
@@ -83,6 +84,13 @@ class SlSettings(ThroughSn):
         description="how much longer a leader waits for models that are still coming in",
         ge=0,
         le=PULL_GRACE_TIMES_MAX,
+    )
+    stranded_seconds: Annotated[
+        float, Opt("--left-members-wait", env="SL_LEFT_MEMBERS_WAIT_SECONDS", unit="seconds")
+    ] = Field(
+        STRANDED_SECONDS_DEFAULT,
+        description="how long a run with fewer members than minPeers waits for one that left for good to come back",
+        ge=0,
     )
     program_return_seconds: Annotated[
         float, Opt("--program-return", env="SWARM_PROGRAM_RETURN_SECONDS", unit="seconds")

@@ -276,6 +276,8 @@ class SimNode:
                 self.later(world.rng.uniform(0.005, 0.05), lambda: self._find(run, round_))
             case act.Refresh():
                 self.look(0.01)
+            case act.TellProgram(text):
+                self.script.told.append(text)
             case act.LoadProgram():
                 view = self.engine.state.view
                 assert view is not None

@@ -54,6 +54,8 @@ class Script:
         self.ended = False
         self.intervals: list[int] = []
         """Batches until the next sync, as each answer said."""
+        self.told: list[str] = []
+        """Whom the run waits for, as the node said; empty: for nobody in particular any more."""
         self._session = 0
         self._seq = 0
 

@@ -88,6 +88,7 @@ class CallbackBasis(ABC):
             choice, "checkinModelOnTrainEnd", params.get("checkinModelOnTrainEnd", "snapshot"), CheckinModel
         )
         self.mergeMethod = self._checked(merge_method, params.get("mergeMethod", "mean"))
+        self._fits_ended = 0
         self._fits_left = self._checked(whole, "fits", params.get("fits", 1), 1, FITS_MAX)
         self.totalEpochs = self._total_epochs(params.get("totalEpochs"))
         self.valData = params.get("adsValData")
@@ -110,6 +111,7 @@ class CallbackBasis(ABC):
         self._finished = self._begun = self._judged_badly = self._told_idle = False
         self._in_batch = False
         self._scalars: Optional[frozenset[str]] = None
+        self._asked = self._late_told = self._told_failure = False
         self._told_at = 0.0
         self.loopback = is_on(os.environ.get("SWARM_LOOPBACK", ""))
         if self.loopback and not isinstance(self.mergeMethod, SLMergeMethod):
@@ -207,7 +209,7 @@ class CallbackBasis(ABC):
     def _logAndRaiseError(self, message: str) -> NoReturn:
         """Log an error, then raise it as SwarmError."""
         self.logger.error(message)
-        raise SwarmError(message)
+        raise SwarmError(message) from None  # one sentence
 
     @staticmethod
     def safeCastType(val: Any, toType: Callable[[Any], _T], valDefault: Optional[_T] = None) -> Optional[_T]:

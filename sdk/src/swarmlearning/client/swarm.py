@@ -19,10 +19,12 @@ from .basis import CallbackBasis
 from .counting import counted
 from .names import DEFAULT_TRAINING_CONTRACT, PLATFORM_OF, CheckinModel, SLMergeMethod, SLPlatforms, SwarmError
 from .pipe.channel import ChannelError
+from .pipe.places import channel_paths
 from .pipe.session import LossResult, Session, SessionSettings
 from .result import Ending
 from .resume import State
 from .resumefile import ResumeFileError, ResumePoint
+from .unfinished import EXIT_CODE, WATCH
 
 __all__ = [
     "DEFAULT_TRAINING_CONTRACT",
@@ -33,6 +35,7 @@ __all__ = [
     "SwarmError",
 ]
 
+EXCEPTION_CHARS_MAX = 64
 PROGRESS_SECONDS = 5.0
 """The SL hears at most this often how far the program is between two syncs."""
 
@@ -68,14 +71,18 @@ class SwarmCallbackBase(CallbackBasis):
             merge_method=self.mergeMethod.name,
             data_schema=self._schema,
         )
-        self._session = self._talk(
-            "opening the swarm session", lambda: Session(settings, logger=self.logger, differs=self._data_differs)
-        )
+
+        def begin() -> Session:
+            WATCH.begins(self, channel_paths())
+            return Session(settings, logger=self.logger, differs=self._data_differs)
+
+        self._session = self._talk("opening the swarm session", begin)
 
     def _swarmOnTrainBegin(self) -> None:
         """Merge the initial parameters, so that all members start from one model (K14)."""
         self._settle_weight()
         if self.loopback:
+            self._rehearse()
             return
         if self._finished:
             self._logAndRaiseError(
@@ -109,7 +116,10 @@ class SwarmCallbackBase(CallbackBasis):
     @counted
     def _swarmOnBatchEnd(self) -> None:
         """Sync when it is time. Batches are counted, and progress is told, around it, also where it is overridden."""
-        if self.loopback or self._finished:
+        if self.loopback:
+            return
+        if self._finished:
+            self._comes_late("on_batch_end")
             return
         if self.stepsBeforeNextSync == 0 and not self.isSwarmTrainingOver:
             self.__doSync()
@@ -128,6 +138,9 @@ class SwarmCallbackBase(CallbackBasis):
 
     def _swarmOnEpochEnd(self) -> None:
         """Count an epoch; the count travels with the next loss report."""
+        if self._finished:
+            self._comes_late("on_epoch_end")
+            return
         self.epochsCompleted += 1
 
     def _swarmOnTrainEnd(self) -> None:
@@ -143,6 +156,7 @@ class SwarmCallbackBase(CallbackBasis):
             return
         if self._fits_left > 1:
             self._fits_left -= 1
+            self._fits_ended += 1
             self.logger.info("One fit() is done, %d to come: the swarm's training goes on.", self._fits_left)
             return
         self.logger.info("Finished local training !!!")
@@ -160,9 +174,11 @@ class SwarmCallbackBase(CallbackBasis):
             else:
                 self._end(local, merged)
         except SwarmError as fault:
-            self._results.tell({**self._told(), "verdict": "failed", "reason": str(fault)})
+            if not self._told_failure:
+                self._failed(str(fault))
             raise
         self._finished = True
+        WATCH.ended(self)
         self._resume.finished()
         if self._session is not None:
             self._session.close()
@@ -199,9 +215,66 @@ class SwarmCallbackBase(CallbackBasis):
                 )
             return math.nan, math.nan
 
+    # ---- ends
+
+    def _ended_early(self, exception: str) -> bool:
+        """The process ends without on_train_end: say so to the user, the result page and the SL; whether it is strict.
+
+        Args:
+            exception: the class of what ended it, empty if nothing is known.
+        """
+        how = f"ended with {exception}" if exception else "ended"
+        if not self._asked:
+            why = "none of the callback's hooks was called that merge: pass the callback to fit(), or call its hooks"
+        elif self._fits_ended:
+            told = self._fits_ended + self._fits_left
+            why = f"fits is {told}, and {self._fits_ended} ended: pass how many calls of fit() there are"
+        else:
+            why = "call on_train_end when the training ends, and end the program after it"
+        text = (
+            f"this program {how} before on_train_end was called: its last training is not in the swarm's model, and the"
+            f" swarm's final model was not loaded; {why}."
+        )
+        if not self._told_failure:
+            self.logger.error("T%s", text[1:])
+            self._failed(text)
+        if self._session is not None:
+            self._session.abandon(EXIT_CODE if exception or self.strict else 0, exception[:EXCEPTION_CHARS_MAX])
+            self._session.close()
+        return self.strict
+
+    def _let_go(self) -> None:
+        """Another callback of this process takes over: close the pipes without a word, the SL goes on with that one."""
+        if self._session is not None:
+            self._session.close()
+        self._finished = True
+
+    def _failed(self, reason: str) -> None:
+        self._told_failure = True
+        self._results.tell({**self._told(), "verdict": "failed", "reason": reason})
+
+    def _comes_late(self, hook: str) -> None:
+        if not self._late_told:
+            self._late_told = True
+            self.logger.warning(
+                "%s was called after on_train_end: the swarm training is finished, and what is trained from now on is"
+                " in no swarm's model. Make a new SwarmCallback to train on with the others.",
+                hook,
+            )
+
+    def _rehearse(self) -> None:
+        """Without a swarm: read and evaluate the model once, so that what cannot be done fails before it counts."""
+        if self._begun:
+            return
+        self._begun = True
+        self._shared_arrays()
+        loss, metric = self._calculateLocalLossAndMetrics()
+        self.logger.info("Loop-back: the model was read and evaluated once: loss %s, metric %s.", loss, metric)
+
     # ---- inside
 
     def __doSync(self) -> None:
+        self._asked = True
         local = self._shared_arrays()
         self._look_for_training(local)
         self.logger.info("Starting Swarm merging round ...")
@@ -379,14 +452,15 @@ class SwarmCallbackBase(CallbackBasis):
         if text is not None and strict:
             self._logAndRaiseError(text)
         if text is not None:
-            self.logger.error(text)
+            (self.logger.warning if self.loopback else self.logger.error)(text)
 
     def _talk(self, doing: str, work: Callable[[], _T]) -> _T:
         try:
             return work()
         except (ChannelError, TensorFileError) as fault:
             self.logger.error("%s failed: %s", doing, fault)
-            raise SwarmError(f"{doing} failed: {fault}") from fault
+            self._failed(f"{doing} failed: {fault}")
+            raise SwarmError(f"{doing} failed: {fault}") from None  # one sentence; its causes say it in other words
 
 
 def detached(parameters: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -84,6 +84,18 @@ class Transact:
 
 
 @dataclass(frozen=True, slots=True)
+class TellProgram:
+    """Tell a program that waits whom its run waits for; an empty ``text``: for nobody in particular any more.
+
+    ``since``: monotonic seconds; ``until``: when the wait ends, None if only a member or an operator ends it.
+    """
+
+    text: str
+    since: float
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FindBundle:
     """Read the bundle of a committed round from the chain; ends in BundleFound or BundleMissing."""
 
@@ -160,6 +172,7 @@ Action = (
     | Submit
     | Transact
     | FindBundle
+    | TellProgram
     | Refresh
     | LoadProgram
     | AnswerProgram

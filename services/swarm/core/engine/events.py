@@ -13,7 +13,7 @@ from ..ids import Address, BlobId, Digest
 from ..roster import Roster
 from ..statements import RoundName
 from .context import FINITE, Odd
-from .messages import Pulse
+from .messages import Left, Pulse
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +142,13 @@ class ProgramLoaded:
 
 @dataclass(frozen=True, slots=True)
 class ProgramEnded:
-    """The session is over; ``reason`` None means it ended as it should."""
+    """The session is over; ``reason`` None means it ended as it should.
+
+    ``left``: what the other members may know of an end before the run was over.
+    """
 
     reason: str | None
+    left: Left | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,14 @@ from . import (
     report,
     rescue,
     showing,
+    stranded,
     wishes,
 )
 from . import events as ev
 from .actions import Action, FailProgram, Finish, Refresh
 from .context import Held, RoundContext
 from .failing import fail_program
+from .messages import Left
 from .peers import Peers
 from .pulses import hurry, pulse_for, send_due
 from .state import (
@@ -142,8 +144,10 @@ class Engine:
                 program.pending, program.loading = None, None
                 if not program.over and program.failed is None:
                     program.failed = reason or "its session ended before the run was over"
-                    program.failed_at = now
+                    program.failed_at, program.left = now, event.left or program.left
                     out.warn(f"the ML program ended: {program.failed}")
+                    if state.joined:  # the others need not find out by this node's silence
+                        out.send(state.participants(), pulse_for(state, None))
             case ev.PulseArrived(sender, pulse):
                 self._pulse(sender, pulse, now, out)
             case ev.PeerSilent(peer, text):
@@ -190,6 +194,7 @@ class Engine:
         origins.refuse(state, now, out)
         self._join(now, out)
         wishes.tell_min_peers(state, out)
+        stranded.watch(state, now, out)
         context = state.context
         if context is not None and state.open():
             following.check_in(state, context, now, out)
@@ -221,6 +226,7 @@ class Engine:
         if old is not None and view.state.run != old.state.run:
             self._reset(old, now, out)
         elif old is not None:
+            stranded.note_dropped(state, old)
             history.look_back(state, old, out)
             wishes.insist_on_roster(state, old, now, out)
         if old is None:
@@ -244,6 +250,8 @@ class Engine:
         state = self.state
         state.context, state.commit, state.complete_at, state.closed = None, None, None, False
         state.call_wanted_since, state.called_at, state.answered_call = None, None, 0
+        state.stranded_since = None
+        state.dropped.clear()
         state.transacting.clear()
         history.forget(state)
         program, view = state.program, state.view
@@ -315,12 +323,14 @@ class Engine:
         program.loaded = -1
         program.told_min_peers = program.steps_told = False
         program.longest, program.step, program.steps = 0.0, 0, 0
+        program.left = Left()
         self.state.program_moved_at = now
 
     def _sync(self, event: ev.ProgramSync, now: float, out: Out) -> None:
         state = self.state
         program = state.program
         program.pending, program.since = event, now
+        program.told_wait = ()
         program.done = event.final
         program.step = program.steps = 0
         program.longest = max(program.longest, now - state.program_moved_at)
@@ -362,7 +372,7 @@ class Engine:
         if pulse.node != sender or pulse.job != state.config.job:
             out.warn(f"0x{sender.hex()} sent a pulse that is not about itself or this job: ignored")
             return
-        state.peers.heard(sender, now, pulse.progress, pulse.phase, pulse.round, pulse.attempt)
+        state.peers.heard(sender, now, pulse.progress, pulse.phase, pulse.round, pulse.attempt, pulse.left)
         if view is None:
             return
         theirs = (pulse.run, pulse.round, pulse.epoch)

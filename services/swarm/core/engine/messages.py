@@ -7,6 +7,7 @@ nothing said once can be lost.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,9 @@ S = TypeVar("S", bound=Statement)
 STATEMENTS_MAX = 8 + MEMBERS_JOINED_MAX
 """Statements in one pulse: own ones, and refusals to every member at most."""
 PHASE_CHARS_MAX = 32
+EXIT_CODE_MAX = 255
+EXCEPTION_CHARS_MAX = 64
+_EXCEPTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,37 @@ class ProposalMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """How a node's ML program ended before its run was over; nothing of what it said. None: not known.
+
+    ``exception`` is the name of a class, 64 ASCII characters at most; ``exit_code`` is 0 to 255.
+    """
+
+    exit_code: int | None = None
+    exception: str | None = None
+
+    def __post_init__(self) -> None:
+        code, name = self.exit_code, self.exception
+        if code is not None and (type(code) is not int or not 0 <= code <= EXIT_CODE_MAX):
+            raise ValueError(f"exit_code: expected a whole number from 0 to {EXIT_CODE_MAX}, or null")
+        if name is not None and (type(name) is not str or not _EXCEPTION.fullmatch(name)):
+            raise ValueError(f"exception: expected the name of a class of at most {EXCEPTION_CHARS_MAX} characters")
+
+    def __str__(self) -> str:
+        how = f" with {self.exception}" if self.exception else ""
+        return f"its ML program ended{how}" + ("" if self.exit_code is None else f", exit code {self.exit_code}")
+
+    def to_json(self) -> dict[str, Any]:
+        return {"exit_code": self.exit_code, "exception": self.exception}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Left:
+        if not isinstance(data, dict) or set(data) != {"exit_code", "exception"}:
+            raise ValueError("left has exactly the fields exit_code and exception")
+        return cls(data["exit_code"], data["exception"])
+
+
+@dataclass(frozen=True, slots=True)
 class Pulse:
     """One node's whole say about the open round; ``progress`` grows whenever the node gets on."""
 
@@ -104,9 +139,12 @@ class Pulse:
     statements: tuple[Signed[Statement], ...] = field(default=())
     proposal: ProposalMessage | None = None
     certificate: Bundle | None = None
+    left: Left | None = None
+    """Only in the pulse of a node whose program has failed."""
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        said = {} if self.left is None else {"left": self.left.to_json()}
+        return said | {
             "job": to_hex(self.job),
             "run": self.run,
             "node": to_hex(self.node),
@@ -130,7 +168,7 @@ class Pulse:
         wanted = {"job", "run", "node", "round", "epoch", "attempt", "phase", "progress"}
         wanted |= {"statements", "proposal", "certificate"}
         try:
-            if not isinstance(data, dict) or set(data) != wanted:
+            if not isinstance(data, dict) or set(data) - {"left"} != wanted:
                 raise ValueError(f"expected exactly the fields {sorted(wanted)}")
             numbers = {}
             for key, bits in {"run": 64, "round": 64, "epoch": 32, "attempt": 32, "progress": 64}.items():
@@ -148,6 +186,7 @@ class Pulse:
                 statements=tuple(signed_from_json(s) for s in _bounded(data["statements"], "statements")),
                 proposal=None if proposal is None else ProposalMessage.from_json(proposal),
                 certificate=None if certificate is None else Bundle.from_json(certificate),
+                left=Left.from_json(data["left"]) if "left" in data else None,
                 **numbers,
             )
         except ValueError as error:
@@ -160,4 +199,4 @@ def _bounded(value: Any, what: str) -> list[Any]:
     return value
 
 
-__all__ = ["Ack", "CheckIn", "ProposalMessage", "Pulse", "Signed", "signed_from_json", "signed_of"]
+__all__ = ["Ack", "CheckIn", "Left", "ProposalMessage", "Pulse", "Signed", "signed_from_json", "signed_of"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ids import Address
+from .messages import Left
 
 REFUSED_SECONDS = 4.0
 """A peer whose host refuses connections this long, at least twice, is taken as dead."""
@@ -24,6 +25,8 @@ class Peer:
     phase_at: float = 0.0
     round: int = 0
     attempt: int = 0
+    left: Left | None = None
+    """How its ML program ended, if it says so; None again once it says anything else."""
     silent_since: float | None = None
     silent_at: float = 0.0
     silent_times: int = 0
@@ -43,12 +46,14 @@ class Peers:
     def __getitem__(self, node: Address) -> Peer:
         return self._table.setdefault(node, Peer())
 
-    def heard(self, node: Address, now: float, progress: int, phase: str, round_: int, attempt: int) -> None:
+    def heard(
+        self, node: Address, now: float, progress: int, phase: str, round_: int, attempt: int, left: Left | None = None
+    ) -> None:
         peer = self[node]
         peer.pulse_at = now
         if phase != peer.phase:
             peer.phase_at = now
-        peer.phase, peer.round, peer.attempt = phase, round_, attempt
+        peer.phase, peer.round, peer.attempt, peer.left = phase, round_, attempt, left
         if progress != peer.progress:
             peer.progress, peer.progress_at = progress, now
         peer.silent_since, peer.silent_times, peer.silent_text = None, 0, ""

@@ -61,6 +61,7 @@ def pulse_for(state: EngineState, to: Address | None) -> Pulse:
         statements=tuple(statements),
         proposal=proposal,
         certificate=context.certificate if context else None,
+        left=state.program.left if state.program.failed is not None else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..chain_view import Phase
 from ..ids import ZERO32, Address, BlobId, to_hex
 from ..statements import from_fixed
-from . import controls, origins, remerging
+from . import controls, origins, remerging, stranded
 from .events import ChainView
 from .leading import gather
 from .loading import unserved_until
@@ -54,12 +54,14 @@ def waits(state: EngineState, now: float) -> list[dict[str, Any]]:
                 "what": what,
                 "whom": whom if isinstance(whom, str) else ", ".join(to_hex(a) for a in whom),
                 "since_seconds": round(max(0.0, now - since), 1),
-                "until_seconds": None if until is None else round(until - now, 1),
+                "until_seconds": None if until is None or until <= now else round(until - now, 1),
                 "then": then,
             }
         )
 
-    if program.opened is None and not state.finished:
+    if state.finished or program.over or program.failed is not None:
+        return rows  # what it waited for is no news any more
+    if program.opened is None:
         then = "it goes on training" if state.joined else "it joins the run"
         row("an ML program", "this site's program", state.started_at, None, then)
         return rows
@@ -73,6 +75,9 @@ def waits(state: EngineState, now: float) -> list[dict[str, Any]]:
         row("founders of the run", f"{have} of {need} have joined", program.since, None, "round 0 opens")
     if (state.joined or view.state.phase is Phase.COMPLETE) and view.state.prev not in (ZERO32, *state.held):
         _model_row(state, view, row)
+    waiting = stranded.wait(state, now)
+    if waiting is not None:
+        row(waiting.what, list(waiting.whom), waiting.since, waiting.until, waiting.then)
     if context is None or not state.open():
         return rows
     if context.check_in is not None and context.certificate is None:

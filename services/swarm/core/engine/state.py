@@ -21,12 +21,13 @@ from ..limits import (
     PULSE_OTHERS_SECONDS,
     PULSE_SECONDS,
     RESCUE_AFTER_SECONDS,
+    STRANDED_SECONDS_DEFAULT,
 )
 from ..statements import CheckIn, RoundName, Signer, Statement, Verifier
 from .actions import Action, Fetch, Persist, Report, Send, StopFetch, Submit, Transact
 from .context import CONTEXT_KEY, CONTEXTS_KEPT, Held, RoundContext, Transfer
 from .events import ChainView, ProgramOpened, ProgramSync
-from .messages import Pulse, Signed
+from .messages import Left, Pulse, Signed
 from .peers import Peers
 
 S = TypeVar("S", bound=Statement)
@@ -66,6 +67,10 @@ class Config:
     """A round that was merged without a member of its roster fails this node's program."""
     keep_rounds: int = KEEP_ROUNDS
     """Committed rounds of which merged models and the inputs held here are kept, 2 or more."""
+    stranded_seconds: float = STRANDED_SECONDS_DEFAULT
+    """How long a run that too many members have left for good waits for one of them to come back."""
+    job_name: str = "JOB"
+    """As an operator's command takes it."""
 
     @property
     def pull_grace_seconds(self) -> float:
@@ -100,6 +105,10 @@ class Program:
     ended: bool = False
     failed: str | None = None
     failed_at: float = 0.0
+    left: Left = field(default_factory=Left)
+    """How it ended, as the others may know it."""
+    told_wait: tuple[str, ...] = ()
+    """Whom it was told last that the run waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +181,10 @@ class EngineState:
     refreshed_at: float = -math.inf
     join_refused: bool = False
     """The contract has said no to a join once; the second time counts."""
+    stranded_since: float | None = None
+    """Since when too few members are left for minPeers, because others left for good."""
+    dropped: set[Address] = field(default_factory=set)
+    """Members that a reform dropped because they were silent: they may come back."""
     closed: bool = False
     complete_at: float | None = None
     finished: bool = False

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from swarm.core.dataschema import DataSchema
+from swarm.core.engine.messages import Left
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,16 @@ class SessionOpen:
     """Run and round whose merged model this program trained on from: its session was cut off, and goes on."""
 
 
+class Tell(Protocol):
+    """Tells a program whose sync is under way whom the swarm waits for; nothing to one that cannot read it."""
+
+    def __call__(self, text: str, /) -> Awaitable[None]: ...
+
+
+async def tell_nobody(_: str, /) -> None:
+    """For a program that cannot read it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SyncCall:
     """A model handed over by the program.
@@ -40,12 +51,14 @@ class SyncCall:
         weightage: 0 (observer) to 100, or a number of samples up to 2^32 - 1.
         final: the program's last model: it trains no more.
         path: tensor file in the SL's private folder, header checked; the handler owns it.
+        tell: says to the program, while it waits, whom the swarm waits for.
     """
 
     seq: int
     weightage: int
     final: bool
     path: Path
+    tell: Tell = tell_nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +118,11 @@ class Handler(Protocol):
     async def sync(self, call: SyncCall, evaluate: Evaluate) -> SyncDone:
         """A model is handed over; ``evaluate(merged)`` makes the program load that tensor file."""
 
-    async def ended(self, reason: str | None) -> None:
+    async def ended(self, reason: str | None, left: Left | None = None) -> None:
         """The session is over. None: closed cleanly, or the program went on without the swarm (F05, K16).
 
-        A text says what went wrong. Each session that ``opened`` accepted ends in one call of this or of ``lost``.
+        A text says what went wrong, ``left`` what the other members may know of it.
+        Each session that ``opened`` accepted ends in one call of this or of ``lost``.
         """
 
     async def lost(self, reason: str) -> None:

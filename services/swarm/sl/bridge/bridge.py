@@ -18,11 +18,12 @@ from typing import Any
 from swarmlearning.client.pipe import frames, messages
 from swarmlearning.client.pipe.messages import MessageType, StatusCode
 
+from swarm.core.engine.messages import Left
 from swarm.core.errors import LocalFault, OperatorFault, ProgramFault, SwarmFault
 from swarm.store.files import lock
 
 from . import forms
-from .api import BridgeState, Handler, LossReport, Merged, SyncCall, SyncDone
+from .api import BridgeState, Handler, LossReport, Merged, SyncCall, SyncDone, tell_nobody
 from .forms import Form
 from .link import Link, ProgramGone, make_pipe
 from .order import NoSession, Order, Phase, session_open
@@ -30,6 +31,8 @@ from .syncbody import SyncBody
 
 SPOOL_BYTES = 1 << 20
 STATUS_TEXT_MAX = 1000
+WAITS_TEXT_MAX = 2000
+"""Characters of what a waiting program is told."""
 FAILURE_PAUSE_SECONDS = 1.0
 TELL_SECONDS = 5.0
 """How long a program may take to read the error that ends its session."""
@@ -148,7 +151,7 @@ class _Conversation:
         self._order = Order()
         self._form = Form.TENSORS
         self._spool: Path | None = None
-        self._extended = False
+        self._extended = self._hears_waits = False
 
     async def serve(self) -> bool:
         """Until the program has gone (False), or broke the rules and may begin anew (True).
@@ -230,6 +233,7 @@ class _Conversation:
         self._link.told = False
         answer = messages.SessionResponse(sessionID=session)
         self._extended = request.extension >= messages.EXTENSION_PROGRESS
+        self._hears_waits = request.extension >= messages.EXTENSION_WAITS
         if self._extended:
             answer.extension = messages.EXTENSION
         answer.status.CopyFrom(_ok())
@@ -241,7 +245,10 @@ class _Conversation:
         self._order.phase = Phase.IDLE
         text = None if reason.code == StatusCode.OK else f"the ML program gave up: {reason.msg[:STATUS_TEXT_MAX]}"
         self._log.info("session_killed", session=request.sessionID, reason=reason.msg[:STATUS_TEXT_MAX])
-        await self._handler.ended(text)
+        if text is None:
+            await self._handler.ended(None)
+        else:
+            await self._handler.ended(text, _left(request))
 
     async def _sync(self, kind: MessageType, body: SyncBody) -> None:
         final = kind is MessageType.CLOSE_REQUEST
@@ -253,7 +260,8 @@ class _Conversation:
             self._spool.unlink(missing_ok=True)
             self._spool = None
         self._bridge._now(f"the SL works on {kind.name} {body.number}")
-        call = SyncCall(body.number, body.weightage, final, target)
+        tell = self._waits_for if self._hears_waits else tell_nobody
+        call = SyncCall(body.number, body.weightage, final, target, tell)
         done: SyncDone = await self._while_alive(self._handler.sync(call, self._evaluate))
         if done.next_interval < 1:
             raise LocalFault(f"the next interval is {done.next_interval}: 0 would end syncing for good (K14)")
@@ -270,6 +278,11 @@ class _Conversation:
         self._order.synced(final=final)
         if final:
             await self._handler.ended(None)
+
+    async def _waits_for(self, text: str, /) -> None:
+        """Tell the program whom the swarm waits for; nothing is answered."""
+        report = messages.ProgressReport(sessionID=self._order.session, waitsFor=text[:WAITS_TEXT_MAX])
+        await self._send(MessageType.PROGRESS, report)
 
     async def _evaluate(self, merged: Path, what: Merged | None = None, /) -> LossReport:
         """Make the program load ``merged`` and report on it; the file stays the caller's."""
@@ -413,3 +426,11 @@ class _Conversation:
 
 def _ok() -> Any:
     return messages.Status(code=int(StatusCode.OK), msg="StatusOK")
+
+
+def _left(request: Any) -> Left:
+    """What a program says of its own end; what is no exit code or no name of a class counts as not known."""
+    try:
+        return Left(request.exitCode or None, request.exception or None)
+    except ValueError:
+        return Left()

@@ -67,6 +67,8 @@ class Channel:
     ) -> None:
         self._logger, self._clock, self._sleep = logger, clock, sleep
         self._read = self._write = -1
+        self.note = ""
+        """Whom the swarm waits for, as the SL said; the reminder of a wait repeats it."""
         started = clock()
         self._deadline, self._started, self._next_note = (
             started + wait_seconds,
@@ -142,6 +144,12 @@ class Channel:
         poll.register(self._read, select.POLLIN)
         return bool(poll.poll(0))
 
+    def _unheard(self) -> bool:
+        """Whether nobody has the request pipe open for reading any more."""
+        poll = select.poll()
+        poll.register(self._write, 0)
+        return bool(poll.poll(0))
+
     def try_send(self, kind: MessageType, message: Any) -> bool:
         """Write a small message at once, or not at all: False if the pipe is full.
 
@@ -165,7 +173,8 @@ class Channel:
         Raises:
             SlLost: the SL has gone.
         """
-        for part in frame(kind, message):
+        whole = b"".join(frame(kind, message))
+        for part in [whole] if len(whole) <= select.PIPE_BUF else frame(kind, message):  # no half of a small one
             rest = memoryview(part)
             while rest:
                 try:
@@ -199,6 +208,7 @@ class Channel:
         data = bytearray()
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
+        poll.register(self._write, 0)  # an SL that ends before it has the other pipe open shows its end only here
         started = self._clock()
         while len(data) < count:
             patience = REMINDER_SECONDS if until is None else min(REMINDER_SECONDS, until - self._clock())
@@ -206,14 +216,19 @@ class Channel:
                 raise SlLost(f"the SL gave no answer within {self._clock() - started:.0f} s")
             if not poll.poll(patience * 1000):
                 if until is None:
-                    self._logger.info("Still waiting %s: %.0f s so far", waiting, self._clock() - started)
+                    self._logger.info(
+                        "Still waiting %s: %.0f s so far%s",
+                        *(waiting, self._clock() - started, f"; {self.note}" if self.note else ""),
+                    )
                     if each is not None:
                         each()
                 continue
             try:
                 piece = os.read(self._read, count - len(data))
             except BlockingIOError:
-                continue
+                if not self._unheard():
+                    continue
+                piece = b""
             if not piece:
                 raise SlLost(
                     f"the SL closed the pipe while this program waited {waiting}: it stopped or crashed;"

@@ -20,6 +20,7 @@ __all__ = [
     "BY_TYPE",
     "EXTENSION",
     "EXTENSION_PROGRESS",
+    "EXTENSION_WAITS",
     "EXTENSION_WEIGHT",
     "Header",
     "KillSessionRequest",
@@ -37,13 +38,15 @@ __all__ = [
 ]
 
 
-EXTENSION = 2
-"""Version of this project's own fields: from 1 on PROGRESS and the names of merged models, from 2 on all others."""
-EXTENSION_PROGRESS, EXTENSION_WEIGHT = 1, 2
+EXTENSION = 3
+"""Version of this project's own fields: from 1 on PROGRESS and the names of merged models, from 2 on weights and data
+schemas, from 3 on what an SL says to a program that waits."""
+EXTENSION_PROGRESS, EXTENSION_WEIGHT, EXTENSION_WAITS = 1, 2, 3
 
 
 class MessageType(enum.IntEnum):
-    """Type numbers of the header (row F05); 0 and 11 are fences. PROGRESS is this project's, never answered."""
+    """Type numbers of the header (row F05); 0 and 11 are fences. PROGRESS is this project's, never answered: a program
+    says how far it is, an SL whom a waiting program waits for."""
 
     STATUS = 1
     OPEN_REQUEST = 2
@@ -144,6 +147,8 @@ _OWN_FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
     "SessionResponse": (("int32", "extension"),),
     "SyncRequest": (("int64", "weight"),),
     "SyncResponse": (("string", "record"),),
+    "KillSessionRequest": (("int32", "exitCode"), ("string", "exception")),
+    "ProgressReport": (("string", "waitsFor"),),
     "LossRequest": (
         ("string", "swarm"),
         ("int64", "run"),

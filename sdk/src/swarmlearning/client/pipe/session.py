@@ -6,13 +6,11 @@ the pipe itself is ``channel``'s, the model the callback's.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
+import errno
 import hashlib
 import logging
-import os
 import re
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +53,7 @@ WEIGHTAGE_MAX = 100
 """What the original's field may hold; more goes into this project's own."""
 STATUS_TEXT_MAX = 1000
 DIFFERENCES_CHARS_MAX = 20_000
+WAITS_CHARS_MAX = 2000
 REOPEN_PAUSE_SECONDS = 0.5
 KNOCK_SECONDS = 0.2
 """How long a training program looks for an SL that is back: an SL finds a program within 0.05 s."""
@@ -100,6 +99,15 @@ class MergedModel:
     blob: str
 
 
+_TO_THE_LAST_SESSION = (
+    MessageType.STATUS,
+    MessageType.SYNC_RESPONSE,
+    MessageType.CLOSE_RESPONSE,
+    MessageType.LOSS_REQUEST,
+    MessageType.PROGRESS,
+)
+"""What may still come to a session that was let go of in the middle of a request."""
+
 Evaluate = Callable[[tensorfile.TensorArrays], LossResult]
 
 
@@ -126,7 +134,9 @@ class Session:
         self._channel: Optional[Channel] = None
         self._sequence: dict[MessageType, int] = {}
         self._extended = self._knows_weights = self._closed = False
-        self._process, self._losses, self._opened_at = os.getpid(), 0, 0.0
+        self._cut = ""
+        """Why this side let go of the pipes in the middle of a request."""
+        self._losses, self._opened_at = 0, 0.0
         self._base: Optional[MergedModel] = None
         self._kept = LastReference()
         self.merged: Optional[MergedModel] = None
@@ -135,7 +145,6 @@ class Session:
             self._open(self._wait)
         except SlLost as fault:
             self._reopen(fault)
-        atexit.register(self._abandon)
 
     def _open(self, wait: float, answer_seconds: Optional[float] = None) -> None:
         self._drop()
@@ -161,8 +170,10 @@ class Session:
             while True:
                 left = None if until is None else until - time.monotonic()
                 got, answer = self._channel.receive("for the SL to open the session", seconds=left)
-                if got is not MessageType.STATUS or not answer.comeBack:
-                    break  # else: an answer to what this program's last session said
+                if got is MessageType.STATUS and not answer.comeBack:
+                    break
+                if got not in _TO_THE_LAST_SESSION:
+                    break
             self._check(MessageType.OPEN_RESPONSE, got, answer)
         except BaseException:
             self._drop()
@@ -229,7 +240,7 @@ class Session:
     def _present(self) -> Channel:
         """The channel, if the SL has said nothing unasked. Raises SlLost if it is another SL process by now."""
         if self._channel is None:
-            raise SlLost("the SL went away")
+            raise SlLost(self._cut or "the SL went away")
         if self._channel.stirred:
             self._check(MessageType.PROGRESS, *self._channel.receive("for the SL", seconds=OPEN_ANSWER_SECONDS))
         return self._channel
@@ -264,6 +275,11 @@ class Session:
                 answer = self._request(parameters, platform, weightage, evaluate, final)
             except SlLost as fault:
                 self._reopen(fault)
+            except (KeyboardInterrupt, SystemExit):
+                # The SL still works on it: an answer that comes now would be taken for one to the next request.
+                self._drop()
+                self._cut = "the last request was interrupted"
+                raise
             else:
                 self._base, self.record = self.merged, answer.record
                 return int(answer.nextSyncInterval), bool(answer.trainingOver)
@@ -294,9 +310,12 @@ class Session:
                 self._folder / TRAINED_NAME, parameters, {"platform": platform}, durable=False, mode=0o644
             )
         except OSError as fault:
+            if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+                fix = "Make room there: it holds this program's model and the merged one, each as a file."
+            else:
+                fix = "Mount the folder that the SL uses there, writable, or set SWARM_EXCHANGE_DIR on both sides."
             raise ChannelError(
-                f"the model cannot be written to {self._folder}: {fault.strerror or fault}."
-                " Mount the folder that the SL uses there, writable, or set SWARM_EXCHANGE_DIR on both sides."
+                f"the model cannot be written to {self._folder}: {fault.strerror or fault}. {fix}"
             ) from fault
         self.manifest = hashlib.sha256(header.manifest()).hexdigest()
         self._sequence[kind] += 1
@@ -315,13 +334,25 @@ class Session:
         waiting = "for the other sites at the end of training" if final else "for the swarm to merge"
         while True:
             got, answer = channel.receive(waiting, each=self._ask_if_there)
-            if got is not MessageType.LOSS_REQUEST:
+            if got is MessageType.PROGRESS:
+                self._told_of_waits(channel, answer.waitsFor[:WAITS_CHARS_MAX])
+            elif got is MessageType.LOSS_REQUEST:
+                self._answer_loss(channel, answer, number, evaluate)
+            else:
                 break
-            self._answer_loss(channel, answer, number, evaluate)
+        channel.note = ""
         self._check(MessageType.CLOSE_RESPONSE if final else MessageType.SYNC_RESPONSE, got, answer)
         if answer.syncSeqNum != number:
             raise ChannelError(f"the SL answered sync {answer.syncSeqNum}, this program asked for sync {number}")
         return answer
+
+    def _told_of_waits(self, channel: Channel, text: str) -> None:
+        text = "".join(c if c.isprintable() else "?" for c in text)
+        if text:
+            self._logger.warning("%s", text)
+        elif channel.note:
+            self._logger.info("The swarm waits for nobody in particular any more.")
+        channel.note = text
 
     def _answer_loss(self, channel: Channel, request: Any, number: int, evaluate: Evaluate) -> None:
         reply = LossResponse(sessionID=request.sessionID, syncSeqNum=request.syncSeqNum, lossSeqNum=request.lossSeqNum)
@@ -388,20 +419,24 @@ class Session:
         reason = Status(code=int(code), msg=text[:STATUS_TEXT_MAX])
         self._present().send(MessageType.KILL, KillSessionRequest(sessionID=self.id, reason=reason))
 
-    def _abandon(self) -> None:
-        """The program ends with the session open: say so, so that the SL need not wait for it to come back."""
-        if self._channel is None or os.getpid() != self._process:
+    def abandon(self, exit_code: int, exception: str) -> None:
+        """The program ends with the session open: say so, so that the SL need not wait for it to come back.
+
+        Args:
+            exit_code: 0 if it is not known, or none.
+            exception: its class, empty if there was none.
+        """
+        if self._channel is None:
             return
-        fault = getattr(sys, "last_type", None)
-        how = f" with {fault.__name__}" if fault is not None else ""
+        how = f" with {exception}" if exception else ""
         reason = Status(code=int(StatusCode.ERROR_IN_USER), msg=f"it ended{how} before on_train_end was called")
+        said = KillSessionRequest(sessionID=self.id, reason=reason, exitCode=exit_code, exception=exception)
         with contextlib.suppress(ChannelError, OSError):
-            self._channel.try_send(MessageType.KILL, KillSessionRequest(sessionID=self.id, reason=reason))
+            self._channel.try_send(MessageType.KILL, said)
 
     def close(self) -> None:
         """Close the pipes; safe to repeat."""
         self._closed = True
-        atexit.unregister(self._abandon)
         self._kept.move_to(None)
         self._drop()
 
