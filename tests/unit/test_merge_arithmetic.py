@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -159,6 +160,52 @@ def test_integers_round_half_to_even_and_keep_their_dtype(name: str, numpy_name:
 def test_agreed_integers_are_exact(values: Array, weights: list[int]) -> None:
     """64-bit values that float64 cannot hold survive when all nodes agree on them."""
     assert merged("I64", [values] * len(weights), weights).tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("method", ["mean", "coordmedian", "geomedian", "mean-clipped"])
+@given(data=st.data())
+def test_integers_stay_within_their_inputs_range(method: str, data: st.DataObject) -> None:
+    """Of every integer dtype, any values, weights and method: never outside what was handed in."""
+    name = data.draw(st.sampled_from(sorted(INTEGERS)))
+    count = data.draw(st.integers(1, 5))
+    near = data.draw(st.booleans()) and name in ("I64", "U64")
+    elements = st.integers(2**62, 2**62 + 3000) if near else None
+    blocks = [data.draw(hnp.arrays(INTEGERS[name], 7, elements=elements)) for _ in range(count)]
+    weights = data.draw(st.lists(st.integers(1, 2**32 - 1), min_size=count, max_size=count))
+    out = np.empty_like(blocks[0])
+    merge.merge_values(merge.get(method), name, blocks, merge.shares(weights), out)
+    assert (out >= np.minimum.reduce(blocks)).all()
+    assert (out <= np.maximum.reduce(blocks)).all()
+
+
+@given(
+    st.sampled_from([("I64", 2**53 + 1), ("I64", 2**63 - 2001), ("I64", -(2**63)), ("U64", 2**64 - 2001)]),
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 8)), min_size=1, max_size=5),
+)
+def test_integers_that_float64_does_not_hold_are_averaged_exactly(
+    kind: tuple[str, int], case: list[tuple[int, int]]
+) -> None:
+    """Identifiers, times in nanoseconds: the mean is that of whole numbers, ties to even, where it is no near tie."""
+    name, base = kind
+    blocks = [np.array([base + value], INTEGERS[name]) for value, _ in case]
+    weights = [weight for _, weight in case]
+    total = sum(weights)
+    exact = Fraction(sum((base + v) * w for v, w in case), total)
+    got = int(merged(name, blocks, weights)[0])
+    assert abs(got - exact) <= Fraction(1, 2) + Fraction(1, 2**30)
+
+
+def test_a_median_of_integers_that_lie_far_apart_is_one_of_them() -> None:
+    """Distances beyond 2**53 as well: no rounding invents a value; and even counts at 2**63 do not overflow."""
+    values = [-(2**63), 2**53 + 1, 2**63 - 1]
+    for name, numbers in (("I64", values), ("U64", [3, 2**63 + 5, 2**64 - 1])):
+        blocks = [np.array([one], INTEGERS[name]) for one in numbers]
+        out = np.empty_like(blocks[0])
+        median = merge.get("coordmedian")
+        merge.merge_values(median, name, blocks, merge.shares([1, 1, 1]), out)
+        assert int(out[0]) == numbers[1]
+    assert merged("U64", [np.array([one], "<u8") for one in (2**64 - 1, 2**64 - 1)], [1, 3]).tolist() == [2**64 - 1]
+    assert merged("I64", [np.array([one], "<i8") for one in (-(2**63), 2**63 - 1)], [1, 1]).tolist() == [0]
 
 
 def test_booleans_follow_the_weighted_majority() -> None:

@@ -3,8 +3,9 @@
 stored      computed in   rounded
 F32, F64    itself        not
 F16, BF16   float32       to nearest, ties to even
-integers    float64       to nearest, ties to even, clipped to the dtype; where all inputs agree, their value
-                          (else 64-bit values above 2**53 are not exact). Counters, num_batches_tracked.
+integers    float64       to nearest, ties to even, never outside the inputs' own range: where all agree, their value.
+                          Counters, num_batches_tracked. Beyond 2**53, which float64 cannot hold, the method gets
+                          the differences to the smallest input instead, and what meets an input's is that input.
 BOOL        float64       weighted majority: True where it has more than half; a tie is False
 
 The table holds for every method: integers go through its own arithmetic (a median stays a median), booleans are
@@ -23,6 +24,8 @@ import numpy.typing as npt
 from .method import BLOCK_BYTES, Block, Method
 
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+EXACT = 2**53
+"""Integers up to here are exact in float64."""
 _INTEGERS = frozenset({"I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8"})
 
 
@@ -67,11 +70,7 @@ def _merge_one(method: Method, dtype: str, blocks: Sequence[Block], coefficients
     elif dtype == "BF16":
         out[:] = _to_bfloat16(_computed(method, [as_float(b, dtype) for b in blocks], coefficients))
     elif dtype in _INTEGERS:
-        mean = np.rint(_computed(method, [b.astype(np.float64) for b in blocks], coefficients))
-        agreed = np.ones(out.shape, np.bool_)
-        for block in blocks[1:]:
-            agreed &= block == blocks[0]
-        out[:] = np.where(agreed, blocks[0], _clipped(mean, out.dtype))
+        out[:] = _integers(method, blocks, coefficients)
     elif dtype == "BOOL":
         ones = [b.astype(np.float64) for b in blocks]
         votes = np.zeros(out.shape, np.float64)
@@ -88,13 +87,42 @@ def _computed(method: Method, blocks: Sequence[npt.NDArray[Any]], coefficients: 
     return result
 
 
-def _clipped(values: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    limits = np.iinfo(dtype)
-    # float64 has no 2**63-1: values at or above the rounded-up limit become the limit without a cast.
-    high = values >= float(limits.max)
-    cast = np.where(high, 0.0, np.maximum(values, float(limits.min))).astype(dtype)
-    cast[high] = limits.max
-    return cast
+def _integers(method: Method, blocks: Sequence[Block], coefficients: Sequence[float]) -> Block:
+    low, high = np.minimum.reduce(blocks), np.maximum.reduce(blocks)
+    kind = low.dtype
+    wide = (high > EXACT) | (low < -EXACT) if kind == np.int64 else high > EXACT if kind == np.uint64 else None
+    if wide is None or not wide.any():
+        return _narrow(method, blocks, coefficients, low, high)
+    out = np.empty_like(low)
+    near = ~wide
+    if near.any():
+        out[near] = _narrow(method, [b[near] for b in blocks], coefficients, low[near], high[near])
+    out[wide] = _wide(method, [b[wide] for b in blocks], coefficients, low[wide])
+    return out
+
+
+def _narrow(method: Method, blocks: Sequence[Block], coefficients: Sequence[float], low: Block, high: Block) -> Block:
+    """Of values that float64 holds exactly."""
+    found = np.rint(_computed(method, [b.astype(np.float64) for b in blocks], coefficients))
+    return np.clip(found, low.astype(np.float64), high.astype(np.float64)).astype(low.dtype)
+
+
+def _wide(method: Method, blocks: Sequence[Block], coefficients: Sequence[float], low: Block) -> Block:
+    """Of 64-bit values that float64 does not hold: base + the merge of the differences to it.
+
+    The base is even, so that ties go to even values as everywhere. Unsigned differences hold all distances.
+    """
+    base = (low & ~low.dtype.type(1)).view(np.uint64)
+    away = [b.view(np.uint64) - base for b in blocks]
+    floats = [one.astype(np.float64) for one in away]
+    found = np.rint(_computed(method, floats, coefficients))
+    found = np.clip(found, np.minimum.reduce(floats), np.maximum.reduce(floats))
+    whole = np.where(found < 2.0**63, found, 0.0).astype(np.uint64)
+    above = found >= 2.0**63
+    whole[above] = np.where(found[above] < 2.0**64, found[above] - 2.0**63, 0.0).astype(np.uint64) + np.uint64(2**63)
+    for one, number in zip(away, floats, strict=True):
+        np.copyto(whole, one, where=found == number)
+    return (base + whole).view(low.dtype)
 
 
 def non_finite(block: Block, dtype: str) -> npt.NDArray[np.bool_] | None:
