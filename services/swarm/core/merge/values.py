@@ -88,12 +88,13 @@ def _computed(method: Method, blocks: Sequence[npt.NDArray[Any]], coefficients: 
 
 
 def _integers(method: Method, blocks: Sequence[Block], coefficients: Sequence[float]) -> Block:
-    low, high = np.minimum.reduce(blocks), np.maximum.reduce(blocks)
+    low: Block = np.minimum.reduce(blocks)
+    high: Block = np.maximum.reduce(blocks)
     kind = low.dtype
     wide = (high > EXACT) | (low < -EXACT) if kind == np.int64 else high > EXACT if kind == np.uint64 else None
     if wide is None or not wide.any():
         return _narrow(method, blocks, coefficients, low, high)
-    out = np.empty_like(low)
+    out: Block = np.empty_like(low)
     near = ~wide
     if near.any():
         out[near] = _narrow(method, [b[near] for b in blocks], coefficients, low[near], high[near])
@@ -104,7 +105,8 @@ def _integers(method: Method, blocks: Sequence[Block], coefficients: Sequence[fl
 def _narrow(method: Method, blocks: Sequence[Block], coefficients: Sequence[float], low: Block, high: Block) -> Block:
     """Of values that float64 holds exactly."""
     found = np.rint(_computed(method, [b.astype(np.float64) for b in blocks], coefficients))
-    return np.clip(found, low.astype(np.float64), high.astype(np.float64)).astype(low.dtype)
+    found = np.clip(found, low.astype(np.float64), high.astype(np.float64))
+    return np.asarray(found.astype(low.dtype))
 
 
 def _wide(method: Method, blocks: Sequence[Block], coefficients: Sequence[float], low: Block) -> Block:
@@ -122,7 +124,7 @@ def _wide(method: Method, blocks: Sequence[Block], coefficients: Sequence[float]
     whole[above] = np.where(found[above] < 2.0**64, found[above] - 2.0**63, 0.0).astype(np.uint64) + np.uint64(2**63)
     for one, number in zip(away, floats, strict=True):
         np.copyto(whole, one, where=found == number)
-    return (base + whole).view(low.dtype)
+    return np.asarray((base + whole).view(low.dtype))
 
 
 def non_finite(block: Block, dtype: str) -> npt.NDArray[np.bool_] | None:
