@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from swarm.core.alive import ALIVE_SECONDS, ALIVE_SOONER_SECONDS, GONE_SECONDS, Alive, WaitTold, plain, waits_told
+from swarm.core.alive import (
+    ALIVE_SECONDS,
+    ALIVE_SOONER_SECONDS,
+    CLOSEST_SECONDS,
+    GONE_SECONDS,
+    Alive,
+    WaitTold,
+    plain,
+    waits_told,
+)
 from swarm.core.errors import ChainFault, LocalFault
 from swarm.core.ids import Address, to_hex
 from swarm.inspect.table import ago, cells, rows, size
+from swarm.obs.waits import timed
 from swarm.sl import lifesigns
 from swarm.sn.lifesigns import LifeSigns
 from swarm.store.journal import Journal
@@ -95,6 +106,57 @@ def test_the_table_tells_who_waits_for_whom() -> None:
     for state, leading in (("syncing", "leader"), ("failed", "-"), ("done", "-")):
         (row,) = rows([members[0]], [{**signs[0], "said": {**told, "state": state}}])
         assert row["leading"] == leading
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "shown", "waits"),
+    [
+        ("syncing", 29.0, "syncing", 1),
+        ("syncing", 31.0, "silent, was syncing", 0),
+        ("merging", 250.0, "silent, was merging", 0),
+        ("done", 31.0, "done", 0),
+        ("failed", 2.0, "failed", 0),
+        ("stopped", 250.0, "stopped", 0),
+    ],
+)
+def test_a_dead_or_ended_node_is_not_shown_at_work(state: str, age: float, shown: str, waits: int) -> None:
+    """An SL that was killed has not gone on syncing, and who has ended waits for nobody."""
+    member = {"node": to_hex(A), "role": "sl", "status": "active", "expires": 9}
+    said = {**SAID.to_json(), "state": state, "leading": "leader"}
+    sign = {"node": to_hex(A), "name": "a", "sn": "sn", "age_seconds": age, "alive": True, "said": said}
+    (row,) = rows([member], [sign])
+    assert (row["state"], len(row["waits"])) == (shown, waits)
+    assert row["leading"] == ("leader" if waits else "-")
+
+
+def test_an_end_that_has_passed_is_not_shown() -> None:
+    """Not in a row made from an older message, and not in a message."""
+    member = {"node": to_hex(A), "role": "sl", "status": "active", "expires": 9}
+    sign = {"node": to_hex(A), "name": "a", "sn": "sn", "age_seconds": 7.0, "alive": True, "said": SAID.to_json()}
+    (row,) = rows([member], [sign])
+    assert row["waits"][0]["until"] is None
+    assert cells(row)[0][-2] == "-"
+    told = {"what": "w", "whom": "x", "since_seconds": 9.0, "until_seconds": -0.1, "then": ""}
+    assert waits_told([told])[0].until is None
+    assert timed(told, 1e9)["until"] is None
+
+
+async def test_a_node_says_how_it_ended() -> None:
+    """Without waits; not so soon after its last message that nobody looks; an SN that is away costs nothing more."""
+    said: list[tuple[float, dict[str, Any]]] = []
+    began = time.monotonic()
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append((time.monotonic() - began, message))
+
+    await lifesigns.last_word(Alive("failed", "job", waits=SAID.waits), send, began - 0.3)
+    assert said[0][0] >= CLOSEST_SECONDS - 0.3
+    assert (said[0][1]["state"], said[0][1]["waits"]) == ("failed", [])
+
+    async def broken(_: dict[str, Any]) -> None:
+        raise ChainFault("it is down")
+
+    await lifesigns.last_word(Alive("done"), broken, 0.0)
 
 
 def test_ages_and_sizes_have_units() -> None:

@@ -17,6 +17,12 @@ ALIVE_SECONDS = 10.0
 """A node tells its SN at least this often (row D16)."""
 ALIVE_SOONER_SECONDS = 3.0
 """... and when its state or its waits have changed, but not more often than this."""
+SILENT_SECONDS = 3 * ALIVE_SECONDS
+"""A node not heard of for this long is shown as silent: what it said last is no news of now."""
+ENDED = ("done", "failed", "stopped")
+"""States of a node whose part is over: it says nothing more."""
+CLOSEST_SECONDS = 0.5
+"""Messages of one member that come faster than this are not looked at."""
 GONE_SECONDS = 300.0
 """A node not heard of for this long is no longer shown as alive; it stays in the list (row D16)."""
 WAITS_MAX = 3

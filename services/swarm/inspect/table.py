@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from swarm.core.alive import ENDED, SILENT_SECONDS
+
 COLUMNS = (
     "node",
     "role",
@@ -22,8 +24,6 @@ COLUMNS = (
     "then",
 )
 ADDRESS_CHARS = 10
-ENDED = ("done", "failed")
-"""States of a node that leads nothing any more."""
 
 
 def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]
         sign = by_node.get(member["node"])
         said: Mapping[str, Any] = (sign or {}).get("said") or {}
         # What a node said before it fell silent or ended is no news of now.
-        here = bool(sign and sign["alive"])
+        here = bool(sign and sign["alive"] and sign["age_seconds"] < SILENT_SECONDS)
         ended = said.get("state") in ENDED
         found.append(
             {
@@ -56,7 +56,7 @@ def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]
                 "role": member["role"],
                 "status": member["status"],
                 "expires": member["expires"],
-                "alive": here,
+                "alive": bool(sign and sign["alive"]),
                 "seen_seconds": None if sign is None else sign["age_seconds"],
                 "sn": None if sign is None else sign["sn"],
                 "state": _state(member, sign, said),
@@ -72,7 +72,7 @@ def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]
                 "bytes_out": said.get("bytes_out"),
                 "disk_bytes": said.get("disk_bytes") if member["role"] == "sl" else None,
                 "height": said.get("height"),
-                "waits": [_wait(w, sign["age_seconds"], names) for w in said.get("waits", [])] if sign and here else [],
+                "waits": _waits(sign, said, names) if sign and here and not ended else [],
             }
         )
     found.sort(key=lambda r: (r["status"] != "active", r["role"] != "sn", r["role"], r["name"]))
@@ -126,7 +126,13 @@ def _state(member: Mapping[str, Any], sign: Mapping[str, Any] | None, said: Mapp
         return "admitted, never heard of"
     if not sign["alive"]:
         return "gone"
-    return str(said.get("state") or "seen")
+    state = str(said.get("state") or "seen")
+    silent = sign["age_seconds"] >= SILENT_SECONDS and member["role"] == "sl" and state not in ENDED
+    return f"silent, was {state}" if silent else state
+
+
+def _waits(sign: Mapping[str, Any], said: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [_wait(w, sign["age_seconds"], names) for w in said.get("waits", [])]
 
 
 def _wait(wait: Mapping[str, Any], age: float, names: Mapping[str, str]) -> dict[str, Any]:
@@ -134,7 +140,7 @@ def _wait(wait: Mapping[str, Any], age: float, names: Mapping[str, str]) -> dict
     until = wait["until"]
     whom = ", ".join(names.get(one, one) for one in wait["whom"].split(", "))
     since = wait["since"] + age
-    return {**wait, "whom": whom, "since": since, "until": None if until is None else until - age}
+    return {**wait, "whom": whom, "since": since, "until": None if until is None or until <= age else until - age}
 
 
 def _text(value: Any) -> str:

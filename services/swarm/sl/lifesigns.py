@@ -9,14 +9,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from swarm.core.alive import ALIVE_SECONDS, ALIVE_SOONER_SECONDS, Alive, plain, waits_told
+from swarm.core.alive import ALIVE_SECONDS, ALIVE_SOONER_SECONDS, CLOSEST_SECONDS, Alive, plain, waits_told
 from swarm.core.errors import SwarmFault
 
 log = logging.getLogger("swarm.sl.lifesigns")
 
 LOOK_SECONDS = 1.0
+LAST_WORD_SECONDS = 3.0
+"""What a node's end may take longer for its last sign of life."""
 
 Tell = Callable[[dict[str, Any]], Awaitable[object]]
 
@@ -64,3 +67,18 @@ async def tell(look: Callable[[], Alive], send: Tell, clock: Callable[[], float]
                     log.info("the SN did not take a sign of life: %s", fault)
                 troubled = True
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def last_word(said: Alive, send: Tell, told_at: float, clock: Callable[[], float] = time.monotonic) -> None:
+    """Say how this node ended, so that nobody takes what it said before for news; best effort, bounded.
+
+    Args:
+        told_at: when the last message went out: one that follows too closely is not looked at.
+    """
+    ended = replace(said, leading="-", waits=())
+    try:
+        async with asyncio.timeout(LAST_WORD_SECONDS):
+            await asyncio.sleep(max(0.0, told_at + 1.2 * CLOSEST_SECONDS - clock()))
+            await send(ended.to_json())
+    except (SwarmFault, TimeoutError) as fault:
+        log.info("the SN did not take this node's last sign of life: %s", fault or "no answer")

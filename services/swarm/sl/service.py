@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -49,7 +50,7 @@ from .app import PeerApp
 from .asking import asked
 from .bridge import FifoBridge
 from .directory import Members
-from .lifesigns import alive_of, tell
+from .lifesigns import alive_of, last_word, tell
 from .mergework import MergeOptions
 from .peering import Peering
 from .program import Program, Target
@@ -124,6 +125,7 @@ class Node:
         self._watch: ChainWatch | None = None
         self._swarm: Swarm | None = None
         self._stage = "starting"
+        self._told_at = 0.0
         self._merging = MergeOptions(
             ram_intensive=settings.ram_intensive, clip=settings.clip_norm == "median", norm_log=settings.norm_log
         )
@@ -205,6 +207,8 @@ class Node:
             stopping.cancel()
             for task in [*tasks, *self._job_tasks]:
                 task.cancel()
+        said = self._alive() if self._ended.done() else replace(self._alive(), state="stopped")
+        await last_word(said, self._tell, self._told_at)
         if self._ended.done():
             ended = self._ended.result()
             (log.info if ended.exit_code == 0 else log.error)(ended.text)
@@ -416,6 +420,7 @@ class Node:
         return alive_of(self.status(), self._wait_rows(), self._runtime.height() if self._runtime else 0)
 
     async def _tell(self, said: dict[str, Any]) -> None:
+        self._told_at = time.monotonic()
         await self._link.post("/v1/alive", said)
 
     def figures(self) -> Values:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swarm.core.alive import GONE_SECONDS, Alive
+from swarm.core.alive import CLOSEST_SECONDS, GONE_SECONDS, Alive
 from swarm.core.errors import LocalFault, PeerFault
 from swarm.core.ids import Address, address, to_hex
 from swarm.store.journal import Journal
@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 KEY_PREFIX = "alive/"
 KEEP_EVERY_SECONDS = 60.0
 """How often a member's last sign of life is written down, so that history survives a restart."""
-CLOSEST_SECONDS = 0.5
-"""Messages of one member that come faster than this are not looked at."""
 ROWS_MAX = 4096
 AHEAD_SECONDS = 5.0
 """How far in the future another SN's clock may place a message."""

@@ -242,7 +242,8 @@ def _leave(state: EngineState, now: float, out: Out) -> None:
     assert view is not None
     if state.joined and view.state.phase is Phase.OPEN:
         out.transact(state, now, "leave")
-    gone = not state.joined and state.me not in view.roster
+    needless = state.stranded_since is not None  # no round can be recorded any more: there is nothing to acknowledge
+    gone = not state.joined and (needless or state.me not in view.roster)
     if gone or view.state.phase is not Phase.OPEN or now - program.failed_at >= LEAVE_SECONDS:
         state.finished = True
         out.append(Finish(1, f"the ML program failed: {program.failed}"))

@@ -94,9 +94,11 @@ def wait(state: EngineState, now: float) -> Wait | None:
 def watch(state: EngineState, now: float, out: Out) -> None:
     """Say whom the run waits for, to the log and to the program; end what too few are left of."""
     program, found = state.program, wait(state, now)
+    if program.failed is not None:
+        return
     stranded = found is not None and found.until is not None
     if found is None or not stranded:
-        if state.stranded_since is not None and program.failed is None:
+        if state.stranded_since is not None:
             out.report("enough members are there again: the run goes on")
         state.stranded_since = None
     elif state.stranded_since is None:
