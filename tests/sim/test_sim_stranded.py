@@ -13,6 +13,7 @@ from support.sim.story import die, ends_well, said, swarm, until_round
 from support.sim.world import World
 from swarm.core.engine import events as ev
 from swarm.core.engine import machine, stranded
+from swarm.core.engine.leading import FAILED_HERE
 from swarm.core.engine.messages import Left
 from swarm.core.ids import to_hex
 
@@ -159,6 +160,20 @@ def test_an_operator_ends_it_at_once() -> None:
     world.chain.send(ADMIN, lambda tx: world.chain.model.reset(tx, JOB, True), None, "reset")
     ends_with_fault(world, kept, 100)
     assert said(world, "was reset before it was complete")
+
+
+def test_a_full_disk_is_told_to_the_program_that_waits() -> None:
+    """Its SL cannot keep the merged model: the line says so until it can."""
+    world = swarm(2, syncs=8, config=LIMIT)
+    until_round(world, 3)
+    node = world.nodes[0]
+    assert world.run(lambda: bool(node.engine.state.transfers) and node.engine.state.program.pending is not None, 30)
+    blob = next(iter(node.engine.state.transfers))
+    node.step(ev.BlobFailed(blob, FAILED_HERE, "/state/store: No space left on device"))
+    assert "cannot keep a model: /state/store: No space left on device" in node.script.told[-1]
+    assert waits(node)["room on this node's disk"]["whom"] == to_hex(node.address)
+    ends_well(world, 400)
+    assert node.script.told[-1] == ""
 
 
 def by_name() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
+import os
 import termios
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,3 +101,43 @@ async def test_a_failed_program_is_told_again_only_when_it_has_read_the_last(
         with pytest.raises(SlError, match="no session"):
             await asyncio.to_thread(client.receive)
         client.close_pipes()
+
+
+@pytest.mark.parametrize(("code", "fix"), [(errno.ENOSPC, "make room there"), (errno.EACCES, "owner, mode and mount")])
+@pytest.mark.parametrize("step", ["take", "give_pickle"])
+async def test_a_disk_that_takes_no_model_is_told_to_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int, fix: str
+) -> None:
+    """Neither the way in nor the way out of a model ends the SL: the program hears why, and the next one is served."""
+    async with bridge_at(tmp_path) as place:
+        real_open, real_replace, full = os.open, os.replace, [True]
+
+        def refuse(path: Any, *rest: Any, **more: Any) -> Any:
+            if full[0] and str(path).endswith("merged_weights.pkl"):
+                raise OSError(code, os.strerror(code), str(path))
+            return real_open(path, *rest, **more)
+
+        def refuse_replace(source: Any, target: Any, **more: Any) -> None:
+            if full[0] and "handed-over" in str(target):
+                raise OSError(code, os.strerror(code), str(target))
+            real_replace(source, target, **more)
+
+        monkeypatch.setattr(os, "replace" if step == "take" else "open", refuse_replace if step == "take" else refuse)
+
+        def program() -> None:
+            client = OriginalClient("pickle", *place.args)
+            client.open_pipes()
+            client.open_session()
+            try:
+                client.sync(MODEL, kind=4)
+            finally:
+                client.close_pipes()
+
+        with pytest.raises(SlError, match=fix):
+            await asyncio.to_thread(program)
+        await place.shell.wait_ended()
+        assert not place.task.done()
+        full[0] = False
+        await asyncio.to_thread(program)
+        await place.shell.wait_ended(2)
+        assert place.shell.endings[1] is None

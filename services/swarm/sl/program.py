@@ -18,6 +18,7 @@ from swarm.core.merge import get as merge_method
 from swarm.obs import log as obs_log
 from swarm.obs.waits import iso
 from swarm.store.blobs import BlobStore
+from swarm.store.files import room_for
 
 from .bridge import Evaluate, Merged, SessionOpen, SyncCall, SyncDone
 from .merging import look_ahead
@@ -122,7 +123,9 @@ class Program:
             held = await asyncio.to_thread(look_at, self._store.path(blob))
         except BaseException as fault:
             self.taking_in = False
-            if not isinstance(fault, (tensorfile.TensorFileError, OSError)):
+            if isinstance(fault, OSError):
+                raise LocalFault(f"this SL cannot keep the program's model: {fault}; {room_for(fault)}") from fault
+            if not isinstance(fault, tensorfile.TensorFileError):
                 raise
             raise ProgramFault(f"the model file of the ML program cannot be used: {fault}") from fault
         round_ = target.open_round()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -99,3 +100,10 @@ def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
     finally:
         beside.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def room_for(fault: OSError) -> str:
+    """What to do about a file that could not be written or read."""
+    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room there (an SL keeps the models of its last rounds: --keep-rounds)"
+    return "its owner, mode and mount must let this node write there"

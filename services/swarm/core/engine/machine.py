@@ -154,6 +154,7 @@ class Engine:
                 state.peers.silent(peer, now, text)
             case ev.BlobVerified(blob, size, manifest, odd, where):
                 state.transfers.pop(blob, None)
+                state.disk_trouble = None
                 state.held[blob] = Held(size, manifest, odd, where)
                 state.progress += 1
             case ev.BlobFailed(blob, reason, text):
@@ -173,11 +174,14 @@ class Engine:
                 if context is not None and unshown is not None:
                     following.distrust(context, event.peer, unshown, now, out)
             case ev.MergeDone():
+                state.disk_trouble = None
                 state.held[event.blob] = Held(event.size, event.manifest, event.odd)
                 out.stop_fetch(state, event.blob)
                 if not remerging.ended(state, event, now, out) and state.context is not None:
                     leading.merge_done(state, state.context, event, now, out)
             case ev.MergeFailed():
+                if event.node is None:
+                    stranded.disk_refused(state, event.text, now)
                 if not remerging.ended(state, event, now, out) and state.context is not None:
                     leading.merge_failed(state, state.context, event, now, out)
             case ev.Tick():
@@ -394,6 +398,7 @@ class Engine:
             return
         if reason == leading.FAILED_HERE:
             transfer.retry_at = now + REFETCH_SECONDS_MAX
+            stranded.disk_refused(state, text, now)
             out.warn(f"could not keep blob 0x{blob.hex()[:16]}: {text}")
             return
         transfer.failures += 1

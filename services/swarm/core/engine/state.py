@@ -181,6 +181,8 @@ class EngineState:
     refreshed_at: float = -math.inf
     join_refused: bool = False
     """The contract has said no to a join once; the second time counts."""
+    disk_trouble: tuple[str, float] | None = None
+    """Why this node's disk takes no model, and since when; None again with the next one it takes."""
     stranded_since: float | None = None
     """Since when too few members are left for minPeers, because others left for good."""
     dropped: set[Address] = field(default_factory=set)

@@ -1,6 +1,6 @@
-"""Members that a run cannot go on without: those that left for good, and those that are only silent.
+"""What a run cannot go on without: members that left for good, members that are only silent, room on the own disk.
 
-Owns who they are, the wait for them by name, and its end. A run that too few members are left of ends after a stated
+Owns who they are, the wait by name, and its end. A run that too few members are left of ends after a stated
 time; silent ones are waited for as long as it takes, because nobody can tell a dead site from a cut line.
 """
 
@@ -55,6 +55,11 @@ def note_dropped(state: EngineState, old: ChainView) -> None:
     state.dropped -= {n for n in state.dropped if view.joined(n)}
 
 
+def disk_refused(state: EngineState, text: str, now: float) -> None:
+    """This node's own disk took no model."""
+    state.disk_trouble = (text, now if state.disk_trouble is None else state.disk_trouble[1])
+
+
 def wait(state: EngineState, now: float) -> Wait | None:
     """Whom this node's run waits for, if it cannot go on without them."""
     view, program = state.view, state.program
@@ -75,7 +80,13 @@ def wait(state: EngineState, now: float) -> Wait | None:
         )
         then = f"the run ends here, unless one of them comes back; {command} ends it at once"
         return Wait("members that left", tuple(left), text, since, since + state.config.stranded_seconds, then)
-    if not view.state.started or program.pending is None:
+    if program.pending is None:
+        return None
+    if state.disk_trouble is not None:
+        trouble, since = state.disk_trouble
+        text = f"this SL cannot keep a model: {trouble}"
+        return Wait("room on this node's disk", (state.me,), text, since, None, "it is tried again; make room there")
+    if not view.state.started:
         return None
     opened = state.context.opened_at if state.context is not None else state.started_at
     heard = {n: _heard(state, n, opened) for n in sorted(remaining - {state.me})}

@@ -20,7 +20,7 @@ from swarmlearning.client.pipe.messages import MessageType, StatusCode
 
 from swarm.core.engine.messages import Left
 from swarm.core.errors import LocalFault, OperatorFault, ProgramFault, SwarmFault
-from swarm.store.files import lock
+from swarm.store.files import lock, room_for
 
 from . import forms
 from .api import BridgeState, Handler, LossReport, Merged, SyncCall, SyncDone, tell_nobody
@@ -168,6 +168,11 @@ class _Conversation:
         except SwarmFault as fault:
             await self._tell(fault)
             await self._failed(str(fault))
+            return await self._recover()
+        except OSError as error:  # a disk that is full, most likely: the fault of no program, and no end of this SL
+            refused = OperatorFault(f"this SL cannot keep what the program hands over: {error}; {room_for(error)}")
+            await self._tell(refused)
+            await self._failed(str(refused))
             return await self._recover()
         except BaseException as fault:
             verdict = self._handler.verdict()

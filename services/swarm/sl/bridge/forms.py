@@ -21,6 +21,7 @@ import numpy.typing as npt
 from swarmlearning import legacy_pickle, tensorfile
 
 from swarm.core.errors import LocalFault, OperatorFault, ProgramFault
+from swarm.store.files import room_for
 
 from . import inline
 
@@ -184,7 +185,9 @@ def give_tensors(merged: Path, folder: Path) -> None:
             while piece := source.read(COPY_BYTES):
                 out.write(piece)
     except OSError as fault:
-        raise OperatorFault(f"no merged model can be written to {folder}: {fault.strerror or fault}") from fault
+        raise OperatorFault(
+            f"no merged model can be written to {folder}: {fault.strerror or fault}; {room_for(fault)}"
+        ) from fault
 
 
 def give_pickle(merged: Path, folder: Path) -> None:
@@ -199,7 +202,9 @@ def give_pickle(merged: Path, folder: Path) -> None:
             file.truncate(0)
             legacy_pickle.dump(file, arrays)
     except OSError as fault:
-        raise OperatorFault(f"no merged model can be written to {path}: {fault.strerror or fault}") from fault
+        raise OperatorFault(
+            f"no merged model can be written to {path}: {fault.strerror or fault}; {room_for(fault)}"
+        ) from fault
 
 
 def give_inline(merged: Path, head: bytes, bytes_max: int) -> tuple[int, list[bytes | memoryview]]:
