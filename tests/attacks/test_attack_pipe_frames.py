@@ -15,8 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fake_shell import Place, bridge_at
 from support.original_client import OriginalClient, SlError, header, number, pack_weights, text, varint
+from swarm.core.engine.messages import Left
 from swarm.core.errors import ProgramFault
 from swarm.sl.bridge import forms, inline
+from swarm.sl.bridge.bridge import left_of
+from swarmlearning.client.pipe import messages
 
 MODEL = {"w": np.ones(3, np.float32)}
 
@@ -264,3 +267,23 @@ def test_the_form_is_told_by_exact_bytes() -> None:
     assert forms.recognise(b"trained_weights.pkl") is forms.Form.PICKLE
     for other in (b"trained_weights.pkl ", b"./trained_weights.pkl", pack_weights(MODEL), b"", struct.pack("<I", 1)):
         assert forms.recognise(other) is forms.Form.INLINE
+
+
+@pytest.mark.parametrize(
+    ("code", "exception", "left"),
+    [
+        (3, "ValueError", Left(3, "ValueError")),
+        (0, "", Left()),
+        (-1, "ValueError", Left()),
+        (256, "", Left()),
+        (2**31 - 1, "E", Left()),
+        (1, "a path /home/me of the site", Left()),
+        (1, "E" * 65, Left()),
+        (1, "E\n", Left()),
+        (1, "\u00c9", Left()),
+    ],
+)
+def test_what_a_program_says_of_its_end_is_bounded_before_others_hear_it(code: int, exception: str, left: Left) -> None:
+    """Only an exit code and the name of a class leave the site; a program that says anything else left unknown."""
+    said = messages.KillSessionRequest(sessionID="s", exitCode=code, exception=exception)
+    assert left_of(said) == left

@@ -162,6 +162,20 @@ def test_an_operator_ends_it_at_once() -> None:
     assert said(world, "was reset before it was complete")
 
 
+def test_an_sl_without_its_program_is_named_like_a_silent_one() -> None:
+    """It was started again, its program was not: it is waited for by name, in the partner's own line as well."""
+    world = swarm(2, syncs=20, config=LIMIT)
+    until_round(world, 3)
+    lost, kept = world.nodes
+    lost.crash()
+    lost.script.ended, lost.expected_to_finish = True, False
+    lost.start()
+    world.run(lambda: False, 200)
+    assert kept.exit_code is None
+    assert waits(kept)["silent members"]["whom"] == to_hex(lost.address)
+    assert to_hex(lost.address) in kept.script.told[-1]
+
+
 def test_a_full_disk_is_told_to_the_program_that_waits() -> None:
     """Its SL cannot keep the merged model: the line says so until it can."""
     world = swarm(2, syncs=8, config=LIMIT)

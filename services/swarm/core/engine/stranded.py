@@ -91,12 +91,13 @@ def wait(state: EngineState, now: float) -> Wait | None:
     opened = state.context.opened_at if state.context is not None else state.started_at
     heard = {n: _heard(state, n, opened) for n in sorted(remaining - {state.me})}
     silent = {n: at for n, at in heard.items() if now - at >= state.config.live_seconds}
+    silent |= {n: state.peers[n].phase_at for n in heard if n not in silent and state.peers.absent(n, now)}
     if not silent or len(remaining) - len(silent) >= need:
         return None
     names = _named([to_hex(n) for n in silent])
     text = (
-        f"run {view.state.run} of {state.config.job_name} waits for members that are silent: {names}; it needs {need} "
-        f"(minPeers) and {len(remaining) - len(silent)} are heard of"
+        f"run {view.state.run} of {state.config.job_name} waits for members that are silent, or without their ML "
+        f"program: {names}; it needs {need} (minPeers) and {len(remaining) - len(silent)} are heard of"
     )
     then = f"the run goes on; they are waited for as long as it takes, {command} ends it at once"
     return Wait("silent members", tuple(silent), text, min(silent.values()), None, then)

@@ -253,7 +253,7 @@ class _Conversation:
         if text is None:
             await self._handler.ended(None)
         else:
-            await self._handler.ended(text, _left(request))
+            await self._handler.ended(text, left_of(request))
 
     async def _sync(self, kind: MessageType, body: SyncBody) -> None:
         final = kind is MessageType.CLOSE_REQUEST
@@ -433,7 +433,7 @@ def _ok() -> Any:
     return messages.Status(code=int(StatusCode.OK), msg="StatusOK")
 
 
-def _left(request: Any) -> Left:
+def left_of(request: Any) -> Left:
     """What a program says of its own end; what is no exit code or no name of a class counts as not known."""
     try:
         return Left(request.exitCode or None, request.exception or None)

@@ -241,5 +241,5 @@ class Link:
 
     def close(self) -> None:
         self.rest()
+        os.close(self._read_end)  # first: who comes in between finds nobody listening, instead of a pipe without an end
         os.close(self._write_end)
-        os.close(self._read_end)
