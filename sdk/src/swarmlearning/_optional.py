@@ -27,4 +27,4 @@ def framework(module: str, *packages: str, install: str) -> Iterator[None]:
             raise
         raise ImportError(
             f"{module} needs {fault.name}, which is not installed here: pip install {install}", name=fault.name
-        ) from fault
+        ) from None

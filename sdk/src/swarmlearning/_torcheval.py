@@ -103,11 +103,11 @@ def metric_object(wanted: Any, arguments: Optional[Mapping[str, Any]]) -> Any:
     if found is None:
         try:
             modules = [importlib.import_module(name) for name in METRIC_MODULES]
-        except ImportError as fault:
+        except ImportError:
             raise SwarmError(
                 f"metricFunction is {wanted!r} but torchmetrics is not installed here:"
                 " pip install torchmetrics, or leave metricFunction out."
-            ) from fault
+            ) from None
         found = next((getattr(one, str(wanted)) for one in modules if hasattr(one, str(wanted))), None)
     if found is None:
         raise SwarmError(f"metricFunction is {wanted!r}, torchmetrics has no such class.")
@@ -118,7 +118,7 @@ def _made(name: str, kind: Any, arguments: Optional[Mapping[str, Any]]) -> Any:
     try:
         return kind(**(arguments or {}))
     except (TypeError, ValueError) as fault:
-        raise SwarmError(f"{kind.__name__} does not take {name} {dict(arguments or {})!r}: {fault}") from fault
+        raise SwarmError(f"{kind.__name__} does not take {name} {dict(arguments or {})!r}: {fault}") from None
 
 
 def judge(

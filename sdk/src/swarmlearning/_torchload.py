@@ -40,7 +40,7 @@ def put(model: torch.nn.Module, merged: State, held: Callable[[], Mapping[str, o
     try:
         answer = _loaded(model, merged)
     except Exception as fault:  # the program's own code
-        raise SwarmError(f"{kind}.load_state_dict does not take the merged model: {_line(fault)}") from fault
+        raise SwarmError(f"{kind}.load_state_dict does not take the merged model: {_line(fault)}") from None
     unknown = [name for name in getattr(answer, "unexpected_keys", None) or () if name in merged]
     if unknown:
         raise SwarmError(

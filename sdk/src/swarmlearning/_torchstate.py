@@ -37,7 +37,7 @@ def to_numpy(name: str, value: torch.Tensor) -> npt.NDArray[Any]:
     try:
         return np.asarray(plain.numpy())
     except (TypeError, RuntimeError) as fault:
-        raise SwarmError(f"parameter {name} has the type {value.dtype}, which cannot be shared: {fault}") from fault
+        raise SwarmError(f"parameter {name} has the type {value.dtype}, which cannot be shared: {fault}") from None
 
 
 def _valueless(value: torch.Tensor) -> str:

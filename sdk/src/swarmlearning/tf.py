@@ -205,7 +205,7 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         try:
             self.mlCtx.model.set_weights([_usable(paramsDict[name]) for name in self.weightNames])
         except ValueError as fault:
-            raise SwarmError(f"the merged model does not fit this model: {fault}") from fault
+            raise SwarmError(f"the merged model does not fit this model: {fault}") from None
         if self._proximal is not None:
             self._proximal.anchor()
 

@@ -268,8 +268,8 @@ class SwarmCallbackBase(CallbackBasis):
             return
         self._begun = True
         self._shared_arrays()
-        loss, metric = self._calculateLocalLossAndMetrics()
-        self.logger.info("Loop-back: the model was read and evaluated once: loss %s, metric %s.", loss, metric)
+        told = ["unknown" if math.isnan(value) else value for value in self._judged()]
+        self.logger.info("Loop-back: the model was read and evaluated once: loss %s, metric %s.", *told)
 
     # ---- inside
 
