@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,13 +10,16 @@ import pytest
 from support.sim.chain import Key
 from support.sim.node import Plan, SimNode
 from support.sim.world import World
+from swarm.core.blobid import CHUNK_BYTES
 from swarm.core.bundle import Contribution
 from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
+from swarm.core.engine.context import Transfer
 from swarm.core.engine.judging import fresh_fault
+from swarm.core.engine.leading import size_max
 from swarm.core.engine.messages import ProposalMessage, Pulse, Signed
 from swarm.core.ids import Address, BlobId, sha256
-from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, Takeover, inputs_hash, method_word
+from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, Ack, Takeover, inputs_hash, method_word
 
 
 class Scene:
@@ -191,6 +195,70 @@ def test_a_right_proposal_is_fetched_journaled_and_acknowledged(scene: Scene) ->
     kinds = [type(a) for a in deliver(scene, scene.message)]
     assert own_ack(scene)
     assert kinds.index(act.Fetch) < kinds.index(act.Persist) < len(kinds) - 1 - kinds[::-1].index(act.Send)
+
+
+def test_a_second_result_of_one_attempt_is_not_acknowledged(scene: Scene) -> None:
+    """The same leader, the same turn, all as it should be: the first one has this node's word."""
+    deliver(scene, scene.message)
+    context = scene.follower.engine.state.context
+    assert context is not None
+    first = context.ack
+    assert first is not None
+    result = replace(scene.message.result, interval=scene.message.result.interval + 1)
+    said = replace(scene.message.signed.statement, result=result.hash())
+    signature = Key(said.leader).sign(said.digest(scene.world.domain))
+    second = replace(scene.message, signed=Signed(said, signature), result=result)
+    actions = deliver(scene, second)
+    assert context.ack == first
+    assert not any(isinstance(a, act.Persist) for a in actions)
+    told = scene.follower.engine.pulse_for(said.leader)
+    assert [s.statement for s in told.statements if isinstance(s.statement, Ack)] == [first.statement]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_acknowledged_models_blob_is_kept_over_a_restart(scene: Scene, late: bool) -> None:
+    """Others may count on it to serve it: not swept before its round is on chain, also behind an SN that runs late."""
+    deliver(scene, scene.message)
+    assert own_ack(scene)
+    node, merged = scene.follower, scene.message.result.merged
+    view = node.engine.state.view
+    assert view is not None
+    node.journal.update({k: json.dumps(v) for k, v in node.engine.state.journal.items()})
+    node.disk.add(merged)
+    node.crash()
+    node.start()
+    if late:
+        bundle = scene.world.chain.bundles[(1, 1)]
+        earlier = replace(view.state, round=1, prev=bundle.name.prev, roster=bundle.roster.hash())
+        view = replace(view, state=earlier, head=view.head - 1)
+    actions = node.engine.handle(ev.ChainAdvanced(view), node.now)
+    [*_, kept] = [a.blobs for a in actions if isinstance(a, act.Keep)]
+    assert merged in kept
+
+
+@pytest.mark.parametrize(("size", "pulled"), [(0, True), (1, False), (2**40, False)])
+def test_a_merged_model_far_above_the_last_one_is_not_pulled(scene: Scene, size: int, pulled: bool) -> None:
+    """Twice the last one and 1 MiB: what a leader announces beyond that can only be meant to fill disks."""
+    result = replace(scene.message.result, size=size_max(scene.follower.engine.state) + size)
+    said = replace(scene.message.signed.statement, result=result.hash())
+    signature = Key(said.leader).sign(said.digest(scene.world.domain))
+    message = replace(scene.message, signed=Signed(said, signature), result=result)
+    actions = deliver(scene, message)
+    assert any(isinstance(a, act.Fetch) for a in actions) == pulled
+    assert pulled or any(isinstance(a, act.Report) and "allowed are" in a.text for a in actions)
+
+
+def test_bytes_that_are_not_kept_forgive_no_failed_pull(scene: Scene) -> None:
+    """A member that sends a little and breaks off has a bounded number of tries; a whole piece begins them anew."""
+    node, state = scene.follower, scene.follower.engine.state
+    blob = BlobId(sha256(b"a model that never comes"))
+    state.transfers[blob] = Transfer(blob, 10 * CHUNK_BYTES, state.now, state.now, sources=(scene.leader.address,))
+    for failed in range(1, 4):
+        node.engine.handle(ev.BlobMoved(blob, CHUNK_BYTES - 1), node.now)
+        node.engine.handle(ev.BlobFailed(blob, 6, "it broke off"), node.now)
+        assert state.transfers[blob].failures == failed
+    node.engine.handle(ev.BlobMoved(blob, CHUNK_BYTES), node.now)
+    assert state.transfers[blob].failures == 0
 
 
 def test_a_merged_file_that_is_not_what_was_proposed_is_not_acknowledged(scene: Scene) -> None:

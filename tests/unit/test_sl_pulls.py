@@ -42,6 +42,7 @@ class Pulls:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.ended = 0, 0
+        self.bounds: list[int] = []
         self.events: list[ev.Event] = []
         monkeypatch.setattr(transfers.transfer, "fetch", self._fetch)
         store: Any = BlobStore(folder)
@@ -49,8 +50,9 @@ class Pulls:
         context: Any = None
         self.transfers = transfers.Transfers(store, members, context, self.events.append, Counters())
 
-    async def _fetch(self, *_: Any, **__: Any) -> None:
+    async def _fetch(self, *_: Any, size_max: int, **__: Any) -> None:
         self.begun += 1
+        self.bounds.append(size_max)
         try:
             await asyncio.Event().wait()
         finally:
@@ -78,6 +80,16 @@ async def test_a_stopped_pull_ends_without_a_word_and_may_begin_again(
     pulls.transfers.stop(BLOB)
     await pulls.transfers.aclose()
     assert (pulls.ended, pulls.transfers.running(), pulls.events) == (2, set(), [])
+
+
+async def test_a_pull_takes_no_more_than_was_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one for a merge nor one to see that a peer has a model."""
+    pulls = Pulls(tmp_path, monkeypatch)
+    pulls.transfers.start(BLOB, 4711, (NODE,))
+    pulls.transfers.let_show(BLOB, 815, NODE)
+    await pulls.until_begun(2)
+    await pulls.transfers.aclose()
+    assert sorted(pulls.bounds) == [815, 4711]
 
 
 @pytest.mark.parametrize("held", [False, True])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -72,6 +74,57 @@ def test_a_failed_batch_changes_nothing(tmp_path: Path) -> None:
         with pytest.raises(LocalFault, match="journal key"):
             journal.batch({"": b"2"}, deletes=["keep"])
         assert journal.items() == [("keep", b"1")]
+
+
+@pytest.mark.parametrize("deletes", [[], ["keep"]])
+def test_a_batch_that_the_disk_fails_in_its_middle_changes_nothing(tmp_path: Path, deletes: list[str]) -> None:
+    """What was written before the fault goes back with it: a promise without its proposal would be worse than none."""
+    path = tmp_path / "j"
+    with Journal(path) as journal:
+        journal.put("keep", b"1")
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON entries WHEN NEW.key = CAST('middle' AS BLOB) "
+                "BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+            )
+            other.commit()
+        with pytest.raises(LocalFault, match="disk I/O error"):
+            journal.batch({"before": b"2", "middle": b"3", "after": b"4"}, deletes)
+        assert journal.items() == [("keep", b"1")]
+    with Journal(path) as journal:
+        assert journal.items() == [("keep", b"1")]
+
+
+def test_a_reader_never_sees_half_a_batch(tmp_path: Path) -> None:
+    """However often another connection looks while batches are written, both keys have one number."""
+    path, over, torn = tmp_path / "j", threading.Event(), []
+
+    def look() -> None:
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            while not over.is_set():
+                found = {bytes(value) for (value,) in other.execute("SELECT value FROM entries")}
+                if len(found) > 1:
+                    torn.append(found)
+
+    with Journal(path) as journal:
+        reader = threading.Thread(target=look)
+        reader.start()
+        for number in range(200):
+            journal.batch({f"promise/{key}": str(number).encode() for key in range(20)})
+        over.set()
+        reader.join(timeout=10)
+    assert not reader.is_alive()
+    assert not torn
+
+
+def test_what_was_reported_survives_a_power_cut(tmp_path: Path) -> None:
+    """A commit waits for the disk, also behind the write-ahead log: FULL, in every connection that is made."""
+    with Journal(tmp_path / "j") as journal:
+        journal.put("promise", b"1")
+        assert journal._run([("PRAGMA synchronous", ())]) == [(2,)]
+        assert journal._run([("PRAGMA journal_mode", ())]) == [("wal",)]
+    with Journal(tmp_path / "j") as again:
+        assert again._run([("PRAGMA synchronous", ())]) == [(2,)]
 
 
 def test_a_second_process_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:

@@ -257,7 +257,6 @@ def keep(state: EngineState, out: Out) -> None:
     context = state.context
     if context is not None:
         needed.update(s.statement.blob for by in context.check_ins.values() for s in by.values())
-        needed.update(m.result.merged for m in context.results.values())
     if state.commit is not None:
         needed.update(i.check_in.blob for i in state.commit.items)
     elif state.view is not None and state.view.state.prev != ZERO32:
