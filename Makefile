@@ -10,6 +10,8 @@ SEED ?= 0
 CHAIN ?= embedded
 MODEL ?= torch
 SEEDS ?= 100
+COUNT ?= 400
+MINUTES ?= 120
 NAME ?= digits/pyt
 PATHS ?= tests
 ARGS ?=
@@ -19,14 +21,14 @@ CODE := services sdk tests contracts examples tools
 unexport PYTHONDONTWRITEBYTECODE
 
 # A misspelt variable would be ignored without a word.
-KNOWN := VENV NODES ROUNDS SEED CHAIN MODEL SEEDS NAME PATHS ARGS PYTHON SWARM_% SN_% PIP_% UV_%
+KNOWN := VENV NODES ROUNDS SEED CHAIN MODEL SEEDS COUNT MINUTES NAME PATHS ARGS PYTHON SWARM_% SN_% PIP_% UV_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
 UNKNOWN := $(filter-out $(KNOWN) MAKE% SHELL,$(GIVEN))
 $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are: $(KNOWN)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo example test check check-style check-unit check-sim sim fix compat bench slither clean distclean images certs setup setup-dev
+.PHONY: help demo example test check check-style check-unit check-sim sim mutants fix compat bench slither clean distclean images certs setup setup-dev
 # One thing after the other, whatever -j says; only the parts of `check` stand on their own.
 ifeq ($(filter check-%,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
@@ -94,6 +96,9 @@ check-sim:
 
 sim: setup-dev  ## simulate whole swarms on bad days, from seed 0 on (SEEDS=100 ARGS="--seed 7 --trace")
 	@$(BIN)/python tests/sim --seeds $(SEEDS) $(ARGS)
+
+mutants: setup-dev  ## which small changes do the tests not notice: a seeded sample (SEED=0 COUNT=400 MINUTES=120)
+	@$(BIN)/python tools/mutants.py --seed $(SEED) --count $(COUNT) --minutes $(MINUTES) $(ARGS)
 
 fix: setup-dev  ## format, and apply the lint fixes that are safe
 	@$(BIN)/ruff format $(wildcard $(CODE))
