@@ -162,8 +162,8 @@ def test_flags_are_done_and_observer_only_and_an_observer_has_no_weight() -> Non
     twin = started(2)
     a, b = twin.nodes
     name = twin.name()
-    with refused("TrainingItemFlags", index=1, flags=4):
-        twin.commit(twin.bundle([a, twin.contribution(b, name, flags=4)]))
+    with refused("TrainingItemFlags", index=1, flags=8):
+        twin.commit(twin.bundle([a, twin.contribution(b, name, flags=8)]))
     with refused("TrainingItemFlags", index=0, flags=2**31 + 1):
         twin.commit(twin.bundle([twin.contribution(a, name, flags=2**31 + 1), b]))
     with refused("TrainingItemFlags", index=1, flags=OBSERVER):

@@ -124,6 +124,7 @@ def test_another_model_is_refused_by_name_and_the_others_finish(tmp_path: Path) 
         assert codes[2][0] != 0
         assert codes[2][1] != 0
         assert "same model" in swarm.sites[2].log("ml")
+        assert "tensor 'w' has shape [7], expected [" in swarm.sites[2].log("ml")
         assert swarm.sites[0].result()["sha256"] == swarm.sites[1].result()["sha256"]
 
 

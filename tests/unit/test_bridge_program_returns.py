@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +15,13 @@ from support.fake_shell import bridge_at
 from support.original_client import OriginalClient
 from swarm.core.engine.actions import FailProgram
 from swarm.core.engine.events import Event, ProgramEnded, ProgramMoved, ProgramOpened
-from swarm.sl.bridge import SessionOpen
+from swarm.core.errors import ProgramFault
+from swarm.sl.bridge import LossReport, SessionOpen, SyncCall
 from swarm.sl.program import Program, Target
 from swarm.sl.schemas import Schemas
 from swarm.sl.timeline import Timeline
 from swarm.store.blobs import BlobStore
+from swarmlearning import tensorfile
 
 ASKED = SessionOpen(4, 2, 0, False, "snapshot", 1, "job", "mean")
 
@@ -74,6 +78,29 @@ async def test_what_the_engine_said_of_a_program_is_known_until_the_next_session
     assert program.verdict() is None
 
 
+async def test_a_program_of_another_shape_hears_the_tensor_and_both_shapes(tmp_path: Path) -> None:
+    """The engine knows that models differ; the sentence that the program gets says how, three tensors' worth."""
+    program, _ = program_at(tmp_path / "store", return_seconds=60)
+    swarms = {"a": np.zeros((2, 3), np.float32), "b": np.zeros(4, np.float32), "c": np.zeros(1, np.float32)}
+    own = {"a": np.zeros((2, 5), np.float32), "b": np.zeros(4, np.float64), "d": np.zeros(1, np.float32)}
+    for name, arrays in (("swarms", swarms), ("own", own)):
+        tensorfile.write(tmp_path / name, arrays, {"platform": "numpy"})
+    blob, _ = program._store.add_file(tmp_path / "swarms", move=True)
+    await program.opened(ASKED)
+
+    async def never(*_: object) -> LossReport:
+        raise AssertionError("nothing is loaded")
+
+    sync = asyncio.create_task(program.sync(SyncCall(1, 1, False, tmp_path / "own"), never))
+    program.wish(FailProgram("its tensors differ", blob))
+    with pytest.raises(ProgramFault) as caught:
+        await sync
+    assert str(caught.value) == (
+        "its tensors differ: tensor 'a' has shape [2, 5], expected [2, 3]; tensor 'b' has dtype F64, expected F32;"
+        " tensor 'c' (F32, shape [1]) is missing; tensor 'd' (F32, shape [1]) is not expected"
+    )
+
+
 @pytest.mark.parametrize(
     ("end", "says"), [("raise KeyError('x')", "it ended with KeyError before"), ("pass", "it ended before")]
 )
@@ -116,3 +143,28 @@ async def test_an_original_program_that_is_killed_is_lost_and_a_new_one_takes_ov
         await asyncio.to_thread(program, dies=False)
         await place.shell.wait_ended(2)
         assert place.shell.endings[1] is None
+
+
+async def test_what_an_original_client_measured_is_its_own_figure_and_0_and_0_is_nothing(tmp_path: Path) -> None:
+    """Pickle and inline alike: its loss is marked, and the two zeros of one that measures nothing are unknown."""
+    for form, key in (("pickle", "w"), ("inline", "w")):
+        folder = tmp_path / form
+        folder.mkdir()
+        async with bridge_at(folder) as place:
+
+            def program(form: str = form, key: str = key, place: Any = place) -> None:
+                client = OriginalClient(form, *place.args)
+                client.open_pipes()
+                client.open_session()
+                model = {key: np.ones(1, np.float32)}
+                for kind, told in ((6, (0.015625, 0.5, 1, 2)), (6, (0.0, 0.5, 1, 2)), (4, (0.0, 0.0, 2, 2))):
+                    client.sync(model, lambda _, told=told: told, kind=kind)  # type: ignore[misc]
+
+            await asyncio.to_thread(program)
+            measured, zero, nothing = place.shell.reports
+        assert (measured.loss, measured.metric, measured.own_figure) == (0.015625, 0.5, True)
+        assert (zero.loss, zero.metric, zero.own_figure) == (0.0, 0.5, True)
+        assert math.isnan(nothing.loss)
+        assert math.isnan(nothing.metric)
+        assert not nothing.own_figure
+        assert (nothing.epochs_done, nothing.epochs_total) == (2, 2)

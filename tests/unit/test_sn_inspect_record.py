@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 
+from rich.console import Console
 from swarm.chain import events as ev
 from swarm.core.chain_view import Stats
 from swarm.core.ids import Address, BlobId, Digest
 from swarm.core.limits import NOT_REPORTED
 from swarm.core.roster import Roster
-from swarm.core.statements import FLAG_OBSERVER, Result, method_word
+from swarm.core.statements import FLAG_OBSERVER, FLAG_OWN_FIGURE, Result, method_word
+from swarm.inspect import commands, history
 from swarm.inspect.record import build
 
 JOB, A, B, C = Digest(b"\x01" * 32), Address(b"\x0a" * 20), Address(b"\x0b" * 20), Address(b"\x0c" * 20)
@@ -76,3 +80,28 @@ def test_a_failed_run_says_why():
     """The reason on chain is in the record."""
     found = record(joined(A), opened(0, A), ev.RunFailed(JOB, 1, A, "program failed"))
     assert (found["phase"], found["reason"]) == ("failed", "program failed")
+
+
+def test_the_table_counts_what_was_merged_and_marks_an_original_clients_loss():
+    """Three take part, two models are merged: "from" says 2, and so does history; a star and its meaning."""
+    events = [
+        *[joined(node) for node in (A, B, C)],
+        opened(0, A, B, C),
+        part(A, 0, flags=FLAG_OWN_FIGURE, loss=15_100),
+        part(B, 0, loss=753_000),
+        part(C, 0, weight=0, flags=FLAG_OBSERVER),
+        merged(0),
+    ]
+    found = record(*events)
+    text = io.StringIO()
+    commands._print_record(Console(file=text, width=200), found)
+    lines = text.getvalue().splitlines()
+    row = next(line for line in lines if "mean" in line)
+    assert re.split(r"\s*[│|]\s*", row.strip("│┃| "))[4] == "2"
+    assert sum("0.0151*" in line for line in lines) == 1
+    assert sum("0.753*" in line for line in lines) == 0
+    assert any(line.startswith("* as an original client reports it") for line in lines)
+    assert history._row("job", 1, list(enumerate(events)))["contributors"] == sorted(["0x" + A.hex(), "0x" + B.hex()])
+    plain = io.StringIO()
+    commands._print_record(Console(file=plain, width=200), record(*events[:4], part(B, 0), merged(0)))
+    assert "original client" not in plain.getvalue()

@@ -14,6 +14,7 @@ abstract contract TrainingCommit is TrainingBase {
 
     uint32 private constant FLAG_DONE = 1;
     uint32 private constant FLAG_OBSERVER = 2;
+    uint32 private constant FLAGS_ALL = 7; // 4: the loss is an original client's own figure
 
     struct Tally {
         uint256 fromRoster; // items whose node is in R
@@ -84,7 +85,7 @@ abstract contract TrainingCommit is TrainingBase {
 
     function _checkFlags(uint256 index, Stats calldata stats) private pure {
         bool weighty = stats.flags & FLAG_OBSERVER != 0 && stats.weight != 0;
-        if (weighty || stats.flags & ~(FLAG_DONE | FLAG_OBSERVER) != 0) revert TrainingItemFlags(index, stats.flags);
+        if (weighty || stats.flags & ~FLAGS_ALL != 0) revert TrainingItemFlags(index, stats.flags);
     }
 
     function _checkAcks(Bundle calldata bundle, uint256[] memory words, bytes32 domain) private pure {

@@ -22,7 +22,9 @@ from .limits import FIXED_POINT, NOT_REPORTED
 
 FLAG_DONE = 1
 FLAG_OBSERVER = 2
-FLAGS_ALL = FLAG_DONE | FLAG_OBSERVER
+FLAG_OWN_FIGURE = 4
+"""The loss is an original client's own figure, maybe another quantity than a mean over the samples."""
+FLAGS_ALL = FLAG_DONE | FLAG_OBSERVER | FLAG_OWN_FIGURE
 
 _DOMAIN_TYPE = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 TRAINING_DOMAIN = "SwarmTraining"

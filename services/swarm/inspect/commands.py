@@ -33,6 +33,10 @@ POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 SHORT_HEX_CHARS = 10
 COLUMNS_IN_A_PIPE = 160
+OWN_FIGURE = (
+    "* as an original client reports it: with a loss function that averages, its PyTorch loss is divided by the batch"
+    " size once more"
+)
 
 
 def audit(where: Source, job: str, run: int | None, *, as_json: bool, again: Again | None = None) -> int:
@@ -185,7 +189,7 @@ def _print_record(console: Console, record: dict[str, Any]) -> None:
             _clock(r.get("time")),
             _short(r["leader"]),
             str(r["attempt"]),
-            str(len(r["contributions"])),
+            str(sum(1 for c in r["contributions"] if c["weight"])),
             f"{r['acks']}/{len(r['roster'])}",
             _safe(r["method"]),
             _short(r["merged"]),
@@ -198,11 +202,13 @@ def _print_record(console: Console, record: dict[str, Any]) -> None:
                 str(c["weight"]) if c["counted"] == c["weight"] else f"{c['counted']} (says {c['weight']})",
                 f"{c['coefficient']:.4f}",
                 f"{c['epochs_done']}/{c['epochs_total']}",
-                _float(c["loss"]),
+                _float(c["loss"]) + ("*" if c["own_figure"] else ""),
                 _float(c["metric"]),
             )
     console.print(rounds)
     console.print(parts)
+    if any(c["own_figure"] for r in record["rounds"] for c in r["contributions"]):
+        console.print(OWN_FIGURE, markup=False, highlight=False)
     for call in record["calls"]:
         text = f"call {call['call']} by {_short(call['by'])}: {len(call['answers'])} answers, {call['end'] or 'open'}"
         console.print(text, markup=False, highlight=False)

@@ -40,7 +40,7 @@ async def runs_of(view: View, name: str) -> list[dict[str, Any]]:
 def _row(name: str, number: int, happened: list[tuple[int, Any]]) -> dict[str, Any]:
     record = build(name, number, happened)
     merged = [r for r in record.rounds.values() if r["merged"] is not None]
-    contributors = {c["node"] for r in merged for c in r["contributions"]}
+    contributors = {c["node"] for r in merged for c in r["contributions"] if c["weight"]}
     blocks = [block for block, event in happened if not isinstance(event, ev.RunReset | ev.Closed)]
     return {
         "job": name,

@@ -12,7 +12,7 @@ from swarm.core.control.joboptions import JobOptions
 from swarm.core.control.weights import Weighing
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address, to_hex
-from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, from_fixed, method_name
+from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, FLAG_OWN_FIGURE, from_fixed, method_name
 
 
 @dataclass(slots=True)
@@ -146,6 +146,7 @@ def _contribution(event: ev.Contributed) -> dict[str, Any]:
         "epochs_total": stats.epochs_total,
         "done": bool(stats.flags & FLAG_DONE),
         "observer": bool(stats.flags & FLAG_OBSERVER),
+        "own_figure": bool(stats.flags & FLAG_OWN_FIGURE),
     }
 
 

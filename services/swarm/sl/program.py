@@ -14,6 +14,7 @@ from swarm.core.engine.actions import AnswerProgram, FailProgram, LoadProgram, T
 from swarm.core.engine.events import Event, ProgramEnded, ProgramLoaded, ProgramMoved, ProgramOpened, ProgramSync
 from swarm.core.engine.messages import Left
 from swarm.core.errors import LocalFault, ProgramFault
+from swarm.core.ids import BlobId
 from swarm.core.merge import get as merge_method
 from swarm.obs import log as obs_log
 from swarm.obs.waits import iso
@@ -30,6 +31,8 @@ log = obs_log.get("swarm.SL")
 
 Wish = LoadProgram | AnswerProgram | FailProgram | TellProgram
 WISHES_MAX = 16
+DIFFERENCES_TOLD = 5
+"""So many differences between two models are told to a program."""
 RETURN_SECONDS = 30.0
 """How long a program that went away without a word may take to come back; then this node leaves the run."""
 
@@ -147,7 +150,7 @@ class Program:
             if isinstance(wish, LoadProgram):
                 await self._load(target, header, wish, evaluate)
             elif isinstance(wish, FailProgram):
-                raise ProgramFault(wish.text)
+                raise ProgramFault(wish.text + self._unlike(header, wish.unlike))
             elif isinstance(wish, TellProgram):
                 await call.tell(_with_times(wish))
             elif wish.seq == call.seq:
@@ -159,8 +162,8 @@ class Program:
         differences = tensorfile.read_header(path).differences(own)
         if differences:
             raise ProgramFault(
-                "this program's model is not the swarm's: " + "; ".join(differences[:5]) + ". All programs of a job "
-                "must build the same model with the same framework"
+                f"this program's model is not the swarm's: {'; '.join(differences[:DIFFERENCES_TOLD])}. All programs of"
+                " a job must build the same model with the same framework"
             )
         began = time.monotonic()
         differs = await self._differences(target)
@@ -176,7 +179,18 @@ class Program:
                 made.unlink(missing_ok=True)
         target.timeline.add(wish.round, "load", time.monotonic() - began)
         target.timeline.mark(wish.round, "loaded_at")
-        target.deliver(ProgramLoaded(wish.round, report.loss, report.metric, report.epochs_done, report.epochs_total))
+        done, total = report.epochs_done, report.epochs_total
+        target.deliver(ProgramLoaded(wish.round, report.loss, report.metric, done, total, report.own_figure))
+
+    def _unlike(self, own: tensorfile.Header, blob: BlobId | None) -> str:
+        """How the program's tensors differ from a blob's, the first of them; nothing if that cannot be told."""
+        if blob is None:
+            return ""
+        try:
+            found = tensorfile.read_header(self._store.path(blob)).differences(own)
+        except (tensorfile.TensorFileError, OSError):
+            return ""  # swept meanwhile: the sentence stands without
+        return ": " + "; ".join(found[:DIFFERENCES_TOLD]) if found else ""
 
     async def _differences(self, target: Target) -> str:
         """Before a session's first merged model: how other sites' data differ from this one's."""

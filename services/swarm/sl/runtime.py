@@ -356,7 +356,8 @@ class JobRuntime:
 
     async def _submit(self, bundle: Bundle) -> None:
         self._submitted.setdefault(bundle.name.round, time.monotonic())
-        log.info(f"SMLBB:RV:ADMIN:{self.job_name}:{bundle.name.round}", contributors=len(bundle.items))
+        merged_from = sum(1 for i in bundle.items if i.check_in.weight)
+        log.info(f"SMLBB:RV:ADMIN:{self.job_name}:{bundle.name.round}", contributors=merged_from)
         try:
             await self._training.commit([bundle])
         except Reverted as fault:

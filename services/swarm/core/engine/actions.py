@@ -136,6 +136,8 @@ class FailProgram:
     """Answer the ML program with an error; it will raise SwarmError with this text."""
 
     text: str
+    unlike: BlobId | None = None
+    """A blob held here from whose tensors the program's differ: the shell adds how."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,8 @@ class ProgramLoaded:
     metric: float
     epochs_done: int
     epochs_total: int
+    own_figure: bool = False
+    """The loss is an original client's own figure."""
 
 
 @dataclass(frozen=True, slots=True)

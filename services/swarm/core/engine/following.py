@@ -6,6 +6,7 @@ from ..ids import ZERO32, Address, BlobId
 from ..statements import (
     FLAG_DONE,
     FLAG_OBSERVER,
+    FLAG_OWN_FIGURE,
     Ack,
     CheckIn,
     Refusal,
@@ -121,7 +122,7 @@ def _sign_check_in(
             metric=to_fixed(program.metric),
             epochs_done=program.epochs_done,
             epochs_total=program.epochs_total,
-            flags=flags,
+            flags=flags | (FLAG_OWN_FIGURE if program.own_figure else 0),
         )
     )
     if context.check_in is None:
@@ -254,7 +255,8 @@ def _hear_refusal(state: EngineState, context: RoundContext, signed: Signed[Refu
     # In round 0 one leader's word is no proof: the manifest that its commit fixes is (loading.load).
     if refusal.reason == REFUSED_MANIFEST and manifest != ZERO32 and state.program.failed is None:
         text = f"the swarm refused this program's model: {why}. All programs of a job must build the same model"
-        fail_program(state, text, now, out)
+        last = context.name.prev
+        fail_program(state, text, now, out, unlike=BlobId(last) if last in state.held else None)
 
 
 def _hear_proposal(state: EngineState, context: RoundContext, message: ProposalMessage, now: float, out: Out) -> None:

@@ -416,7 +416,7 @@ def propose(
         "Merged; proposing",
         round=context.name.round,
         attempt=context.promised,
-        contributors=len(items),
+        contributors=sum(1 for i in items if i.check_in.weight),
         blob=result.merged.hex()[:16],
     )
     out.send(sorted(to), pulse_for(state, None))

@@ -120,7 +120,7 @@ def load(state: EngineState, now: float, out: Out) -> None:
             "its tensors (names, their order, shapes, dtypes or framework) differ. "
             "All programs of a job must build the same model"
         )
-        fail_program(state, text, now, out)
+        fail_program(state, text, now, out, unlike=BlobId(view.state.prev))
         return
     program.loading = last
     state.progress += 1
@@ -133,7 +133,7 @@ def program_loaded(state: EngineState, event: ProgramLoaded, now: float, out: Ou
         return
     program.loading = None
     program.loaded = event.round
-    program.loss, program.metric = event.loss, event.metric
+    program.loss, program.metric, program.own_figure = event.loss, event.metric, event.own_figure
     program.epochs_done, program.epochs_total = event.epochs_done, event.epochs_total
     state.program_moved_at = now
     state.merged_rounds += 1

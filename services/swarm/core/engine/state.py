@@ -93,6 +93,7 @@ class Program:
     metric: float = math.nan
     epochs_done: int = 0
     epochs_total: int = 0
+    own_figure: bool = False
     told_min_peers: bool = False
     longest: float = 0.0
     """Most seconds between two signs of this session's program that were no steps; 0: none seen yet."""

@@ -69,6 +69,8 @@ class LossReport:
     metric: float
     epochs_done: int
     epochs_total: int
+    own_figure: bool = False
+    """The loss is what an original client says: no mean over the samples where its function takes a batch's mean."""
 
 
 @dataclass(frozen=True, slots=True)

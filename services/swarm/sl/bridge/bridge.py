@@ -313,6 +313,8 @@ class _Conversation:
         self._bridge._now("waiting for the ML program to evaluate the merged model")
         _, answer = await self._receive()
         report = order.reported(answer)
+        if self._form is not Form.TENSORS:
+            report = forms.of_original(report)
         self._bridge._now("the SL works on the sync")
         return report
 

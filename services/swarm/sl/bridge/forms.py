@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import enum
 import errno
+import math
 import mmap
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from swarm.core.errors import LocalFault, OperatorFault, ProgramFault
 from swarm.store.files import room_for
 
 from . import inline
+from .api import LossReport
 
 TRAINED_TENSORS, MERGED_TENSORS = "trained_weights.safetensors", "merged_weights.safetensors"
 TRAINED_PICKLE, MERGED_PICKLE = "trained_weights.pkl", "merged_weights.pkl"
@@ -48,6 +51,16 @@ def recognise(field: bytes | memoryview) -> Form:
         if bytes(field) == TRAINED_PICKLE.encode():
             return Form.PICKLE
     return Form.INLINE
+
+
+def of_original(report: LossReport) -> LossReport:
+    """An original client's report: its loss is marked, and the 0 and 0 of one that measured nothing are unknown.
+
+    Its Hugging Face client always says so, and its PyTorch client without functions; no loss and metric are both 0.
+    """
+    if report.loss == 0 and report.metric == 0:
+        return replace(report, loss=math.nan, metric=math.nan)
+    return replace(report, own_figure=not math.isnan(report.loss))
 
 
 def prepare_folder(folder: Path) -> None:
