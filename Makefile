@@ -28,7 +28,7 @@ $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are: $(KNOWN)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo example test check check-style check-unit check-sim sim mutants fix compat bench slither clean distclean images certs setup setup-dev
+.PHONY: help demo example wheel test check check-style check-unit check-sim sim mutants fix compat bench slither clean distclean images certs setup setup-dev
 # One thing after the other, whatever -j says; only the parts of `check` stand on their own.
 ifeq ($(filter check-%,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
@@ -74,6 +74,12 @@ certs:  ## a throw-away CA and certificates for docker-compose.yml, in certs/gen
 images:  ## build the Docker images of docker-compose.yml
 	@tools/docker-base-images.sh
 	@deploy/docker/build.sh
+
+# Task files of the original install the wheel by this name, which pip takes below 24.1 (it names no version).
+TASK_WHEEL := dist/swarmlearning-client-py3-none-manylinux_2_24_x86_64.whl
+wheel: $(STAMPS)/base  ## the SDK as a wheel in dist/, also under the file name that the original's task files install
+	@cd sdk && $(abspath $(BIN))/python -m hatchling build -t wheel -d ../dist
+	@cp dist/swarmlearning-[0-9]*-py3-none-any.whl $(TASK_WHEEL) && echo $(TASK_WHEEL)
 
 # ---- what a developer runs ---------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Programs on the oldest Python, numpy, protobuf and frameworks that clients have, beside SLs of today.
 
-The original's wheels need Python 3.8 or 3.9 with protobuf below 3.20.2; our SDK takes Python 3.9, numpy 1.22, protobuf
-3.20 and the frameworks of docs/sdk.md's section on versions, or newer ones. Each environment is made once, below
+The original's wheels need Python 3.8 or 3.9 with protobuf below 3.20.2; our SDK takes Python 3.8, numpy 1.21, protobuf
+3.15 and the frameworks of docs/sdk.md's section on versions, or newer ones. Each environment is made once, below
 build/, from the package index.
 """
 
@@ -25,15 +25,21 @@ pytestmark = pytest.mark.timeout(1200)
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "older-clients"
 STACKS = {
-    "py39": ("3.9", "numpy==1.22.4", "protobuf==3.20.1", "safetensors==0.4.0"),
+    "py38": ("3.8", "numpy==1.21.6", "protobuf==3.15.8"),
+    "tensorflow27": ("3.8", "tensorflow-cpu==2.7.4", "numpy==1.21.6", "protobuf==3.15.8"),
+    "tensorflow27py39": ("3.9", "tensorflow-cpu==2.7.4", "numpy==1.21.6", "protobuf==3.15.8"),
+    "torch113": (
+        *("3.8", "torch==1.13.1", "numpy==1.21.6", "protobuf==3.15.8"),
+        *("transformers==4.39.3", "accelerate==0.28.0", "peft==0.10.0"),
+    ),
     "torch20": (
         *("3.11", "torch==2.0.1", "numpy<2", "protobuf==3.20.3", "safetensors==0.4.1", "setuptools<81"),
         *("transformers==4.40.0", "accelerate==0.30.0", "peft==0.11.0"),
         *("lightning==2.0.0", "lightning-cloud==0.5.32"),
     ),
-    "sklearn12": ("3.11", "scikit-learn==1.2.0", "numpy==1.23.5", "protobuf==3.20.3", "safetensors==0.4.0"),
-    "fastai28": ("3.11", "fastai==2.8.12", "torch==2.15.0", "protobuf", "safetensors"),
-    "keras215": ("3.11", "tensorflow-cpu==2.15.1", "safetensors==0.4.0"),
+    "sklearn12": ("3.11", "scikit-learn==1.2.0", "numpy==1.23.5", "protobuf==3.20.3"),
+    "fastai28": ("3.11", "fastai==2.8.12", "torch==2.15.0", "protobuf"),
+    "keras215": ("3.11", "tensorflow-cpu==2.15.1"),
 }
 """Folder: version of Python, and packages. Lightning 2.0 asks for setuptools and lightning-cloud
 without an upper bound, and imports what their newest versions lack."""
@@ -71,8 +77,8 @@ def environment(name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def python39() -> Path:
-    return environment("py39")
+def python38() -> Path:
+    return environment("py38")
 
 
 def start(site: Site, python: Path, program: Path, **settings: object) -> None:
@@ -99,18 +105,18 @@ def model_of(site: Site, form: str) -> dict[str, np.ndarray]:
         pytest.param(("inline", "pickle"), id="2.1-beside-2.3", marks=pytest.mark.slow),
     ],
 )
-def test_the_oldest_clients_end_with_one_model(tmp_path: Path, python39: Path, forms: tuple[str, str]) -> None:
-    """Pickles of numpy 1.22, its arrays in messages, our SDK on protobuf 3.20.1: weights 1:3."""
+def test_the_oldest_clients_end_with_one_model(tmp_path: Path, python38: Path, forms: tuple[str, str]) -> None:
+    """Pickles of numpy 1.21, its arrays in messages, our SDK on protobuf 3.15: weights 1:3."""
     asked = "import sys, numpy, google.protobuf as p; print(sys.version_info[:2], numpy.__version__, p.__version__)"
-    said = subprocess.run([str(python39), "-c", asked], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "(3, 9) 1.22.4 3.20.1"
+    said = subprocess.run([str(python38), "-c", asked], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "(3, 8) 1.21.6 3.15.8"
     with lab(tmp_path, sites=2) as swarm:
         for site, form, weight, first, step in zip(swarm.sites, forms, (1, 3), (0, 4), (1, 5), strict=True):
             settings = {"WEIGHT": weight, "START": first, "STEP": step, "BATCHES": BATCHES, "EVERY": 1}
             if form == "ours":
-                start(site, python39, ADDER, MIN_PEERS=2, **settings)
+                start(site, python38, ADDER, MIN_PEERS=2, **settings)
             else:
-                start(site, python39, PROGRAMS / "original.py", FORM=form, SORTED=int("inline" in forms), **settings)
+                start(site, python38, PROGRAMS / "original.py", FORM=form, SORTED=int("inline" in forms), **settings)
         assert swarm.run(seconds=300) == [(0, 0)] * 2
         for site, form in zip(swarm.sites, forms, strict=True):
             model = model_of(site, form)
@@ -123,7 +129,11 @@ def test_the_oldest_clients_end_with_one_model(tmp_path: Path, python39: Path, f
     ("framework", "stacks"),
     [
         pytest.param("torch", ("torch20", None), marks=pytest.mark.torch),
+        pytest.param("torch", ("torch113", None), marks=pytest.mark.torch),
+        pytest.param("hf", ("torch113", None), marks=pytest.mark.torch),
+        pytest.param("peft", ("torch113", "torch113"), marks=pytest.mark.torch),
         pytest.param("keras", ("keras215", "keras215"), marks=pytest.mark.keras),
+        pytest.param("keras", ("tensorflow27", "tensorflow27py39"), marks=pytest.mark.keras),
         pytest.param("hf", ("torch20", None), marks=pytest.mark.torch),
         pytest.param("peft", ("torch20", "torch20"), marks=pytest.mark.torch),
         pytest.param("lightning", ("torch20", None), marks=pytest.mark.torch),

@@ -11,13 +11,13 @@ import pickle
 import struct
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Callable, Dict, Tuple  # noqa: UP035  (runs on Python 3.8)
 
 import numpy as np
 
-Weights = dict[str, np.ndarray]
-Loss = Callable[[Weights], tuple[float, float, int, int]]
+Weights = Dict[str, np.ndarray]  # noqa: UP006
+Loss = Callable[[Weights], Tuple[float, float, int, int]]  # noqa: UP006
 
 FIXED = {"pickle": "trained_weights.pkl", "tensors": "trained_weights.safetensors"}
 

@@ -8,8 +8,8 @@ is read again afterwards, so that a load which did nothing cannot pass for one.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Callable
+from collections.abc import Iterator, Sequence
+from typing import Callable, Mapping
 
 import torch
 

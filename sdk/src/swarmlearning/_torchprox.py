@@ -7,16 +7,16 @@ gradients, as mu * (w - merged), right before an optimizer steps; the program's 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional, Tuple
 
 import torch
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from ._torchhook import before_every_step
 from .client.names import SwarmError
 
 __all__ = ["Proximal"]
 
-Pulled = list[tuple[torch.nn.Parameter, torch.Tensor]]
+Pulled = List[Tuple[torch.nn.Parameter, torch.Tensor]]
 
 
 class Proximal:
@@ -25,12 +25,20 @@ class Proximal:
     Args:
         mu: strength of the pull, above 0.
         parameters: the model's parameters.
+
+    Raises:
+        SwarmError: this PyTorch is too old to be told of optimizer steps.
     """
 
     def __init__(self, mu: float, parameters: Callable[[], Iterable[torch.nn.Parameter]]) -> None:
         self._mu, self._parameters = mu, parameters
         self._anchors: dict[int, tuple[torch.nn.Parameter, torch.Tensor]] = {}
-        self._hook: Any = register_optimizer_step_pre_hook(self._before_step)
+        self._hook = before_every_step(self._before_step)
+        if self._hook is None:
+            raise SwarmError(
+                f"proximalMu needs PyTorch 2.0 or newer, here is {torch.__version__}: leave it out, or add the term to"
+                " your loss."
+            )
 
     def anchor(self) -> None:
         """The model holds a merged one now: pull towards it from here on."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Callable, Optional
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable, Mapping, Optional
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from ._torchhook import Removable, before_every_step
 from .client.names import SwarmError
 from .tensorfile import BFloat16Bits
 
@@ -83,9 +83,14 @@ class Optimizers:
         self._fixed = bool(given)
         self._pending: dict[int, tuple[Mapping[str, Any], dict[str, npt.NDArray[Any]]]] = {}
         self._trouble: Callable[[str], object] = lambda text: None
-        self._hook: Any = None
+        self._hook: Optional[Removable] = None
         if not self._fixed:
-            self._hook = register_optimizer_step_pre_hook(self._before_step)
+            self._hook = before_every_step(self._before_step)
+
+    @property
+    def unseen(self) -> bool:
+        """None was given, and this PyTorch (below 2.0) tells of no steps: their state cannot be kept."""
+        return not self._fixed and self._hook is None
 
     def forget(self) -> None:
         """Watch no more."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -43,19 +42,21 @@ class SwarmCallback(LoopCallback):
 
     def __init__(
         self,
-        syncFrequency: Any,
-        minPeers: Any,
+        syncFrequency: Any = None,
+        minPeers: Any = None,
         trainingContract: str = DEFAULT_TRAINING_CONTRACT,
         *,
-        get_parameters: Callable[[], Parameters],
-        set_parameters: Callable[[Any], object],
+        get_parameters: Optional[Callable[[], Parameters]] = None,
+        set_parameters: Optional[Callable[[Any], object]] = None,
         evaluate: Optional[Callable[[Any], tuple[float, float]]] = None,
         get_state: Optional[Callable[[], Mapping[str, npt.ArrayLike]]] = None,
         set_state: Optional[Callable[[dict[str, npt.NDArray[Any]]], object]] = None,
         **kwargs: Any,
     ) -> None:
         self._get_state, self._set_state = get_state, set_state
-        self._get, self._set, self._measure = get_parameters, set_parameters, evaluate
+        self._get: Any = get_parameters
+        self._set: Any = set_parameters
+        self._measure = evaluate
         self._current: Any = None
         self._listed = False
         super().__init__(syncFrequency, minPeers, trainingContract, kwargs)

@@ -85,8 +85,8 @@ class TorchCallback(SwarmCallbackBase):
 
     def __init__(
         self,
-        syncFrequency: Any,
-        minPeers: Any,
+        syncFrequency: Any = None,
+        minPeers: Any = None,
         trainingContract: str = DEFAULT_TRAINING_CONTRACT,
         **kwargs: Any,
     ) -> None:
@@ -108,6 +108,12 @@ class TorchCallback(SwarmCallbackBase):
         if self.useAdaptiveSync and self.lossFunction is None and not self._has_own_loss:
             self.logger.warning("useAdaptiveSync goes by the loss, and there is no lossFunction: the interval stays")
         self._optimizers = Optimizers(self._parameters, self._given_optimizers(kwargs.get("optimizer")))
+        if self._optimizers.unseen and not self.loopback:
+            self.logger.warning(
+                "PyTorch %s does not tell which optimizer steps this model: pass optimizer=, or a restarted program"
+                " goes on without its state",
+                torch.__version__,
+            )
         mu = self._checked(strength, "proximalMu", kwargs.get("proximalMu"))
         self._proximal = Proximal(mu, self._parameters) if mu and not self.loopback else None
         if self.loopback:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import IO, Any, Mapping, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +60,7 @@ _COPY_BYTES = 1 << 20
 _BY_NUMPY = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 
 
-class BFloat16Bits(np.ndarray[Any, Any]):
+class BFloat16Bits(np.ndarray):
     """A uint16 array that holds bfloat16 values: numpy itself has no such type."""
 
 

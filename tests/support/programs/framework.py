@@ -96,8 +96,8 @@ def with_torch() -> dict[str, Any]:
 
 def with_keras() -> dict[str, Any]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras
     from swarmlearning.tf import SwarmCallback
+    from tensorflow import keras  # the package keras of 2.7 has no Adam of its own
 
     class Slowly(keras.callbacks.Callback):  # type: ignore[misc]
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -217,7 +217,7 @@ def with_transformers(mode: str) -> dict[str, Any]:
 
         options = peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query", "value"])
         model = peft.get_peft_model(model, options)
-    data = [{"input_ids": torch.from_numpy(t), "labels": int(y)} for t, y in zip(TOKENS, LABELS, strict=True)]
+    data = [{"input_ids": torch.from_numpy(t), "labels": int(y)} for t, y in zip(TOKENS, LABELS)]  # noqa: B905
     whole = transformers.default_data_collator(data)
 
     def loss() -> float:

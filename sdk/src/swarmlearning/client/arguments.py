@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Any
+import numbers
+from collections.abc import Mapping
+from typing import Any, Callable
 
 from .names import SLMergeMethod
 
@@ -17,6 +19,7 @@ __all__ = [
     "is_on",
     "merge_method",
     "strength",
+    "truncated",
     "weightage",
     "whole",
 ]
@@ -47,6 +50,10 @@ COMMON_ARGUMENTS = frozenset(
     ]
 )
 """What every callback takes."""
+WHOLE_ARGUMENTS = frozenset(
+    {"adsValBatchSize", "fits", "maxPeers", "minPeers", "nodeWeightage", "samples", "syncFrequency", "totalEpochs"}
+)
+"""Those that are whole numbers."""
 
 
 class MergeMethod(str):
@@ -61,6 +68,20 @@ class MergeMethod(str):
 def is_on(text: str) -> bool:
     """Whether an environment variable's text means yes."""
     return text.strip().lower() in ("true", "1")
+
+
+def truncated(params: Mapping[str, Any], warn: Callable[[str], object]) -> dict[str, Any]:
+    """``params``; numbers with a fraction where a whole one belongs are cut, as the original does, with a word."""
+    found = dict(params)
+    for name in WHOLE_ARGUMENTS & set(found):
+        value = found[name]
+        if isinstance(value, numbers.Integral) or not isinstance(value, numbers.Real):
+            continue
+        number = float(value)
+        if math.isfinite(number) and number != int(number):
+            found[name] = int(number)
+            warn(f"{name} is {value}, the fraction is cut off: {found[name]} counts.")
+    return found
 
 
 def whole(name: str, value: Any, low: int, high: int, *, also: str = "") -> int:

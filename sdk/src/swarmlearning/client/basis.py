@@ -6,6 +6,7 @@ load, how it ends) is ``swarm``'s.
 
 from __future__ import annotations
 
+import inspect
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..tensorfile import BFloat16Bits
-from .arguments import COMMON_ARGUMENTS, INT32_MAX, choice, is_on, merge_method, whole
+from .arguments import COMMON_ARGUMENTS, INT32_MAX, choice, is_on, merge_method, truncated, whole
 from .dataschema import schema_text
 from .logger import usable
 from .names import CheckinModel, SLMergeMethod, SLPlatforms, SwarmError
@@ -24,7 +25,9 @@ from .randomness import random_state, restore_random_state
 from .result import ResultFiles
 from .resume import Resume, State
 from .samples import Weight
+from .spelling import judged
 
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 MAX_PEERS = 0
 FITS_MAX = 1000
 
@@ -40,7 +43,8 @@ class CallbackBasis(ABC):
         syncFrequency: batches between two syncs; a positive int or its text.
         minPeers: members that a round needs; a positive int or its text.
         trainingContract: name of the job.
-        params: the callback's keyword arguments; unknown ones are named in one warning. ``fits``: how many calls of
+        params: the callback's keyword arguments; unknown ones are named in one warning, misspelt ones are refused if
+            their values would be lost. ``fits``: how many calls of
             fit() (pairs of on_train_begin and on_train_end) the run is, 1 if not given; all merge when they begin.
             ``nodeWeightage``: 1 to 100, or "samples": the number that ``samples`` or ``trainData`` tells, or that the
             framework shows (transformers, Lightning, SwarmSklearnTrainer). ``strict``: True (or SWARM_STRICT=1) makes
@@ -67,12 +71,12 @@ class CallbackBasis(ABC):
         self, syncFrequency: Any, minPeers: Any, trainingContract: Optional[str], params: Mapping[str, Any]
     ) -> None:
         self.logger: Any = usable(params.get("logger"))
-        unknown = sorted(set(params) - COMMON_ARGUMENTS - self._own_arguments)
-        if unknown:
-            self.logger.warning("Unknown arguments are ignored: %s", ", ".join(unknown))
-        self.syncFrequency = self._checked(whole, "syncFrequency", syncFrequency, 1, INT32_MAX)
+        asked = {"syncFrequency": syncFrequency, "minPeers": minPeers, "trainingContract": trainingContract, **params}
+        self._look_at_names(asked)
+        params = truncated(asked, self.logger.warning)
+        self.syncFrequency = self._checked(whole, "syncFrequency", params["syncFrequency"], 1, INT32_MAX)
         self.currentSyncFrequency = self.stepsBeforeNextSync = self.syncFrequency
-        self.minPeers = self._checked(whole, "minPeers", minPeers, 1, INT32_MAX)
+        self.minPeers = self._checked(whole, "minPeers", params["minPeers"], 1, INT32_MAX)
         self.maxPeers = self._checked(whole, "maxPeers", params.get("maxPeers") or MAX_PEERS, 0, INT32_MAX)
         if 0 < self.maxPeers < self.minPeers:
             self._logAndRaiseError(
@@ -205,6 +209,21 @@ class CallbackBasis(ABC):
         restore_random_state(arrays)
 
     # ---- said and checked
+
+    def _look_at_names(self, asked: Mapping[str, Any]) -> None:
+        """Arguments that are spelt in another way than today are said, or refused if their values would be lost."""
+        plain = {one.name for one in inspect.signature(type(self).__init__).parameters.values() if one.kind in NAMED}
+        known = (COMMON_ARGUMENTS | self._own_arguments | plain | {"syncFrequency", "minPeers", "trainingContract"}) - {
+            "self"
+        }
+        unknown = {name: value for name, value in asked.items() if name not in known}
+        ignored, harmless, lost = judged(unknown, known, {name: asked[name] for name in asked if name in known})
+        if ignored:
+            self.logger.warning("Unknown arguments are ignored: %s", ", ".join(ignored))
+        if harmless:
+            self.logger.warning("%s", harmless)
+        if lost:
+            self._logAndRaiseError(lost)
 
     def _logAndRaiseError(self, message: str) -> NoReturn:
         """Log an error, then raise it as SwarmError."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,7 @@ FRESH_SECONDS, CHEAP_SECONDS = 1.0, 0.1
 """but one that takes less than the second of these is at most the first one old."""
 MODES = ("on", "light", "off")
 
-State = tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
+State = Tuple[Dict[str, npt.NDArray[Any]], Dict[str, Any]]
 """What a framework keeps: arrays by name, and notes that are JSON."""
 
 

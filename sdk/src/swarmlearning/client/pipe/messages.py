@@ -1,7 +1,7 @@
 """Protobuf messages of the pipe, built from descriptors at run time.
 
 Owns names, numbers and types of fields (wire version 2), and this project's own fields beside them, which the
-original skips. There is no generated code: one file serves protobuf 3.20 and everything after it. The pool is
+original skips. There is no generated code: one file serves protobuf 3.15 and everything after it. The pool is
 private, so the original wheel may live in the same process.
 """
 
