@@ -29,7 +29,10 @@ def revert_of(error: RpcError, label: str) -> Reverted | None:
     """The contract's refusal inside a node's error; None if it is something else."""
     data = error.data.get("data") if isinstance(error.data, dict) else error.data
     if isinstance(data, str) and data.startswith("0x"):
-        raw = bytes.fromhex(data[2:])
+        try:
+            raw = bytes.fromhex(data[2:])
+        except ValueError:
+            raw = b""  # whatever it is, the refusal itself is told below
         if raw:
             return decode_revert(raw, call=label)
     if error.code == 3 or "execution reverted" in error.message.lower():

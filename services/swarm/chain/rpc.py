@@ -17,6 +17,8 @@ from typing import Any, Protocol, Self
 
 from swarm.core.errors import ChainFault, OperatorFault
 
+from .results import check_result
+
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 """Largest answer we read from a node."""
 REQUEST_SECONDS_MAX = 30.0
@@ -62,7 +64,7 @@ def unwrap(answer: Any, method: str) -> Any:
 
     Raises:
         RpcError: it holds an error.
-        ChainFault: it is not a JSON-RPC answer at all.
+        ChainFault: it is not a JSON-RPC answer at all, or its result is not what ``method`` gives.
     """
     if isinstance(answer, Mapping):
         error = answer.get("error")
@@ -74,7 +76,7 @@ def unwrap(answer: Any, method: str) -> Any:
                 error.get("data"),
             )
         if "result" in answer:
-            return answer["result"]
+            return check_result(method, answer["result"])
     raise ChainFault(f"the answer to {method} is not JSON-RPC 2.0: {answer!r:.200}")
 
 
@@ -175,7 +177,7 @@ class IpcRpc:
                     waiting.set_result(message)
                 elif isinstance(message, dict) and "method" in message:
                     self._notify(message)
-        except ValueError as error:  # longer than ANSWER_BYTES_MAX, or not JSON
+        except (ValueError, RecursionError) as error:  # longer than ANSWER_BYTES_MAX, or not JSON
             reason = ConnectionError(f"unreadable answer: {error}")
         except OSError as error:
             reason = error

@@ -44,8 +44,10 @@ class PeerIdentity:
         """
         try:
             return cls.from_certificate(x509.load_der_x509_certificate(der))
-        except (ValueError, TypeError) as error:
-            raise PeerFault(f"the peer's certificate cannot be read: {error}") from error
+        except Exception as error:
+            # OpenSSL takes certificates that this library does not (a SAN with an ediPartyName, a key of an unknown
+            # curve), which then raises errors of many kinds, some when a field is first read.
+            raise PeerFault(f"the peer's certificate cannot be read: {type(error).__name__}: {error!s:.200}") from error
 
     @classmethod
     def from_certificate(cls, certificate: x509.Certificate) -> PeerIdentity:

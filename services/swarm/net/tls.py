@@ -189,7 +189,13 @@ def _check_own(files: TlsFiles, now: datetime) -> PeerIdentity:
         raise OperatorFault(
             f"{files.cert} has expired: field not_after is {ends}, the clock says {now:%Y-%m-%d %H:%M:%S}+00:00"
         )
-    return PeerIdentity.from_certificate(chain[0])
+    try:
+        return PeerIdentity.from_certificate(chain[0])
+    except Exception as error:  # of many kinds, see PeerIdentity.from_der: no peer could read it either
+        raise OperatorFault(
+            f"{files.cert} has a field that nodes cannot read ({type(error).__name__}: {error!s:.200}); "
+            "issue it again with plain names"
+        ) from error
 
 
 def _read(path: Path, what: str) -> bytes:
