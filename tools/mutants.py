@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import functools
 import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -126,26 +128,41 @@ def tests_for(module: str) -> tuple[str, ...]:
     return tuple(path for _, path in sorted(ranked) if path not in slow)[:TESTS_MAX]
 
 
-def run(tree: Path, mutant: Mutant, tests: tuple[str, ...], limit: float) -> str:
-    """``killed``, ``survived``, ``timeout`` (hangs, or a slow machine), ``untested``, or ``broken`` (no test ran)."""
-    if not tests:
-        return "untested"
-    file = tree / mutant.path
-    source = file.read_bytes()
+def passes(tree: Path, tests: tuple[str, ...], limit: float) -> int | None:
+    """The exit code of these tests in the copy, None if they take too long; its code is what they import."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     command += ["-m", "not slow and not torch and not keras"]
     environ = {**os.environ, "PYTHONPATH": f"{tree / 'services'}:{tree / 'sdk' / 'src'}", "SWARM_SIM_SEEDS": "5"}
+    quiet = subprocess.DEVNULL
+    child = subprocess.Popen(command, cwd=tree, env=environ, stdout=quiet, stderr=quiet, start_new_session=True)
+    try:
+        return child.wait(timeout=limit)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+@functools.cache
+def sound(tree: Path, tests: tuple[str, ...], limit: float) -> bool:
+    """Whether these tests pass on the code as it is: else what they say of a mutant means nothing."""
+    return passes(tree, tests, limit) == 0
+
+
+def run(tree: Path, mutant: Mutant, tests: tuple[str, ...], limit: float) -> str:
+    """``killed``, ``survived``, ``timeout``, ``untested``, or ``broken`` (the tests do not pass without it either)."""
+    if not tests:
+        return "untested"
+    if not sound(tree, tests, limit):
+        return "broken"
+    file = tree / mutant.path
+    source = file.read_bytes()
     try:
         file.write_bytes(source[: mutant.start] + mutant.after.encode() + source[mutant.end :])
-        child = subprocess.Popen(
-            command, cwd=tree, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        try:
-            return {0: "survived", 1: "killed"}.get(child.wait(timeout=limit), "broken")
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, 9)
-            child.wait()
-            return "timeout"
+        code = passes(tree, tests, limit)
+        return "timeout" if code is None else "killed" if code else "survived"
     finally:
         file.write_bytes(source)
 

@@ -12,12 +12,15 @@ from support.sim.node import Plan, SimNode
 from support.sim.world import World
 from swarm.core.blobid import CHUNK_BYTES
 from swarm.core.bundle import Contribution
+from swarm.core.control.combined import Committed
 from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
 from swarm.core.engine.context import Transfer
+from swarm.core.engine.controls import proposed_interval
 from swarm.core.engine.judging import fresh_fault
-from swarm.core.engine.leading import size_max
+from swarm.core.engine.leading import gather, size_max
 from swarm.core.engine.messages import ProposalMessage, Pulse, Signed
+from swarm.core.engine.state import INPUT_FAILURES_MAX, Out
 from swarm.core.ids import Address, BlobId, sha256
 from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, Ack, Takeover, inputs_hash, method_word
 
@@ -259,6 +262,32 @@ def test_bytes_that_are_not_kept_forgive_no_failed_pull(scene: Scene) -> None:
         assert state.transfers[blob].failures == failed
     node.engine.handle(ev.BlobMoved(blob, CHUNK_BYTES), node.now)
     assert state.transfers[blob].failures == 0
+
+
+def test_the_interval_stays_in_the_bounds_that_the_run_began_with(scene: Scene) -> None:
+    """Four times the first round's interval at most, however far later ones have grown."""
+    state = scene.leader.engine.state
+    assert state.view is not None
+    assert state.program.opened is not None
+    state.program.opened = replace(state.program.opened, adaptive=True)
+    falling = tuple(Committed(interval, loss, None) for interval, loss in ((10, 900_000), (40, 800_000)))
+    state.view = replace(state.view, history=falling)
+    assert proposed_interval(state, scene.message.items) == 40  # not 60, half as much again
+
+
+def test_who_comes_to_lead_refuses_what_could_not_be_pulled_three_times(scene: Scene) -> None:
+    """While another led nobody refused it; the new leader need not try a fourth time."""
+    state = scene.leader.engine.state
+    context = state.context
+    assert context is not None
+    theirs = next(i.check_in for i in scene.message.items if i.check_in.node != scene.leader.address)
+    state.held.pop(theirs.blob, None)
+    for failures, refused in ((INPUT_FAILURES_MAX - 1, False), (INPUT_FAILURES_MAX, True)):
+        state.transfers[theirs.blob] = Transfer(
+            theirs.blob, theirs.size, state.now, state.now, failures=failures, retry_at=1e12, sources=(theirs.node,)
+        )
+        gather(state, context, state.now, Out())
+        assert ((theirs.node, theirs.version) in context.refused) == refused
 
 
 def test_a_merged_file_that_is_not_what_was_proposed_is_not_acknowledged(scene: Scene) -> None:
