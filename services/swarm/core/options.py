@@ -109,6 +109,12 @@ def load(
             values[name], sources[name] = given[name], opt.flags[0]
         elif variable is not None:
             values[name], sources[name] = environ[variable], variable
+    for name, value in values.items():
+        if isinstance(value, str) and any(ord(one) < 32 or ord(one) == 127 for one in value):
+            raise OperatorFault(
+                f"{sources[name]} is {value!r}, with characters that cannot be seen: write the file it comes from with"
+                " Unix line ends, and the value without line breaks"
+            )
     try:
         return model.model_validate(values)
     except ValidationError as error:

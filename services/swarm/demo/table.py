@@ -89,7 +89,10 @@ def live(title: str, rows: Sequence[Row], width: int) -> RenderableType:
 
 
 def plain_lines(title: str, rows: Sequence[Row]) -> list[str]:
-    return [f"{time.strftime('%H:%M:%S')} {title}", *(f"  {one.cells[0]}: {one.line}" for one in rows)]
+    return [
+        f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {title}",
+        *(f"  {one.cells[0]}: {one.line}" for one in rows),
+    ]
 
 
 class Screen:

@@ -105,7 +105,7 @@ async def _wait(where: Source, job: str, run: int | None, timeout: float | None)
         nonlocal said
         if text != said:
             said = text
-            print(f"{time.strftime('%H:%M:%S')}  {job}: {text}", flush=True)
+            print(f"{_clock(int(time.time()))}  {job}: {text}", flush=True)
 
     wanted = run
     try:
@@ -269,4 +269,4 @@ def _float(value: float | None) -> str:
 def _clock(seconds: int | None) -> str:
     if seconds is None or seconds >= 253_402_300_800:  # beyond the year 9999: "for ever"
         return "-"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -91,8 +91,8 @@ async def _live(link: SnLink, training: Training, job: Digest, members: Sequence
     for node in members:
         sign = signs.get(to_hex(node), {})
         block = await link.rpc("eth_getBlockByNumber", [hex(joiners[node].joined_block), False])
-        joined = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(int(block["timestamp"], 16)))
+        joined = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(block["timestamp"], 16)))
         heard = f"heard of {table.ago(sign['age_seconds'])} ago" if sign else "not heard of at this SN"
         name = f"{sign['name']} " if sign.get("name") else ""
-        told.append(f"{name}{to_hex(node)}, joined {joined} UTC, {heard}")
+        told.append(f"{name}{to_hex(node)}, joined {joined}, {heard}")
     return told

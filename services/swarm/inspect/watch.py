@@ -66,7 +66,7 @@ async def _loop(look: Look, seconds: float, as_json: bool, out: TextIO) -> None:
 
 
 def _draw(out: TextIO, found: Mapping[str, Any], seconds: float, trouble: str | None, terminal: bool) -> None:
-    clock = time.strftime("%H:%M:%S")
+    clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if not terminal:
         print("\n".join(screen(found, clock=clock, trouble=trouble)), end="\n\n", file=out, flush=True)
         return

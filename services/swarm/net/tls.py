@@ -183,11 +183,11 @@ def _check_own(files: TlsFiles, now: datetime) -> PeerIdentity:
     begins, ends = chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
     if now < begins:
         raise OperatorFault(
-            f"{files.cert} is not valid yet: field not_before is {begins}, the clock says {now:%Y-%m-%d %H:%M:%S}+00:00"
+            f"{files.cert} is not valid yet: field not_before is {begins}, the clock says {now:%Y-%m-%dT%H:%M:%SZ}"
         )
     if now > ends:
         raise OperatorFault(
-            f"{files.cert} has expired: field not_after is {ends}, the clock says {now:%Y-%m-%d %H:%M:%S}+00:00"
+            f"{files.cert} has expired: field not_after is {ends}, the clock says {now:%Y-%m-%dT%H:%M:%SZ}"
         )
     try:
         return PeerIdentity.from_certificate(chain[0])

@@ -126,7 +126,7 @@ def _is_ca(certificate: x509.Certificate) -> bool:
 def _validity(leaf: x509.Certificate, now: datetime) -> list[Finding]:
     begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     first = (
-        Finding("not_before", Level.FAULT, f"valid from {begins}, the clock says {now:%Y-%m-%d %H:%M:%S}+00:00")
+        Finding("not_before", Level.FAULT, f"valid from {begins}, the clock says {now:%Y-%m-%dT%H:%M:%SZ}")
         if now < begins
         else Finding("not_before", Level.OK, f"{begins}")
     )

@@ -20,6 +20,7 @@ from .arguments import COMMON_ARGUMENTS, INT32_MAX, choice, is_on, merge_method,
 from .dataschema import schema_text
 from .logger import usable
 from .names import CheckinModel, SLMergeMethod, SLPlatforms, SwarmError
+from .pipe.channel import ChannelError
 from .pipe.session import Session
 from .randomness import random_state, restore_random_state
 from .result import ResultFiles
@@ -126,7 +127,7 @@ class CallbackBasis(ABC):
         try:
             self._resume = Resume(self.trainingContract, logger=self.logger)
             self._results = ResultFiles(logger=self.logger, loopback=self.loopback)
-        except ValueError as fault:
+        except (ValueError, ChannelError) as fault:
             self._logAndRaiseError(str(fault))
         self.logger.info(
             "Swarm callback: syncFrequency %d, minPeers %d, trainingContract %s, nodeWeightage %s,"

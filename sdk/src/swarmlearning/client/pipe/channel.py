@@ -103,6 +103,13 @@ class Channel:
                         f"another program uses {response} already, and an SL serves one at a time: stop that one,"
                         " or give this one an SL and pipes of its own."
                     ) from None
+            except OSError as fault:  # ENOLCK, ENOTSUP: some network and user-space file systems
+                self._logger.warning(
+                    "The file system of %s cannot lock (%s): see to it yourself that no second program uses this SL.",
+                    response,
+                    fault.strerror,
+                )
+                return
             self._sleep(POLL_SECONDS)
 
     def _forget_stale(self) -> None:

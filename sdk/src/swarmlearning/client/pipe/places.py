@@ -19,7 +19,7 @@ def channel_paths(environ: Optional[Any] = None) -> tuple[Path, Path]:
     """Request and response pipe from the environment.
 
     Raises:
-        ChannelError: a variable is missing.
+        ChannelError: a variable is missing, or holds what cannot be seen.
     """
     source = os.environ if environ is None else environ
     paths = []
@@ -30,14 +30,28 @@ def channel_paths(environ: Optional[Any] = None) -> tuple[Path, Path]:
                 f"the environment variable {variable} is not set, so this program cannot find its SL."
                 " Set it to the same pipe as the SL's, or set SWARM_LOOPBACK=True to run without a swarm."
             )
-        paths.append(Path(value))
+        paths.append(Path(_printable(variable, value)))
     return paths[0], paths[1]
 
 
 def exchange_dir(environ: Optional[Mapping[str, str]] = None) -> Path:
-    """The folder in which program and SL hand each other model files."""
+    """The folder in which program and SL hand each other model files.
+
+    Raises:
+        ChannelError: its name holds what cannot be seen.
+    """
     source = os.environ if environ is None else environ
-    return Path(source.get("SWARM_EXCHANGE_DIR") or EXCHANGE_DIR_DEFAULT)
+    return Path(_printable("SWARM_EXCHANGE_DIR", source.get("SWARM_EXCHANGE_DIR") or EXCHANGE_DIR_DEFAULT))
+
+
+def _printable(variable: str, value: str) -> str:
+    """A folder whose name ends in a carriage return is never found, and looks right in every message."""
+    if not value.isprintable():
+        raise ChannelError(
+            f"{variable} is {value!r}, with characters that cannot be seen: write the file it comes from with Unix"
+            " line ends, and the value without line breaks."
+        )
+    return value
 
 
 def channel_wait_seconds(environ: Optional[Mapping[str, str]] = None) -> float:
