@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import rows, tools
+from support import leftovers, rows, tools
 
 # A gate gives the same verdict on the same code, also on a busy machine: `--hypothesis-profile=search` looks further.
 settings.register_profile(
@@ -36,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # A shell's background job ignores Ctrl-C, and so would every program that the tests start and interrupt.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     tools.required()
+    leftovers.bound_executors()
+    config.pluginmanager.register(leftovers.Leftovers(float(config.getini("timeout") or 120)), "leftovers")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
