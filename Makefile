@@ -35,7 +35,7 @@ ifeq ($(filter check-%,$(MAKECMDGOALS)),)
 endif
 
 help:  ## list the commands
-	@awk -F':.*##  *' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*##  *' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # ---- what is installed -------------------------------------------------------------------------
 
@@ -85,6 +85,9 @@ wheel: $(STAMPS)/base  ## the SDK as a wheel in dist/, also under the file name 
 
 test: setup  ## everything; SWARM_REQUIRE=geth,docker turns a missing tool into a failure (PATHS= ARGS=)
 	@SWARM_SIM_SEEDS=$(or $(SWARM_SIM_SEEDS),500) $(BIN)/python -m pytest $(PATHS) $(ARGS)
+
+test-slow: setup  ## what `make test` leaves out: long runs, and the oldest stacks (PATHS= ARGS=)
+	@SWARM_SLOW=1 $(BIN)/python -m pytest -m slow $(PATHS) $(ARGS)
 
 QUICK := $(BIN)/python -m pytest -q -m "not torch and not keras" $(ARGS)
 check: setup-dev  ## format, lint, types, imports, spelling, unit and simulation tests: under two minutes

@@ -173,7 +173,7 @@ def bound_executors() -> None:
             return
         executor.shutdown(wait=False)
         end = time.monotonic() + GRACE_SECONDS
-        while any(one.is_alive() for one in executor._threads) and time.monotonic() < end:
+        while any(one.is_alive() for one in executor._threads) and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     asyncio.BaseEventLoop.shutdown_default_executor = shut_down  # type: ignore[method-assign,assignment]
