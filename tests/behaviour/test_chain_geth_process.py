@@ -60,7 +60,9 @@ async def test_geth_opens_nothing_beyond_loopback(tmp_path: Path) -> None:
         assert stat.S_IMODE(chain.config.ipc.stat().st_mode) == 0o600
         pid = chain.supervisor.status().pid
         assert pid is not None
-        assert {address for address, _ in listening(pid)} <= {"0100007F", "0" * 24 + "01000000"}
+        # On this host no port answers but one on loopback; /proc shows what geth opens, or the test could see nothing.
+        assert (found := {address for address, _ in listening(pid)}), "geth listens nowhere, or /proc hides it"
+        assert found <= {"0100007F", "0" * 24 + "01000000"}
         assert await chain.supervisor.admin.signers() == [chain.config.sealer]
         assert await chain.supervisor.admin.peers() == []
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from support.certs import CLIENT_ONLY, DAY, Authority
 from swarm.core.errors import OperatorFault, PeerFault
 from swarm.net.answers import send_json
@@ -79,6 +81,29 @@ def test_a_ca_that_has_expired_or_is_no_ca_does_not_hold_the_chain(ca: Authority
     assert "issuer" in faulty(look(files, NOW + 50 * DAY))
     self_signed = TlsFiles(files.cert, files.key, cacert=files.cert)
     assert faulty(look(self_signed)) == {"issuer"}
+
+
+@pytest.mark.parametrize("constraints", [None, x509.BasicConstraints(ca=False, path_length=None)], ids=["none", "no"])
+def test_an_issuer_that_is_no_ca_holds_no_chain(
+    constraints: x509.BasicConstraints | None, ca: Authority, tmp_path: Path
+) -> None:
+    """A trusted, self-signed certificate that does not say it is a CA: a fault, as TLS will find too."""
+    old, now = ca.certificate, dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.subject)
+        .public_key(ca.key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - DAY)
+        .not_valid_after(now + DAY)
+    )
+    if constraints is not None:
+        made = made.add_extension(constraints, critical=True)
+    ca.certificate = made.sign(ca.key, hashes.SHA256())
+    found = look(ca.node(tmp_path / "n", "SN-1"))
+    assert faulty(found) == {"issuer"}
+    assert "not a CA" in found["issuer"].text
 
 
 @pytest.mark.parametrize(

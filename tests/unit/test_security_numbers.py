@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from swarm.chain import rpc
 from swarm.net import answers, blobserve, lines, refusals, server, transfer
 from swarm.sl import transfers
-from swarm.sn import gateway, relay
+from swarm.sn import approvals, gateway, relay
 
 LIMITS = lines.Limits()
 KIB, MIB = 1024, 1024 * 1024
@@ -44,7 +45,14 @@ ROWS = {
         f"{transfer.Pace().rate_seconds:.0f} s; {transfers.PULLS_AT_ONCE_MAX}"
     ),
     "JSON-RPC at an SN: calls in a batch, rate of a member": (
-        f"{gateway.RPC_BATCH_MAX}; {relay.RATE_PER_SECOND:.0f} tokens a second, burst {relay.RATE_BURST:.0f}"
+        f"{gateway.RPC_BATCH_MAX}; {relay.RATE_PER_SECOND:.0f} tokens a second, burst {relay.RATE_BURST:.0f}; "
+        f"an `eth_call` costs one token more for each {gateway.TOKEN_BYTES // KIB} KiB"
+    ),
+    "one `eth_getLogs`: blocks, answer; at once at geth, each on a line of its own": (
+        f"{gateway.LOGS_BLOCKS_MAX}, {rpc.LOGS_BYTES_MAX // MIB} MiB; {rpc.LOGS_AT_ONCE_MAX}"
+    ),
+    "nodes that wait for an operator: all, of one certificate key": (
+        f"{approvals.WAITING_MAX}, {approvals.WAITING_PER_KEY_MAX}"
     ),
 }
 

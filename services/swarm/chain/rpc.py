@@ -22,6 +22,11 @@ from .results import check_result
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 """Largest answer we read from a node."""
 REQUEST_SECONDS_MAX = 30.0
+LIMIT = -32005
+"""JSON-RPC's usual code for "limit exceeded"."""
+LOGS_BYTES_MAX = 4 * 1024 * 1024
+"""Largest answer to one eth_getLogs; a few KB are usual."""
+LOGS_AT_ONCE_MAX = 4
 IN_FLIGHT_MAX = 256
 """Requests waiting on one socket; the next caller waits for a place."""
 UNIX_PATH_BYTES_MAX = 103
@@ -111,7 +116,14 @@ class IpcRpc:
     Subscription messages go to ``on_notification``; a subscription ends with its connection.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, seconds_max: float = REQUEST_SECONDS_MAX) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        seconds_max: float = REQUEST_SECONDS_MAX,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> None:
+        self._answer_bytes_max = answer_bytes_max
         self._path = os.fspath(path)
         if len(os.fsencode(self._path)) > UNIX_PATH_BYTES_MAX:
             raise OperatorFault(
@@ -162,7 +174,7 @@ class IpcRpc:
     async def _connected(self) -> asyncio.StreamWriter:
         async with self._connecting:
             if self._writer is None:
-                reader, self._writer = await asyncio.open_unix_connection(self._path, limit=ANSWER_BYTES_MAX)
+                reader, self._writer = await asyncio.open_unix_connection(self._path, limit=self._answer_bytes_max)
                 self._reading = asyncio.create_task(self._read(reader), name=f"ipc {self._path}")
             return self._writer
 
@@ -179,6 +191,11 @@ class IpcRpc:
                     self._notify(message)
         except (ValueError, RecursionError) as error:  # longer than ANSWER_BYTES_MAX, or not JSON
             reason = ConnectionError(f"unreadable answer: {error}")
+            if len(self._waiting) == 1:
+                over = (
+                    f"its answer is unreadable or has more than {self._answer_bytes_max} bytes; ask for less at a time"
+                )
+                reason = RpcError(LIMIT, over)
         except OSError as error:
             reason = error
         self._drop(reason)
@@ -198,6 +215,23 @@ class IpcRpc:
         if self.notifications.full():
             self.notifications.get_nowait()  # wake-ups only: the newest is worth as much as all
         self.notifications.put_nowait(message)
+
+
+class LogsApart:
+    """JSON-RPC over a shared line, but each ``eth_getLogs`` over one of its own.
+
+    Its answer alone can be of any size: a wide question then ends its own line, and fails for who asked it alone.
+    """
+
+    def __init__(self, shared: Rpc, path: str | os.PathLike[str]) -> None:
+        self._shared, self._path = shared, path
+        self._places = asyncio.Semaphore(LOGS_AT_ONCE_MAX)
+
+    async def __call__(self, method: str, params: list[Any]) -> Any:
+        if method != "eth_getLogs":
+            return await self._shared(method, params)
+        async with self._places, IpcRpc(self._path, answer_bytes_max=LOGS_BYTES_MAX) as own:
+            return await own(method, params)
 
 
 def ipc_rpc(path: str | os.PathLike[str], *, seconds_max: float = REQUEST_SECONDS_MAX) -> IpcRpc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import logging
 import shutil
 import ssl
@@ -77,6 +78,9 @@ class Transfers:
         self._running: dict[BlobId, asyncio.Task[None]] = {}
         self._stopped: set[asyncio.Task[None]] = set()
         self._showing: set[asyncio.Task[None]] = set()
+        self._to_come: dict[int, int] = {}
+        """Bytes of each pull under way that are not on the disk yet: they are spoken for."""
+        self._pulls = itertools.count()
         for left in store.root.glob("shown-*"):  # by a process that was killed
             shutil.rmtree(left)
 
@@ -184,16 +188,24 @@ class Transfers:
 
     async def _fetch(self, blob: BlobId, size: int, source: Address, uri: str, store: BlobStore) -> None:
         host, port = parse_uri(uri)
-        free = shutil.disk_usage(self._store.root).free
-        if size > free - DISK_RESERVE_BYTES:
-            raise LocalFault(f"a model of {size} bytes does not fit: {free} bytes are free at {self._store.root}")
+        free, promised = shutil.disk_usage(self._store.root).free, sum(self._to_come.values())
+        if size > free - promised - DISK_RESERVE_BYTES:
+            raise LocalFault(
+                f"a model of {size} bytes does not fit: {free} bytes are free at {self._store.root}, "
+                f"{promised} of them for models on their way and {DISK_RESERVE_BYTES} for this node's own work"
+            )
         loop = asyncio.get_running_loop()
-        moved, told_at, lock = 0, time.monotonic(), threading.Lock()
+        pull = next(self._pulls)
+        self._to_come[pull] = size
+        moved, told_at, lock, over = 0, time.monotonic(), threading.Lock(), False
 
-        def progress(count: int) -> None:  # in the transfer's thread
+        def progress(count: int) -> None:  # in the transfer's thread, which may outlive a cancelled pull a little
             nonlocal moved, told_at
             with lock:
+                if over:
+                    return
                 moved += count
+                self._to_come[pull] = max(0, size - moved)
                 self._counters.bytes_in += count
                 due = time.monotonic() - told_at >= PROGRESS_SECONDS
                 if due:
@@ -201,13 +213,18 @@ class Transfers:
             if due:
                 loop.call_soon_threadsafe(self._deliver, BlobMoved(blob, moved))
 
-        await transfer.fetch(
-            host,
-            port,
-            self._context,
-            self._members.expect(source),
-            blob,
-            store,
-            size_max=size,
-            progress=progress,
-        )
+        try:
+            await transfer.fetch(
+                host,
+                port,
+                self._context,
+                self._members.expect(source),
+                blob,
+                store,
+                size_max=size,
+                progress=progress,
+            )
+        finally:
+            with lock:
+                over = True
+                del self._to_come[pull]

@@ -114,7 +114,12 @@ class Admission:
             log.warning("join of %s with %s refused: %s", node, peer, decision.reason)
             raise ApiError(403, decision.code, decision.reason)
         if isinstance(decision, Wait):
-            told = {"role": Role(join.role).name.lower(), "certificate": str(peer), "site": to_hex(join.site)}
+            told = {
+                "role": Role(join.role).name.lower(),
+                "certificate": str(peer),
+                "key": to_hex(join.spki),
+                "site": to_hex(join.site),
+            }
             if not self._approvals.wait(join.node, told):
                 raise ApiError(503, "busy", "too many nodes wait for approval; the operator must answer some")
             log.info("%s (%s) asks to join and waits for approval: swarm approve %s", node, peer, node)

@@ -17,6 +17,9 @@ from swarm.core.ids import Address, address, to_hex
 from swarm.store.files import private_folder, write_private
 
 WAITING_MAX = 1000
+WAITING_PER_KEY_MAX = 4
+"""Of one certificate key: it may have lost its state folder and chain key a few times. The oldest gives way, so that no
+holder of one certificate fills the operator's list."""
 WAITING_SECONDS_MAX = 7 * 86_400
 """An unanswered request is forgotten after a week; a node that still wants in asks again and again."""
 
@@ -33,10 +36,15 @@ class Approvals:
         return (self._approved / to_hex(node)).exists()
 
     def wait(self, node: Address, told: dict[str, Any]) -> bool:
-        """Note that a node waits; False when too many do."""
+        """Note that a node waits; False when too many do. ``told["key"]`` is its certificate's key."""
         name = self._waiting / to_hex(node)
         if not name.exists():
             self._forget_old()
+            rows = self.waiting()
+            same = [row for row in rows if rows[row].get("key") == told["key"]]
+            same.sort(key=lambda row: (self._waiting / row).stat().st_mtime_ns)
+            for row in same[: max(0, len(same) - WAITING_PER_KEY_MAX + 1)]:
+                (self._waiting / row).unlink(missing_ok=True)
             if sum(1 for _ in self._waiting.iterdir()) >= WAITING_MAX:
                 return False
             write_private(name, json.dumps({"since": int(self._clock()), **told}, indent=1).encode())

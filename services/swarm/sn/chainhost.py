@@ -20,7 +20,7 @@ from swarm.chain.embedded import EmbeddedChain
 from swarm.chain.geth.genesis import FUNDER_WEI, genesis
 from swarm.chain.geth.supervisor import GethSupervisor, State
 from swarm.chain.heads import watch_heads
-from swarm.chain.rpc import Rpc, embedded_rpc
+from swarm.chain.rpc import LogsApart, Rpc, embedded_rpc
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault
 from swarm.core.ids import Address
 from swarm.obs import log as obs_log
@@ -160,7 +160,7 @@ async def _geth(
                     up.cancel()
                     running.result()
                 await up
-            rpc = supervisor.rpc
+            rpc = LogsApart(supervisor.rpc, own.ipc)
             begin = await rpc("eth_getBlockByNumber", ["0x0", False])
             if kept.get("genesis_hash", begin["hash"]) != begin["hash"]:
                 raise PeerFault(

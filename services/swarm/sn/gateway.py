@@ -38,6 +38,8 @@ ID_CHARS_MAX = 64
 OPENINGS_MAX = 10_000
 """Brackets that open, in one body. py-evm raises this process's recursion limit to 100,000, where the JSON reader
 runs out of stack (some 60,000 deep) before Python notices: without this bound one request ends the process."""
+TOKEN_BYTES = 4096
+"""Of what is sent with an eth_call: each so many cost one token more."""
 TX_FIELDS, TX_TO = 12, 5
 """Of a signed transaction of type 2 (EIP-1559)."""
 
@@ -156,7 +158,10 @@ def logs_range(params: list[Any], head: int) -> int:
 
 def cost(call: Call) -> int:
     """Tokens a call takes from its peer's bucket: roughly, milliseconds of the chain's time."""
-    return {"eth_getLogs": 4, "eth_sendRawTransaction": 10, "eth_call": 2}.get(call.method, 1)
+    sent = 0
+    if call.method == "eth_call":
+        sent = sum(len(call.params[0].get(field, "")) // 2 for field in ("data", "input"))
+    return {"eth_getLogs": 4, "eth_sendRawTransaction": 10, "eth_call": 2}.get(call.method, 1) + sent // TOKEN_BYTES
 
 
 def _number(tag: Any, head: int) -> int:
