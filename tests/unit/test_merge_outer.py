@@ -254,3 +254,10 @@ def test_the_job_option_is_read_strictly() -> None:
             canonical({"outer": fields})
     with pytest.raises(OperatorFault, match="shorter name"):
         Outer("nesterov", 95, 95).word("a-method-with-a-long-name")
+
+
+@pytest.mark.parametrize("name", ["norm/moving_variance", "norm/moving_variance:0", "variance:0#2", "mean@0123abcd"])
+def test_running_statistics_take_no_step_however_a_client_spells_them(name: str) -> None:
+    """Keras 2 ends names in an output's number; a table's mark may follow: a variance must not become negative."""
+    assert not takes_step(name)
+    assert takes_step(name.replace("variance", "kernel").replace("mean", "kernel").replace("moving_", ""))

@@ -21,7 +21,10 @@ with framework("swarmlearning.tf", "tensorflow", "keras", install="tensorflow, o
     except ImportError:
         from keras.callbacks import Callback
 
+from ._kerasfit import as_if_not_evaluated, has_loss, later_restorers
+from ._kerasnames import weight_names
 from ._kerasprox import Proximal
+from ._kerastables import constants, refresh, table_marks
 from ._tfgraph import GraphModel
 from .client.arguments import strength
 from .client.resume import State
@@ -74,6 +77,7 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         Callback.__init__(self)
         self._first_epoch: Optional[int] = None
         self._moved_epoch = self._waits_for_build = False
+        self._tables: Optional[dict[str, str]] = None
         SwarmCallbackBase.__init__(self, syncFrequency, minPeers, trainingContract, kwargs)
         self._mu = self._checked(strength, "proximalMu", kwargs.get("proximalMu"))
         self._proximal: Optional[Proximal] = None
@@ -87,6 +91,7 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         self.mlCtx = _Context(self.model)
         if self._mu and self._proximal is None and not self.loopback:
             self._proximal = Proximal(self._mu, self.model)
+        self._look_around()
         self._waits_for_build = not self.loopback and not _is_built(self.model)
         if self._waits_for_build:
             self.logger.info("The model has no weights before its first batch: all members start from one model then.")
@@ -95,6 +100,20 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         self._stop_if_over()
         if self.resumedEpoch and not self.isSwarmTrainingOver:
             self._go_on_at_epoch()
+
+    def _look_around(self) -> None:
+        """Say what of this fit() is at odds with the swarm, before it costs anything."""
+        for name in [] if self.loopback else later_restorers(self):
+            self.logger.warning(
+                "%s stands after this callback and puts weights of its own into the model: what fit() returns may then"
+                " not be the swarm's model. Put SwarmCallback last in callbacks=[...].",
+                name,
+            )
+        if self.valData is not None and not has_loss(self.model):
+            if self.useAdaptiveSync:
+                self._logAndRaiseError("useAdaptiveSync needs a loss: compile the model with one.")
+            self.logger.warning("The model is compiled without a loss: adsValData is not evaluated, losses are unknown")
+            self.valData = None
 
     def _go_on_at_epoch(self) -> None:
         """Let fit() begin where an earlier process of this program ended, numbers of epochs included."""
@@ -191,7 +210,12 @@ class SwarmCallback(Callback, SwarmCallbackBase):
     def _saveModelWeightsToDict(self) -> dict[str, npt.NDArray[Any]]:
         model = self.mlCtx.model
         arrays = model.get_weights()
-        self.weightNames = _names(model)
+        if self._tables is None and _is_built(model):
+            self._tables = table_marks(model)
+            if self._tables:
+                told = ", ".join(f"{layer} {mark}" for layer, mark in self._tables.items())
+                self.logger.info("Tables of layers that are not shared must be the same at every site: %s", told)
+        self.weightNames = weight_names(model, self._tables or {})
         if len(self.weightNames) != len(arrays):
             self._logAndRaiseError(
                 f"the model has {len(self.weightNames)} weights but returns {len(arrays)}: is it built?"
@@ -202,17 +226,22 @@ class SwarmCallback(Callback, SwarmCallbackBase):
         missing = [name for name in self.weightNames if name not in paramsDict]
         if missing:
             self._logAndRaiseError(f"the merged model has no {missing[0]}: the members run different programs.")
+        before = constants(self.mlCtx.model)
         try:
             self.mlCtx.model.set_weights([_usable(paramsDict[name]) for name in self.weightNames])
         except ValueError as fault:
             raise SwarmError(f"the merged model does not fit this model: {fault}") from None
+        refresh(self.mlCtx.model, before)
         if self._proximal is not None:
             self._proximal.anchor()
 
     def _calculateLocalLossAndMetrics(self) -> tuple[float, float]:
         if self.valData is None:
             return math.nan, math.nan
-        model, data = self.mlCtx.model, self.valData
+        with as_if_not_evaluated(self.mlCtx.model):
+            return self._evaluated(self.mlCtx.model, self.valData)
+
+    def _evaluated(self, model: Any, data: Any) -> tuple[float, float]:
         if isinstance(data, Iterator) and not hasattr(data, "__len__"):
             data = self.valData = self._read_once(data)
         parts = list(data) if isinstance(data, (list, tuple)) and data and all(map(_is_dataset, data)) else None
@@ -287,19 +316,6 @@ def _is_plain(one: Any) -> bool:
 
 def _batches_of(dataset: Any) -> int:
     return len(dataset) if hasattr(dataset, "__len__") else sum(1 for _ in dataset)
-
-
-def _names(model: Any) -> list[str]:
-    """One name for each weight: its path below the model, made unique by a number."""
-    names: list[str] = []
-    seen: dict[str, int] = {}
-    for weight in model.weights:
-        name = str(getattr(weight, "path", None) or weight.name)
-        if name.startswith(f"{model.name}/"):  # numbered by Keras: another number at another site
-            name = name[len(model.name) + 1 :]
-        seen[name] = seen.get(name, 0) + 1
-        names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return names
 
 
 def _variables(optimizer: Any) -> list[Any]:

@@ -39,6 +39,8 @@ STATISTICS = frozenset({"running_mean", "running_var", "moving_mean", "moving_va
 
 _WORD = re.compile(r"(.+)\+(momentum|nesterov):(0(?:\.\d{1,2})?):(\d(?:\.\d{1,2})?)")
 _PARTS = re.compile(r"[./]")
+_SUFFIX = re.compile(r"[#@:]")
+"""What a client adds to a name: a number for one of several, a mark, the output's number of Keras 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def split(word: str) -> tuple[str, Outer | None]:
 
 def takes_step(name: str) -> bool:
     """Whether a floating-point tensor of this name takes the step: all but running statistics."""
-    return _PARTS.split(name.partition("#")[0])[-1] not in STATISTICS
+    return _PARTS.split(_SUFFIX.split(name)[0])[-1] not in STATISTICS
 
 
 def stepped(outer: Outer, dtype: str, merged: Block, last: Block, before: Block | None) -> Block:
