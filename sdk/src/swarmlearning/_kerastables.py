@@ -79,7 +79,7 @@ def refresh(model: Any, before: list[npt.NDArray[Any]]) -> None:
     """Let layers compute with the weights that were just put in.
 
     Args:
-        before: the ``constants`` of before. They are compiled into a step, so steps are compiled anew where one changed.
+        before: the ``constants`` of before; steps hold them compiled in, and are compiled anew where one changed.
     """
     for layer in all_layers(model):
         if hasattr(layer, "adapt_mean"):
