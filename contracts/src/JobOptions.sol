@@ -4,9 +4,10 @@ pragma solidity 0.8.37;
 import {IJobOptions} from "./interfaces/IJobOptions.sol";
 import {IMembership} from "./interfaces/IMembership.sol";
 import {ITraining} from "./interfaces/ITraining.sol";
+import {MembershipGuarded} from "./lib/MembershipGuarded.sol";
 
 /// @title JobOptions: one text a job, changed by operators between runs.
-contract JobOptions is IJobOptions {
+contract JobOptions is IJobOptions, MembershipGuarded {
     struct Options {
         string text;
         uint64 version;
@@ -16,12 +17,10 @@ contract JobOptions is IJobOptions {
 
     /// @inheritdoc IJobOptions
     ITraining public immutable training;
-    IMembership private immutable _membership;
     mapping(bytes32 => Options) private _options;
 
-    constructor(ITraining training_) {
+    constructor(ITraining training_) MembershipGuarded(IMembership(training_.membership())) {
         training = training_;
-        _membership = IMembership(training_.membership());
     }
 
     /// @inheritdoc IJobOptions
@@ -41,13 +40,5 @@ contract JobOptions is IJobOptions {
     function get(bytes32 job) external view returns (string memory options, uint64 version) {
         Options storage kept = _options[job];
         return (kept.text, kept.version);
-    }
-
-    function _requireOperator() private view {
-        if (!_membership.isActive(msg.sender)) revert OptionsNotActive(msg.sender);
-        IMembership.Role role = _membership.member(msg.sender).role;
-        if (role != IMembership.Role.SN && role != IMembership.Role.SWCI && role != IMembership.Role.SWOP) {
-            revert OptionsNotAllowed(msg.sender, IMembership.Role.SWCI);
-        }
     }
 }

@@ -4,16 +4,23 @@ pragma solidity 0.8.37;
 import {IMembership} from "./interfaces/IMembership.sol";
 import {ITraining} from "./interfaces/ITraining.sol";
 import {Words} from "./lib/Words.sol";
+import {Runs} from "./training/Runs.sol";
 import {TrainingBase} from "./training/TrainingBase.sol";
 import {TrainingCalls} from "./training/TrainingCalls.sol";
 import {TrainingCommit} from "./training/TrainingCommit.sol";
 
-/// @title Training: jobs, joining and leaving, reset and closing; rounds are in TrainingCommit, calls in TrainingCalls.
-contract Training is TrainingCommit, TrainingCalls {
+/// @title Training: jobs, joining and leaving, reset and closing; rounds are in TrainingCommit, calls in the linked library TrainingCalls.
+contract Training is TrainingCommit {
     using Words for uint256[];
+    using Runs for Runs.Ledger;
+    using Runs for Runs.Job;
+    using Runs for Runs.Run;
 
     uint256 private constant NAME_BYTES_MAX = 160;
     uint256 private constant URI_BYTES_MAX = 256;
+    uint256 private constant JOBS_MAX = 10_000;
+    uint256 private constant JOBS_PER_CREATOR_MAX = 100;
+    uint256 private constant SEATS_MAX = 1_000;
     string private constant DEFAULT_JOB = "defaultbb.cqdb.sml.hpe";
 
     constructor(IMembership membership_, uint256 rescueAfterSeconds) TrainingBase(membership_, rescueAfterSeconds) {
@@ -28,7 +35,7 @@ contract Training is TrainingCommit, TrainingCalls {
 
     /// @inheritdoc ITraining
     function join(bytes32 job, string calldata uri, uint32 minPeers, bool eligible) external {
-        Run storage run = _known(job);
+        (Runs.Job storage entry, Runs.Run storage run) = _ledger.known(job);
         _requireRole(IMembership.Role.SL);
         if (run.phase != Phase.Idle && run.phase != Phase.Open) revert TrainingWrongPhase(job, run.phase);
         if (bytes(uri).length > URI_BYTES_MAX) revert TrainingUriTooLong(bytes(uri).length, URI_BYTES_MAX);
@@ -37,57 +44,73 @@ contract Training is TrainingCommit, TrainingCalls {
         uint32 ceiling = run.started ? run.minPeers : uint32(JOINED_MAX);
         if (minPeers > ceiling) revert TrainingMinPeersAboveRun(minPeers, ceiling);
         if (run.seats[msg.sender].joined) revert TrainingAlreadyJoined(msg.sender);
+        _requireSeatLeft(run);
         if (run.joined.length >= JOINED_MAX) revert TrainingFull(run.joined.length, JOINED_MAX);
         run.phase = Phase.Open;
         _seat(run, msg.sender, eligible);
-        emit Joined(job, _jobs[job].run, msg.sender, uri, minPeers, eligible);
+        emit Joined(job, entry.run, msg.sender, uri, minPeers, eligible);
         if (!run.started) {
             if (minPeers > run.minPeers) run.minPeers = minPeers;
-            _start(job, run);
+            _start(entry, run, job);
         }
     }
 
     /// @inheritdoc ITraining
     function leave(bytes32 job) external {
-        Run storage run = _known(job);
-        Seat storage seat = run.seats[msg.sender];
+        (Runs.Job storage entry, Runs.Run storage run) = _ledger.known(job);
+        Runs.Seat storage seat = run.seats[msg.sender];
         if (!seat.joined) revert TrainingNotJoined(msg.sender);
         bool counts = run.started
             && (seat.joinedOpening == run.openings
                 || _membership.wasActiveSince(msg.sender, run.openedBlock, run.openedTime));
         uint256[] memory words = new uint256[](1);
         words[0] = Words.word(msg.sender, seat.eligible);
-        _unseat(run, words, counts ? run.openings : 0);
-        emit Left(job, _jobs[job].run, msg.sender);
+        run.unseat(words, counts ? run.openings : 0);
+        emit Left(job, entry.run, msg.sender);
+    }
+
+    /// @inheritdoc ITraining
+    function call(bytes32 job, uint64 run, uint64 round, uint32 epoch) external {
+        TrainingCalls.call(_ledger, _terms(), job, run, round, epoch);
+    }
+
+    /// @inheritdoc ITraining
+    function here(bytes32 job, uint64 callId, bool done) external {
+        TrainingCalls.here(_ledger, _terms(), job, callId, done);
+    }
+
+    /// @inheritdoc ITraining
+    function settle(bytes32 job, uint64 callId) external {
+        TrainingCalls.settle(_ledger, _terms(), job, callId);
     }
 
     /// @inheritdoc ITraining
     function reset(bytes32 job, bool force) external {
-        Run storage run = _known(job);
+        (Runs.Job storage entry, Runs.Run storage run) = _ledger.known(job);
         _requireOperator();
-        uint64 number = _jobs[job].run;
+        uint64 number = entry.run;
         if (run.phase == Phase.Idle) revert TrainingWrongPhase(job, run.phase);
         if (run.phase == Phase.Open) {
-            (uint256[] memory live,) = _joinedAndActive(run);
+            (uint256[] memory live,) = run.joinedAndActive(_membership);
             if (live.length != 0 && !force) revert TrainingMembersLive(Words.nodesOf(live));
             run.phase = Phase.Failed;
-            _endCall(run);
+            _ledger.endCall(run);
             emit RunFailed(job, number, msg.sender, "reset before completion");
         }
-        _jobs[job].run = number + 1;
-        _jobs[job].runs[number + 1].phase = Phase.Idle;
+        entry.run = number + 1;
+        entry.runs[number + 1].phase = Phase.Idle;
         emit RunReset(job, number + 1, msg.sender, force);
     }
 
     /// @inheritdoc ITraining
     function close(bytes32 job, uint64 run_, int64 loss, int64 metric) external {
-        _known(job);
-        uint64 current = _jobs[job].run;
+        (Runs.Job storage entry,) = _ledger.known(job);
+        uint64 current = entry.run;
         if (run_ == 0 || run_ > current) revert TrainingWrongRun(run_, current);
-        Run storage run = _jobs[job].runs[run_];
+        Runs.Run storage run = entry.runs[run_];
         if (run.phase != Phase.Complete) revert TrainingWrongPhase(job, run.phase);
-        if (!_membership.isActive(msg.sender)) revert TrainingNotActive(msg.sender);
-        Seat storage seat = run.seats[msg.sender];
+        _requireActive();
+        Runs.Seat storage seat = run.seats[msg.sender];
         if (seat.joinedBlock == 0) revert TrainingNotJoined(msg.sender);
         if (seat.closed) revert TrainingAlreadyClosed(msg.sender, run_);
         seat.closed = true;
@@ -98,16 +121,21 @@ contract Training is TrainingCommit, TrainingCalls {
         uint256 length = bytes(name).length;
         if (length == 0 || length > NAME_BYTES_MAX) revert TrainingBadName(length, NAME_BYTES_MAX);
         job = keccak256(bytes(name));
-        if (_jobs[job].run != 0) revert TrainingJobExists(job);
-        _jobs[job].name = name;
-        _jobs[job].run = 1;
-        _jobs[job].runs[1].phase = Phase.Idle;
-        _jobIds.push(job);
+        Runs.Job storage entry = _ledger.jobs[job];
+        if (entry.run != 0) revert TrainingJobExists(job);
+        if (_ledger.ids.length >= JOBS_MAX) revert TrainingTooManyJobs(_ledger.ids.length, JOBS_MAX);
+        uint256 created = _ledger.created[msg.sender];
+        if (created >= JOBS_PER_CREATOR_MAX) revert TrainingTooManyJobs(created, JOBS_PER_CREATOR_MAX);
+        _ledger.created[msg.sender] = created + 1;
+        entry.name = name;
+        entry.run = 1;
+        entry.runs[1].phase = Phase.Idle;
+        _ledger.ids.push(job);
         emit JobCreated(job, name, msg.sender);
     }
 
-    function _seat(Run storage run, address node, bool eligible) private {
-        Seat storage seat = run.seats[node];
+    function _seat(Runs.Run storage run, address node, bool eligible) private {
+        Runs.Seat storage seat = run.seats[node];
         if (seat.joinedBlock != 0) run.gone.remove(node);
         seat.eligible = eligible;
         seat.joined = true;
@@ -119,19 +147,23 @@ contract Training is TrainingCommit, TrainingCalls {
         run.rosterStale = true;
     }
 
+    function _terms() private view returns (Runs.Terms memory) {
+        return Runs.Terms(_membership, _rescueAfterSeconds, _rescueAfterBlocks);
+    }
+
     /// @dev Opens round 0 with the first minPeers joiners, once so many are joined and active.
-    function _start(bytes32 job, Run storage run) private {
+    function _start(Runs.Job storage entry, Runs.Run storage run, bytes32 job) private {
         uint256 wanted = run.minPeers;
         if (run.joined.length < wanted) return;
-        (uint256[] memory words, uint64 until) = _joinedAndActive(run);
+        (uint256[] memory words, uint64 until) = run.joinedAndActive(_membership);
         if (words.length < wanted) return;
         // More than wanted is rare (a suspended joiner was resumed meanwhile): the latest to join are not founders.
         while (words.length > wanted) words = _withoutLatest(run, words);
         run.started = true;
-        _openWith(job, run, words, until);
+        entry.openWith(_membership, job, words, until);
     }
 
-    function _withoutLatest(Run storage run, uint256[] memory words) private view returns (uint256[] memory) {
+    function _withoutLatest(Runs.Run storage run, uint256[] memory words) private view returns (uint256[] memory) {
         uint256 latest = 0;
         for (uint256 i = 1; i < words.length; ++i) {
             if (run.seats[Words.nodeOf(words[i])].order > run.seats[Words.nodeOf(words[latest])].order) latest = i;
@@ -142,16 +174,9 @@ contract Training is TrainingCommit, TrainingCalls {
         return words.head(words.length - 1);
     }
 
-    function _requireOperator() private view {
-        if (!_membership.isActive(msg.sender)) revert TrainingNotActive(msg.sender);
-        IMembership.Role role = _membership.member(msg.sender).role;
-        if (role != IMembership.Role.SN && role != IMembership.Role.SWCI && role != IMembership.Role.SWOP) {
-            revert TrainingNotAllowed(msg.sender, IMembership.Role.SWCI);
-        }
-    }
-
-    function _requireRole(IMembership.Role role) private view {
-        if (!_membership.isActive(msg.sender)) revert TrainingNotActive(msg.sender);
-        if (_membership.member(msg.sender).role != role) revert TrainingNotAllowed(msg.sender, role);
+    /// @dev A node keeps its place in a run's record when it leaves; who comes back needs no other one.
+    function _requireSeatLeft(Runs.Run storage run) private view {
+        uint256 taken = run.joined.length + run.gone.length;
+        if (run.seats[msg.sender].joinedBlock == 0 && taken >= SEATS_MAX) revert TrainingFull(taken, SEATS_MAX);
     }
 }

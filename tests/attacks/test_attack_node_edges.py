@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from swarm.chain.suite import ENTRIES, VERSION
 from swarm.core.engine.events import BlobFailed, Event
 from swarm.core.engine.messages import Pulse
 from swarm.core.errors import OperatorFault, PeerFault
@@ -196,11 +197,13 @@ async def test_attack_an_sn_cannot_swap_the_contracts_of_a_known_chain(tmp_path:
 
     def told(training: int) -> Any:
         async def get(_: str) -> dict[str, Any]:
-            contracts = {"Membership": "0x" + "22" * 20, "Training": "0x" + bytes([training] * 20).hex()}
+            contracts = {part.name: "0x" + "22" * 20 for part in ENTRIES}
+            contracts["Training"] = "0x" + bytes([training] * 20).hex()
             return {
                 "chain_id": 7,
                 "genesis_hash": "0x" + "11" * 32,
                 "directory": "0x" + "33" * 20,
+                "contracts_version": VERSION,
                 "contracts": contracts,
                 "chain": "geth",
             }

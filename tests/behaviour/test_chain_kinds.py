@@ -50,7 +50,7 @@ async def test_deployed_contracts_are_found_by_the_directory_alone(chain: LiveCh
     swarm = await deploy(chain.client(), admitters=[STRANGER])
     found = await attach(chain.client(new_account()), swarm.directory.address)
     assert found.addresses == swarm.addresses
-    assert sorted(await found.directory.names()) == ["JobOptions", "Membership", "Training"]
+    assert sorted(await found.directory.names()) == ["JobOptions", "Membership", "Training", "TrainingCalls"]
     assert await found.membership.is_admitter(STRANGER)
     assert await found.training.jobs() == {JOB: DEFAULT_JOB}
     assert await found.training.membership() == swarm.membership.address
@@ -226,12 +226,12 @@ async def test_events_arrive_once_in_order_over_a_restart_of_the_node(chain: Liv
     async with background(feed.run(book)):
         async with background(chain.wake(waker)):
             await admit(swarm, Address(b"\x01" * 20))
-            await book.until(8)
+            await book.until(9)
         await chain.restart()
         async with background(chain.wake(waker)):
             waker.wake()
             await admit(swarm, Address(b"\x02" * 20))
-            await book.until(9)
+            await book.until(10)
     kinds = [type(event) for event in book.events]
     assert kinds[-2:] == [MemberAdmitted, MemberAdmitted]
     assert {EntrySet, AdmitterSet, JobCreated} < set(kinds)

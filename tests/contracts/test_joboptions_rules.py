@@ -28,11 +28,11 @@ def test_only_operators_change_them(role: Role) -> None:
     """SN, SWCI and SWOP may; an SL may not, nor somebody who is no member."""
     twin = Twin(0)
     who = person("somebody")
-    with refused("OptionsNotActive", caller=who):
+    with refused("MembershipNotActive", caller=who):
         twin.chain.options.send(who, "set", JOB, TEXT)
     twin.admit(who, role=role, expires=FAR)
     if role is Role.SL:
-        with refused("OptionsNotAllowed", caller=who):
+        with refused("MembershipNotAllowed", caller=who):
             twin.chain.options.send(who, "set", JOB, TEXT)
     else:
         twin.chain.options.send(who, "set", JOB, TEXT)

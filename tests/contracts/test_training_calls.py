@@ -82,10 +82,10 @@ def test_only_joined_active_nodes_call_and_answer() -> None:
     with refused("TrainingNotJoined", node=outsider.address):
         twin.call(outsider)
     twin.member("suspend", b.address)
-    with refused("TrainingNotActive", caller=b.address):
+    with refused("MembershipNotActive", caller=b.address):
         twin.call(b)
     call_id = twin.call(a)
-    with refused("TrainingNotActive", caller=b.address):
+    with refused("MembershipNotActive", caller=b.address):
         twin.here(b, call_id)
     with refused("TrainingNotJoined", node=outsider.address):
         twin.here(outsider, call_id)
@@ -149,8 +149,10 @@ def test_a_rescue_after_out_of_bounds_is_not_deployed(seconds: int) -> None:
     bounds = {"seconds_": seconds, "secondsMin": 5, "secondsMax": 86_400}
     evm = Evm([person("admin")])
     members = evm.deploy(person("admin"), artifact("Membership"))
+    calls = evm.deploy(person("admin"), artifact("TrainingCalls"))
     with refused("TrainingBadRescueAfter", **bounds):
-        evm.deploy(person("admin"), artifact("Training"), members.address, seconds)
+        libraries = {"TrainingCalls": calls.address}
+        evm.deploy(person("admin"), artifact("Training"), members.address, seconds, libraries=libraries)
     with refused("TrainingBadRescueAfter", **bounds):
         TrainingModel(MembershipModel(person("admin")), CoincurveVerifier(), Digest(bytes(32)), seconds)
 
@@ -356,3 +358,31 @@ def test_anyone_may_settle() -> None:
     twin = running(3)
     call_id = called(twin, [0, 1])
     assert twin.step("Training", person("passer-by"), "settle", JOB, call_id)[0].name == "CallVoided"
+
+
+def test_open_calls_are_counted_over_all_ways_to_end_one() -> None:
+    """What an SN's heartbeat asks for: 1 while a call is open or lapsed, 0 after settlement, commit, reset."""
+    twin = running(3)
+    a = twin.nodes[0]
+
+    def open_calls() -> int:
+        found = twin.chain.training.ask("openCalls")
+        assert found == (twin.state().call_id != 0)
+        return int(found)
+
+    assert open_calls() == 0
+    first = twin.call(a)
+    assert open_calls() == 1
+    wait(twin)
+    twin.settle(first)
+    assert open_calls() == 0
+    twin.call(a)
+    wait(twin, times=3)
+    twin.call(a)  # in the place of one that lapsed
+    assert open_calls() == 1
+    twin.round()
+    assert open_calls() == 0
+    wait(twin)
+    twin.call(a)
+    twin.step("Training", twin.admin, "reset", JOB, True)
+    assert open_calls() == 0

@@ -29,7 +29,7 @@ def completed(count: int) -> Twin:
 def test_the_default_job_exists_from_deployment() -> None:
     """`defaultbb.cqdb.sml.hpe` needs no createJob; it is idle in run 1."""
     twin = Twin(0)
-    assert twin.chain.training.ask("jobs") == ([JOB], [DEFAULT_JOB])
+    assert twin.chain.training.ask("jobs", 0, 100) == ([JOB], [DEFAULT_JOB])
     assert (twin.state().phase, twin.state().run) == (Phase.IDLE, 1)
     assert twin.chain.training.ask("membership") == twin.chain.membership.address
 
@@ -48,13 +48,33 @@ def test_creating_a_job_needs_an_operator_role_and_a_sound_new_name() -> None:
         twin.step("Training", twin.admin, "createJob", "")
     with refused("TrainingJobExists", job=JOB):
         twin.step("Training", twin.admin, "createJob", DEFAULT_JOB)
-    with refused("TrainingNotAllowed", caller=twin.nodes[0].address, needed=Role.SWCI):
+    with refused("MembershipNotAllowed", caller=twin.nodes[0].address, needed=Role.SWCI):
         twin.step("Training", twin.nodes[0].address, "createJob", "mine")
-    with refused("TrainingNotActive", caller=person("stranger")):
+    with refused("MembershipNotActive", caller=person("stranger")):
         twin.step("Training", person("stranger"), "createJob", "mine")
-    ids, names = twin.chain.training.ask("jobs")
+    ids, names = twin.chain.training.ask("jobs", 0, 100)
     assert dict(zip(ids, names, strict=True)) == twin.model.jobs()
     assert job_id("job of SWCI") in ids
+
+
+def test_no_operator_fills_the_list_of_jobs_and_a_page_has_a_bound() -> None:
+    """The 101st job of one creator is refused, another's is taken; a page has 100 at most, whatever is asked."""
+    twin = Twin(0)
+    greedy, other = person("greedy"), person("other")
+    twin.admit(greedy, Role.SWOP)
+    twin.admit(other, Role.SWCI)
+    for number in range(100):
+        twin.step("Training", greedy, "createJob", f"job {number}")
+    with refused("TrainingTooManyJobs", jobs=100, jobsMax=100):
+        twin.step("Training", greedy, "createJob", "one more")
+    twin.step("Training", other, "createJob", "another's")
+    ask = twin.chain.training.ask
+    asked = {(0, 2**256 - 1): 100, (100, 500): 2, (102, 1): 0, (10**9, 1): 0}
+    assert {page: len(ask("jobs", *page)[0]) for page in asked} == asked
+    names = [*ask("jobs", 0, 100)[1], *ask("jobs", 100, 100)[1]]
+    assert names == [DEFAULT_JOB, *(f"job {n}" for n in range(100)), "another's"]
+    assert ask("nameOf", job_id("another's")) == "another's"
+    assert ask("nameOf", job_id("one more")) == ""
 
 
 def test_an_unknown_job_is_refused_by_every_step_and_empty_in_every_view() -> None:
@@ -75,7 +95,7 @@ def test_an_unknown_job_is_refused_by_every_step_and_empty_in_every_view() -> No
             twin.step("Training", node, function, other, *arguments)
     assert twin.state(other).phase is Phase.NONE
     ask = twin.chain.training.ask
-    assert ask("rosterOf", other) == ask("joinersOf", other) == []
+    assert ask("rosterOf", other) == ask("joinersOf", other, 0, 100) == []
     assert ask("mergedOf", other, 1, 0) == (bytes(32), 0)
     assert ask("phaseOf", other, 1) == Phase.NONE == twin.model.phase_of(other, 1)
     assert ask("leaderOf", other, 0) == bytes(20)
@@ -131,10 +151,10 @@ def test_bad_joins_are_refused_by_name() -> None:
     twin.join(a, 2, uri="u" * 256)
     with refused("TrainingAlreadyJoined", node=a.address):
         twin.join(a, 2)
-    with refused("TrainingNotAllowed", caller=twin.admin, needed=Role.SL):
+    with refused("MembershipNotAllowed", caller=twin.admin, needed=Role.SL):
         twin.step("Training", twin.admin, "join", JOB, "", 2, True)
     twin.member("revoke", b.address)
-    with refused("TrainingNotActive", caller=b.address):
+    with refused("MembershipNotActive", caller=b.address):
         twin.join(b, 2)
 
 
@@ -194,7 +214,7 @@ def test_reset_opens_the_next_run_and_is_refused_while_members_are_live() -> Non
     twin.member("suspend", twin.nodes[1].address)
     with refused("TrainingMembersLive", members=[twin.nodes[0].address, twin.nodes[2].address]):
         reset(twin)
-    with refused("TrainingNotAllowed"):
+    with refused("MembershipNotAllowed"):
         twin.step("Training", twin.nodes[0].address, "reset", JOB, True)
     call_id = twin.call(twin.nodes[0])
     reset(twin, force=True)
@@ -259,7 +279,7 @@ def test_a_member_that_is_not_active_any_more_cannot_close() -> None:
     """A revoked member's closing report is refused."""
     twin = completed(1)
     twin.member("revoke", twin.nodes[0].address)
-    with refused("TrainingNotActive", caller=twin.nodes[0].address):
+    with refused("MembershipNotActive", caller=twin.nodes[0].address):
         close(twin, 0)
 
 

@@ -5,7 +5,7 @@ Runs the embedded chain's own engine, so that what is tested is what runs; leave
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from swarm.chain.embedded.tx import Tx as SignedTx
 from swarm.chain.embedded.tx import contract_address
 from swarm.chain.events import EventDecoder
 from swarm.chain.logs import Log
+from swarm.chain.suite import SUITE
 from swarm.core.ids import Address, Digest
 from swarm.core.limits import RESCUE_AFTER_SECONDS
 
@@ -59,9 +60,11 @@ class Evm:
         self.number += blocks
         self.time += seconds
 
-    def deploy(self, sender: Address, built: Artifact, *arguments: Any) -> Contract:
+    def deploy(
+        self, sender: Address, built: Artifact, *arguments: Any, libraries: Mapping[str, Address] | None = None
+    ) -> Contract:
         nonce = self.engine.account(self.root, sender).nonce
-        self._run(sender, None, built.creation(arguments), 0, "deployment")
+        self._run(sender, None, built.creation(arguments, libraries), 0, "deployment")
         return Contract(self, Address(contract_address(sender, nonce)), built)
 
     def send(self, sender: Address, to: Address, data: bytes, *, value: int = 0, what: str = "") -> Done:
@@ -139,16 +142,10 @@ def person(name: str) -> Address:
 def deployed(*, rescue_after: int = RESCUE_AFTER_SECONDS) -> Chain:
     admin = person("admin")
     evm = Evm([admin])
-    directory = evm.deploy(admin, artifact("Directory"))
-    membership = evm.deploy(admin, artifact("Membership"))
-    training = evm.deploy(admin, artifact("Training"), membership.address, rescue_after)
-    options = evm.deploy(admin, artifact("JobOptions"), training.address)
-    evm.decoder = EventDecoder(
-        {
-            "Directory": directory.address,
-            "Membership": membership.address,
-            "Training": training.address,
-            "JobOptions": options.address,
-        }
-    )
-    return Chain(evm, admin, directory, membership, training, options)
+    made: dict[str, Contract] = {}
+    for part in SUITE:
+        there = {name: one.address for name, one in made.items()}
+        arguments = part.arguments(there, rescue_after)
+        made[part.name] = evm.deploy(admin, artifact(part.name), *arguments, libraries=there)
+    evm.decoder = EventDecoder({name: one.address for name, one in made.items()})
+    return Chain(evm, admin, made["Directory"], made["Membership"], made["Training"], made["JobOptions"])

@@ -33,4 +33,4 @@ def harness(name: str) -> Artifact:
     texts = {k: v for k, v in tool.sources().items() if "/lib/" in k or "/interfaces/" in k}
     texts[file] = (ROOT / "contracts" / file).read_text("utf-8")
     built = tool.artefact(tool.compile_sources(texts), file, name, "")
-    return Artifact.from_json(name, built["abi"], bytes.fromhex(built["bytecode"][2:]))
+    return Artifact.from_json(name, built["abi"], bytes.fromhex(built["bytecode"][2:]), built["links"])

@@ -151,10 +151,11 @@ class Twin:
         return found
 
     def joiners(self) -> tuple[Joiner, ...]:
-        found = tuple(
-            Joiner(j["node"], j["eligible"], j["joined"], j["joinedBlock"], j["leftBlock"])
-            for j in self.chain.training.ask("joinersOf", JOB)
-        )
+        rows: list[Any] = []
+        while page := self.chain.training.ask("joinersOf", JOB, len(rows), 10_000):
+            assert len(page) <= 100
+            rows += page
+        found = tuple(Joiner(j["node"], j["eligible"], j["joined"], j["joinedBlock"], j["leftBlock"]) for j in rows)
         assert found == self.model.joiners_of(JOB)
         return found
 

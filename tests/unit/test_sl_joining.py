@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from swarm.chain.keys import LocalSigner
+from swarm.chain.suite import VERSION
 from swarm.core.chain_view import Role
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault
 from swarm.core.ids import Address, Digest
 from swarm.net.faults import BadAnswer, Cut, TlsRefused
 from swarm.net.identity import PeerIdentity
 from swarm.node import joining
-from swarm.node.joining import Swarm, join_swarm
+from swarm.node.joining import PIN_KEY, Swarm, find_swarm, join_swarm
 from swarm.obs.waits import Waits
+from swarm.store.journal import Journal
 
 URL = "https://sn:30304"
 SWARM = Swarm(7, b"\1" * 32, Address(b"\2" * 20), Address(b"\3" * 20), Address(b"\4" * 20), "embedded")
@@ -80,3 +84,28 @@ async def test_what_no_patience_mends_ends_the_node(answer: Any, fault: type[Exc
     """A refusal, an expired certificate, a failed chain and nonsense each say whose fault they are."""
     with pytest.raises(fault):
         await join(answer)
+
+
+@pytest.mark.parametrize(
+    ("said", "found", "remedy"),
+    [({}, 1, "swarm chain export"), ({"contracts_version": 9}, 9, "update this installation")],
+)
+async def test_an_older_or_newer_chain_is_refused_in_one_sentence(
+    tmp_path: Path, said: dict[str, Any], found: int, remedy: str
+) -> None:
+    """Both versions and what to do; an SN that tells no version has the contracts of version 1; nothing is pinned."""
+
+    async def get(_: str) -> dict[str, Any]:
+        old = {"Membership": "0x" + "22" * 20, "Training": "0x" + "33" * 20, "JobOptions": "0x" + "44" * 20}
+        return {
+            "chain_id": 7,
+            "genesis_hash": "0x" + "11" * 32,
+            "directory": "0x" + "55" * 20,
+            "contracts": old,
+            **said,
+        }
+
+    with Journal(tmp_path / "journal.db") as journal:
+        with pytest.raises(OperatorFault, match=rf"version {found}, .* version {VERSION}: .*{remedy}"):
+            await find_swarm(SimpleNamespace(url=URL, get=get), journal, Waits(), wait_seconds=1)  # type: ignore[arg-type]
+        assert journal.get(PIN_KEY) is None

@@ -18,6 +18,7 @@ from support.certs import Authority
 from support.chains import free_port
 from swarm.chain.client import Call, ChainClient, MemoryOutbox
 from swarm.chain.rpc import RpcError, RpcUnreachable
+from swarm.chain.suite import ENTRIES, VERSION
 from swarm.chain.wake import Waker
 from swarm.core.errors import ChainFault, PeerFault
 from swarm.core.ids import DEFAULT_JOB, Address, job_id
@@ -75,10 +76,9 @@ class FakeSn:
         if self.mood == "down":
             await send_json(send, 503, {"error": {"code": "down", "message": "geth is gone"}})
         elif scope["path"] == "/v1/swarm":
-            names = ("Membership", "Training")
-            contracts = dict.fromkeys(names, "0x" + "22" * 20)
+            contracts = {part.name: "0x" + "22" * 20 for part in ENTRIES}
             about = {"chain_id": self.chain_id, "genesis_hash": "0x" + "11" * 32, "directory": "0x" + "33" * 20}
-            await send_json(send, 200, {**about, "contracts": contracts, "chain": "geth"})
+            await send_json(send, 200, {**about, "contracts_version": VERSION, "contracts": contracts, "chain": "geth"})
         elif self.mood == "stranger":
             await send_json(send, 403, {"error": {"code": "not_a_member", "message": "join first"}})
         else:
@@ -243,7 +243,7 @@ async def test_an_sn_of_another_swarm_is_never_used(ca, tmp_path, two):
     second.chain_id = 8
     with Journal(tmp_path / "j.db") as journal:
         pin = {"chain_id": 7, "genesis": "0x" + "11" * 32}
-        contracts = ["0x" + "33" * 20, "0x" + "22" * 20, "0x" + "22" * 20]
+        contracts = ["0x" + "33" * 20, *["0x" + "22" * 20] * len(ENTRIES)]
         journal.put(PIN_KEY, json.dumps({**pin, "contracts": contracts}).encode())
         async with linked(ca, tmp_path, first, second, accept=partial(check_pin, journal)) as link, second.running():
             with pytest.raises(RpcUnreachable):

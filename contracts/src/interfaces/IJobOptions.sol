@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.20;
 
-import {IMembership} from "./IMembership.sol";
 import {ITraining} from "./ITraining.sol";
 
 /// @title JobOptions: how the runs of a job are trained, beyond what each program says for itself.
@@ -10,8 +9,6 @@ interface IJobOptions {
     /// @param version grows by one with each change.
     event OptionsSet(bytes32 indexed job, uint64 version, string options, address by);
 
-    error OptionsNotActive(address caller);
-    error OptionsNotAllowed(address caller, IMembership.Role needed);
     error OptionsUnknownJob(bytes32 job);
     error OptionsRunOpen(bytes32 job, uint64 run);
     error OptionsTooLong(uint256 bytesLength, uint256 bytesMax);

@@ -46,6 +46,9 @@ interface IMembership {
 
     error MembershipNotAdmitter(address caller);
     error MembershipUnknown(address node);
+    /// @notice Of any contract that asks this one: the caller is no active member, or not of the role that the call needs.
+    error MembershipNotActive(address caller);
+    error MembershipNotAllowed(address caller, Role needed);
     error MembershipAlready(address node, Status status);
     error MembershipKeyTaken(bytes32 spki, address holder);
     error MembershipBadRole(uint8 role);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.20;
 
-import {IMembership} from "./IMembership.sol";
-
 /// @title Training: jobs, runs and rounds; accepts a round's result when a majority of its roster acknowledged it.
 /// @notice design: docs/protocol.md and docs/wire-formats.md. Statements are EIP-712 structs over the domain
 ///         ("SwarmTraining", "1", chain id, this contract), signed compactly (EIP-2098).
@@ -146,8 +144,7 @@ interface ITraining {
     error TrainingUnknownJob(bytes32 job);
     error TrainingJobExists(bytes32 job);
     error TrainingBadName(uint256 bytesLength, uint256 bytesMax);
-    error TrainingNotAllowed(address caller, IMembership.Role needed);
-    error TrainingNotActive(address caller);
+    error TrainingTooManyJobs(uint256 jobs, uint256 jobsMax);
     error TrainingWrongPhase(bytes32 job, Phase phase);
     error TrainingWrongRun(uint64 run, uint64 current);
     error TrainingMinPeersZero();
@@ -179,10 +176,12 @@ interface ITraining {
     error TrainingAlreadyClosed(address node, uint64 run);
     error TrainingBadRescueAfter(uint256 seconds_, uint256 secondsMin, uint256 secondsMax);
 
-    /// @notice Registers a job. Members of role SN, SWCI or SWOP only (no squatting). Name: 1-160 bytes.
+    /// @notice Registers a job. Members of role SN, SWCI or SWOP only (no squatting), at most
+    ///         100 by one of them and 10,000 in all. Name: 1-160 bytes.
     function createJob(string calldata name) external returns (bytes32 job);
 
-    /// @notice Joins the job's current run (opening one if it is Idle). Members of role SL only.
+    /// @notice Joins the job's current run (opening one if it is Idle). Members of role SL only; at most 250
+    ///         joined at a time and 1,000 a run, those who left included.
     /// @param uri where this node's blobs are served, at most 256 bytes; only in the event.
     /// @param minPeers at least 1; see design: the founders are the first m joiners, m = largest asked so far.
     /// @param eligible false: never leader while another can lead (SL_MAKE_ME_ADMIN=False).
@@ -214,8 +213,9 @@ interface ITraining {
     /// @notice Roster words of the open round (eligible << 160 | address, ascending).
     function rosterOf(bytes32 job) external view returns (uint256[] memory);
 
-    /// @notice Everybody who joined the current run, ascending by address, those who left included.
-    function joinersOf(bytes32 job) external view returns (Joiner[] memory);
+    /// @notice Everybody who joined the current run, ascending by address, those who left included; a page at a time
+    ///         (`count` at most 100).
+    function joinersOf(bytes32 job, uint256 from, uint256 count) external view returns (Joiner[] memory);
 
     /// @notice Result hash input of one committed round of the current or an earlier run: (merged blob, size); 0 if none.
     function mergedOf(bytes32 job, uint64 run, uint64 round) external view returns (bytes32 merged, uint64 size);
@@ -233,6 +233,12 @@ interface ITraining {
     ///         one node. As many blocks as fit into it at one in 12 seconds must have passed as well, at least 2, at most 10.
     function rescueAfter() external view returns (uint256);
 
-    /// @notice All jobs, in order of creation.
-    function jobs() external view returns (bytes32[] memory ids, string[] memory names);
+    /// @notice How many calls are open in all jobs, lapsed ones that nobody settled included.
+    function openCalls() external view returns (uint64);
+
+    /// @notice The name of a job; empty if there is no such job.
+    function nameOf(bytes32 job) external view returns (string memory);
+
+    /// @notice Jobs in order of creation, a page at a time (`count` at most 100).
+    function jobs(uint256 from, uint256 count) external view returns (bytes32[] memory ids, string[] memory names);
 }

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IMembership} from "../interfaces/IMembership.sol";
 import {ITraining} from "../interfaces/ITraining.sol";
 import {Words} from "../lib/Words.sol";
-import {TrainingBase} from "./TrainingBase.sol";
+import {Runs} from "./Runs.sol";
 
 /// @title TrainingCalls: call, here, settle: who is still there, and the reform of a roster that lost its majority.
-/// @dev A call is due once rescueAfter of block time and its number of blocks have both passed, and lapses once
+/// @dev A linked library: its code stands at an address of its own, and Training runs it on its own storage (DELEGATECALL).
+///      A call is due once rescueAfter of block time and its number of blocks have both passed, and lapses once
 ///      twice of both have passed, so that on a chain with few blocks there always is a block in which it can settle.
-abstract contract TrainingCalls is TrainingBase {
+library TrainingCalls {
     using Words for uint256[];
+    using Runs for Runs.Ledger;
+    using Runs for Runs.Job;
+    using Runs for Runs.Run;
 
     struct Count {
         uint256[] present; // words of those who answered and are joined and active
@@ -18,70 +23,78 @@ abstract contract TrainingCalls is TrainingBase {
         uint64 until; // first expiry among them
     }
 
-    /// @inheritdoc ITraining
-    function call(bytes32 job, uint64 run_, uint64 round, uint32 epoch) external {
-        Run storage run = _named(job, run_, round, epoch);
-        _requireSeated(run, msg.sender);
+    function call(
+        Runs.Ledger storage ledger,
+        Runs.Terms memory terms,
+        bytes32 job,
+        uint64 run_,
+        uint64 round,
+        uint32 epoch
+    ) external {
+        (Runs.Job storage entry, Runs.Run storage run) = ledger.named(job, run_, round, epoch);
+        _requireSeated(run, terms);
         uint64 open = run.callId;
         if (open != 0) {
-            if (!_lapsed(run)) revert TrainingCallOpen(open);
-            _endCall(run);
-            emit CallLapsed(job, run_, open);
+            if (!_lapsed(run, terms)) revert ITraining.TrainingCallOpen(open);
+            ledger.endCall(run);
+            emit ITraining.CallLapsed(job, run_, open);
         }
-        CallStamp storage last = run.lastCalls[msg.sender];
-        if (last.time != 0) _requirePassed(last.blockNumber, last.time);
+        Runs.CallStamp storage last = run.lastCalls[msg.sender];
+        if (last.time != 0) _requirePassed(terms, last.blockNumber, last.time);
         last.blockNumber = uint64(block.number);
         last.time = uint64(block.timestamp);
-        uint64 callId = ++_jobs[job].calls;
+        uint64 callId = ++entry.calls;
+        ++ledger.openCalls;
         run.callId = callId;
         run.callBlock = uint64(block.number);
         run.callTime = uint64(block.timestamp);
-        emit Called(job, run_, callId, msg.sender);
+        emit ITraining.Called(job, run_, callId, msg.sender);
     }
 
-    /// @inheritdoc ITraining
-    function here(bytes32 job, uint64 callId, bool done) external {
-        Run storage run = _known(job);
+    function here(Runs.Ledger storage ledger, Runs.Terms memory terms, bytes32 job, uint64 callId, bool done)
+        external
+    {
+        (Runs.Job storage entry, Runs.Run storage run) = ledger.known(job);
         _requireOpenCall(run, callId);
-        if (_lapsed(run)) revert TrainingNoCall(callId, 0);
-        _requireSeated(run, msg.sender);
-        mapping(address node => Answer) storage answers = _jobs[job].answers[callId];
-        if (answers[msg.sender] != Answer.Silent) revert TrainingAlreadyAnswered(msg.sender, callId);
-        answers[msg.sender] = done ? Answer.Done : Answer.Training;
-        emit Answered(job, _jobs[job].run, callId, msg.sender, done);
+        if (_lapsed(run, terms)) revert ITraining.TrainingNoCall(callId, 0);
+        _requireSeated(run, terms);
+        mapping(address node => Runs.Answer) storage answers = entry.answers[callId];
+        if (answers[msg.sender] != Runs.Answer.Silent) revert ITraining.TrainingAlreadyAnswered(msg.sender, callId);
+        answers[msg.sender] = done ? Runs.Answer.Done : Runs.Answer.Training;
+        emit ITraining.Answered(job, entry.run, callId, msg.sender, done);
     }
 
-    /// @inheritdoc ITraining
-    function settle(bytes32 job, uint64 callId) external {
-        Run storage run = _known(job);
+    function settle(Runs.Ledger storage ledger, Runs.Terms memory terms, bytes32 job, uint64 callId) external {
+        (Runs.Job storage entry, Runs.Run storage run) = ledger.known(job);
         _requireOpenCall(run, callId);
-        uint64 number = _jobs[job].run;
-        if (_lapsed(run)) {
-            _endCall(run);
-            emit CallLapsed(job, number, callId);
+        uint64 number = entry.run;
+        if (_lapsed(run, terms)) {
+            ledger.endCall(run);
+            emit ITraining.CallLapsed(job, number, callId);
             return;
         }
-        _requirePassed(run.callBlock, run.callTime);
-        _endCall(run);
+        _requirePassed(terms, run.callBlock, run.callTime);
+        ledger.endCall(run);
         uint256[] memory roster = run.rosterWords;
-        Count memory count = _count(run, _jobs[job].answers[callId], roster);
+        Count memory count = _count(run, terms, entry.answers[callId], roster);
         bool majority = count.fromRoster >= roster.length / 2 + 1;
         bool doneWithoutAll = count.allDone && count.fromRoster < roster.length;
         if (count.present.length < run.minPeers || (majority && !doneWithoutAll)) {
-            emit CallVoided(job, number, callId, uint32(count.present.length));
+            emit ITraining.CallVoided(job, number, callId, uint32(count.present.length));
             return;
         }
         ++run.epoch;
         address[] memory dropped = _drop(run, roster, count);
-        emit Reformed(job, number, callId, run.epoch, dropped);
-        _openWith(job, run, count.present, count.until);
+        emit ITraining.Reformed(job, number, callId, run.epoch, dropped);
+        entry.openWith(terms.membership, job, count.present, count.until);
     }
 
-    function _count(Run storage run, mapping(address node => Answer) storage answers, uint256[] memory roster)
-        private
-        view
-        returns (Count memory count)
-    {
+    function _count(
+        Runs.Run storage run,
+        Runs.Terms memory terms,
+        mapping(address node => Runs.Answer) storage answers,
+        uint256[] memory roster
+    ) private view returns (Count memory count) {
         uint256[] memory joined = run.joined;
         uint256[] memory present = new uint256[](joined.length);
         uint256 found = 0;
@@ -90,13 +103,13 @@ abstract contract TrainingCalls is TrainingBase {
         count.until = type(uint64).max;
         for (uint256 i = 0; i < joined.length; ++i) {
             address node = Words.nodeOf(joined[i]);
-            Answer answer = answers[node];
-            if (answer == Answer.Silent) continue;
-            uint64 until = _membership.activeUntil(node);
+            Runs.Answer answer = answers[node];
+            if (answer == Runs.Answer.Silent) continue;
+            uint64 until = terms.membership.activeUntil(node);
             if (until == 0) continue;
             present[found++] = joined[i];
             if (until < count.until) count.until = until;
-            if (answer != Answer.Done) count.allDone = false;
+            if (answer != Runs.Answer.Done) count.allDone = false;
             while (place < roster.length && Words.nodeOf(roster[place]) < node) ++place;
             if (place < roster.length && Words.nodeOf(roster[place]) == node) ++count.fromRoster;
         }
@@ -104,7 +117,7 @@ abstract contract TrainingCalls is TrainingBase {
     }
 
     /// @dev Takes the seat of every member of the old roster that is still joined and not present.
-    function _drop(Run storage run, uint256[] memory roster, Count memory count)
+    function _drop(Runs.Run storage run, uint256[] memory roster, Count memory count)
         private
         returns (address[] memory dropped)
     {
@@ -115,26 +128,31 @@ abstract contract TrainingCalls is TrainingBase {
         }
         silent = silent.head(found);
         dropped = Words.nodesOf(silent);
-        _unseat(run, silent, 0);
+        run.unseat(silent, 0);
     }
 
-    function _requireOpenCall(Run storage run, uint64 callId) private view {
-        if (callId == 0 || run.callId != callId) revert TrainingNoCall(callId, run.callId);
+    function _requireSeated(Runs.Run storage run, Runs.Terms memory terms) private view {
+        if (!terms.membership.isActive(msg.sender)) revert IMembership.MembershipNotActive(msg.sender);
+        if (!run.seats[msg.sender].joined) revert ITraining.TrainingNotJoined(msg.sender);
     }
 
-    function _lapsed(Run storage run) private view returns (bool) {
-        return block.timestamp > run.callTime + 2 * _rescueAfterSeconds
-            && block.number > run.callBlock + 2 * _rescueAfterBlocks;
+    function _requireOpenCall(Runs.Run storage run, uint64 callId) private view {
+        if (callId == 0 || run.callId != callId) revert ITraining.TrainingNoCall(callId, run.callId);
+    }
+
+    function _lapsed(Runs.Run storage run, Runs.Terms memory terms) private view returns (bool) {
+        return block.timestamp > run.callTime + 2 * terms.rescueAfterSeconds
+            && block.number > run.callBlock + 2 * terms.rescueAfterBlocks;
     }
 
     /// @dev Reverts with what is still missing, in blocks and in seconds.
-    function _requirePassed(uint256 sinceBlock, uint256 sinceTime) private view {
+    function _requirePassed(Runs.Terms memory terms, uint256 sinceBlock, uint256 sinceTime) private view {
         uint256 blocks = block.number - sinceBlock;
         uint256 time = block.timestamp - sinceTime;
-        if (blocks >= _rescueAfterBlocks && time >= _rescueAfterSeconds) return;
-        revert TrainingCallTooEarly(
-            blocks < _rescueAfterBlocks ? _rescueAfterBlocks - blocks : 0,
-            time < _rescueAfterSeconds ? _rescueAfterSeconds - time : 0
+        if (blocks >= terms.rescueAfterBlocks && time >= terms.rescueAfterSeconds) return;
+        revert ITraining.TrainingCallTooEarly(
+            blocks < terms.rescueAfterBlocks ? terms.rescueAfterBlocks - blocks : 0,
+            time < terms.rescueAfterSeconds ? terms.rescueAfterSeconds - time : 0
         );
     }
 }

@@ -5,12 +5,15 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {ITraining} from "../interfaces/ITraining.sol";
 import {Statements} from "../lib/Statements.sol";
 import {Words} from "../lib/Words.sol";
+import {Runs} from "./Runs.sol";
 import {TrainingBase} from "./TrainingBase.sol";
 
 /// @title TrainingCommit: accepts a round's result when a majority of its roster acknowledged it.
 /// @dev A bundle's checks run in the order of design section 5, step 5; nothing is written before all of them hold.
 abstract contract TrainingCommit is TrainingBase {
     using Words for uint256[];
+    using Runs for Runs.Ledger;
+    using Runs for Runs.Job;
 
     uint32 private constant FLAG_DONE = 1;
     uint32 private constant FLAG_OBSERVER = 2;
@@ -32,7 +35,7 @@ abstract contract TrainingCommit is TrainingBase {
 
     function _commit(Bundle calldata bundle) private {
         Name calldata name = bundle.name;
-        Run storage run = _named(name.job, name.run, name.round, name.epoch);
+        (Runs.Job storage entry, Runs.Run storage run) = _ledger.named(name.job, name.run, name.round, name.epoch);
         if (name.prev != run.prev) revert TrainingWrongPrev(name.prev, run.prev);
         if (name.roster != run.roster) revert TrainingWrongRoster(name.roster, run.roster);
         uint256[] memory words = bundle.roster;
@@ -51,10 +54,10 @@ abstract contract TrainingCommit is TrainingBase {
         }
         _checkAcks(bundle, words, domain);
         _record(run, bundle);
-        _advance(run, name.job, words, tally.allDone && tally.fromRoster == words.length);
+        _advance(entry, run, name.job, words, tally.allDone && tally.fromRoster == words.length);
     }
 
-    function _checkItems(Run storage run, Bundle calldata bundle, uint256[] memory words, bytes32 domain)
+    function _checkItems(Runs.Run storage run, Bundle calldata bundle, uint256[] memory words, bytes32 domain)
         private
         view
         returns (Tally memory tally)
@@ -109,8 +112,8 @@ abstract contract TrainingCommit is TrainingBase {
 
     /// @dev Joined and active at the same time, at some moment since this (round, epoch) opened. _unseat noted at the
     ///      time of leaving whether the node had been active since.
-    function _joinedSince(Run storage run, address node) private view returns (bool) {
-        Seat storage seat = run.seats[node];
+    function _joinedSince(Runs.Run storage run, address node) private view returns (bool) {
+        Runs.Seat storage seat = run.seats[node];
         if (!seat.joined) return seat.leftOpening == run.openings;
         // Joining needs an active membership, so whoever joined after the opening was both then.
         return seat.joinedOpening == run.openings
@@ -122,10 +125,10 @@ abstract contract TrainingCommit is TrainingBase {
         return fault == ECDSA.RecoverError.NoError && signer == node;
     }
 
-    function _record(Run storage run, Bundle calldata bundle) private {
+    function _record(Runs.Run storage run, Bundle calldata bundle) private {
         Name calldata name = bundle.name;
         Result calldata result = bundle.result;
-        run.merges[name.round] = Merge(result.merged, result.size);
+        run.merges[name.round] = Runs.Merge(result.merged, result.size);
         run.prev = result.merged;
         run.prevSize = result.size;
         run.interval = result.interval;
@@ -157,14 +160,16 @@ abstract contract TrainingCommit is TrainingBase {
         }
     }
 
-    function _advance(Run storage run, bytes32 job, uint256[] memory words, bool over) private {
-        _endCall(run);
+    function _advance(Runs.Job storage entry, Runs.Run storage run, bytes32 job, uint256[] memory words, bool over)
+        private
+    {
+        _ledger.endCall(run);
         ++run.round;
         if (over) {
             run.phase = Phase.Complete;
-            emit RunCompleted(job, _jobs[job].run, run.round, run.prev);
+            emit RunCompleted(job, entry.run, run.round, run.prev);
         } else {
-            _openNext(job, run, words);
+            entry.openNext(_membership, job, words);
         }
     }
 }

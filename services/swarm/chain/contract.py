@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from eth_abi.abi import encode as abi_encode
@@ -24,7 +25,11 @@ from eth_utils.abi import collapse_if_tuple
 from swarm.core.errors import ChainFault, LocalFault, Reverted
 from swarm.core.ids import Address
 
-CONTRACTS = ("Directory", "Membership", "Training", "JobOptions")
+CONTRACTS = ("Directory", "Membership", "TrainingCalls", "Training", "JobOptions")
+
+
+_PLACEHOLDER = re.compile(r"__\$[0-9a-f]{34}\$__")
+"""What the compiler writes where a library's address goes."""
 
 
 class _AnyString(StringDecoder):
@@ -111,9 +116,17 @@ class Artifact:
     events: Mapping[str, Signature]
     errors: Mapping[str, Signature]
     constructor: Signature
+    links: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """By linked library, where in the byte code its address stands."""
 
     @classmethod
-    def from_json(cls, name: str, abi: Sequence[Mapping[str, Any]], bytecode: bytes = b"") -> Artifact:
+    def from_json(
+        cls,
+        name: str,
+        abi: Sequence[Mapping[str, Any]],
+        bytecode: bytes = b"",
+        links: Mapping[str, Sequence[int]] | None = None,
+    ) -> Artifact:
         kinds: dict[str, dict[str, Signature]] = {"function": {}, "event": {}, "error": {}, "constructor": {}}
         for item in abi:
             if item["type"] not in kinds:
@@ -123,11 +136,21 @@ class Artifact:
                 raise LocalFault(f"{name}: {item['type']} {key} is overloaded; the facades need unique names")
             kinds[item["type"]][key] = Signature(key, tuple(item.get("inputs", ())), tuple(item.get("outputs", ())))
         constructor = kinds["constructor"].get("", Signature("", ()))
-        return cls(name, bytecode, kinds["function"], kinds["event"], kinds["error"], constructor)
+        return cls(name, bytecode, kinds["function"], kinds["event"], kinds["error"], constructor, links or {})
 
-    def creation(self, arguments: Sequence[Any]) -> bytes:
-        """Byte code and constructor arguments of a deployment."""
-        return self.bytecode + self.constructor.encode(arguments)[4:]
+    def creation(self, arguments: Sequence[Any], libraries: Mapping[str, Address] | None = None) -> bytes:
+        """Byte code, with its libraries' addresses put in, and constructor arguments of a deployment.
+
+        Raises:
+            LocalFault: a library that it is linked to has no address.
+        """
+        code = bytearray(self.bytecode)
+        for library, places in self.links.items():
+            if library not in (libraries or {}):
+                raise LocalFault(f"{self.name} is linked to {library}, which is not deployed yet: deploy it first")
+            for place in places:
+                code[place : place + 20] = (libraries or {})[library]
+        return bytes(code) + self.constructor.encode(arguments)[4:]
 
 
 @functools.cache
@@ -142,7 +165,8 @@ def artifact(name: str) -> Artifact:
     except FileNotFoundError:
         raise LocalFault(f"this installation lacks the build of {name}; run contracts/build.py") from None
     data = json.loads(text)
-    return Artifact.from_json(name, data["abi"], bytes.fromhex(data["bytecode"].removeprefix("0x")))
+    code = _PLACEHOLDER.sub("0" * 40, data["bytecode"].removeprefix("0x"))
+    return Artifact.from_json(name, data["abi"], bytes.fromhex(code), data["links"])
 
 
 @functools.cache

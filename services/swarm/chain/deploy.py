@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from swarm.core.errors import ChainFault
-from swarm.core.ids import Address
+from swarm.core.errors import ChainFault, Reverted
+from swarm.core.ids import Address, to_hex
 from swarm.core.limits import RESCUE_AFTER_SECONDS
 
 from .client import Call, ChainClient
@@ -15,12 +14,13 @@ from .contract import artifact
 from .directory import Directory
 from .joboptions import JobOptions
 from .membership import Membership
+from .names import DirectoryError
+from .suite import ENTRIES, SUITE, VERSION, Made, Part, require_version
 from .training import Training
 
 GAS_PER_BYTE = 200 + 16 * 2 + 100
 """Code deposit, calldata and some for the constructor's own writes."""
 GAS_BASE = 2_000_000
-VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +31,33 @@ class Deployed:
     membership: Membership
     training: Training
     options: JobOptions
+    addresses: Mapping[str, Address]
+    """By contract name, in the suite's order, for :class:`~swarm.chain.events.EventDecoder`."""
 
-    @property
-    def addresses(self) -> Mapping[str, Address]:
-        """By contract name, for :class:`~swarm.chain.events.EventDecoder`."""
-        return {
-            "Directory": self.directory.address,
-            "Membership": self.membership.address,
-            "Training": self.training.address,
-            "JobOptions": self.options.address,
-        }
+    @classmethod
+    def at(cls, client: ChainClient, made: Made) -> Deployed:
+        return cls(
+            Directory(client, made["Directory"]),
+            Membership(client, made["Membership"]),
+            Training(client, made["Training"]),
+            JobOptions(client, made["JobOptions"]),
+            {part.name: made[part.name] for part in SUITE},
+        )
 
 
-async def create(client: ChainClient, contract: str, *arguments: Any) -> Address:
+async def create(client: ChainClient, part: Part, made: Made, rescue_after: int = RESCUE_AFTER_SECONDS) -> Address:
     """Deploy one contract of ours.
+
+    Args:
+        made: the addresses of those before it in the suite.
 
     Raises:
         ChainFault: there is no code behind the new address.
     """
-    built = artifact(contract)
-    data = built.creation(arguments)
-    receipt = await client.submit(Call(None, data, GAS_BASE + GAS_PER_BYTE * len(data), f"deployment of {contract}"))
+    data = artifact(part.name).creation(part.arguments(made, rescue_after), made)
+    receipt = await client.submit(Call(None, data, GAS_BASE + GAS_PER_BYTE * len(data), f"deployment of {part.name}"))
     if receipt.contract is None or await client.rpc("eth_getCode", ["0x" + receipt.contract.hex(), "latest"]) == "0x":
-        raise ChainFault(f"{contract} left no code; is this chain's EVM London or newer?")
+        raise ChainFault(f"{part.name} left no code; is this chain's EVM London or newer?")
     return receipt.contract
 
 
@@ -70,16 +74,16 @@ async def deploy(
     Raises:
         ChainFault: the account has no ether, or the chain refused a step.
     """
-    directory = Directory(client, await create(client, "Directory"))
-    membership = Membership(client, await create(client, "Membership"))
-    training = Training(client, await create(client, "Training", membership.address, rescue_after))
-    options = JobOptions(client, await create(client, "JobOptions", training.address))
-    for facade in (membership, training, options):
-        await directory.set(facade.CONTRACT, facade.address, VERSION)
+    made: dict[str, Address] = {}
+    for part in SUITE:
+        made[part.name] = await create(client, part, made, rescue_after)
+    swarm = Deployed.at(client, made)
+    for part in ENTRIES:
+        await swarm.directory.set(part.name, made[part.name], VERSION)
     for who in admitters:
-        if not await membership.is_admitter(who):
-            await membership.set_admitter(who, True)
-    return Deployed(directory, membership, training, options)
+        if not await swarm.membership.is_admitter(who):
+            await swarm.membership.set_admitter(who, True)
+    return swarm
 
 
 async def attach(client: ChainClient, directory: Address) -> Deployed:
@@ -87,14 +91,23 @@ async def attach(client: ChainClient, directory: Address) -> Deployed:
 
     Raises:
         ChainFault: there is no Directory at that address, or it lacks a name.
+        OperatorFault: its contracts are of another version than this program's.
     """
     found = Directory(client, directory)
-    membership = await found.get("Membership")
-    training = await found.get("Training")
-    options = await found.get("JobOptions")
-    return Deployed(
-        found,
-        Membership(client, membership.target),
-        Training(client, training.target),
-        JobOptions(client, options.target),
-    )
+    require_version(await version_of(found), f"the chain of Directory {to_hex(directory)}")
+    entries = {part.name: (await found.get(part.name)).target for part in ENTRIES}
+    return Deployed.at(client, {"Directory": directory, **entries})
+
+
+async def version_of(directory: Directory) -> int:
+    """The version of the contracts behind a Directory; 1 where it says none.
+
+    Raises:
+        ChainFault: there is no Directory at that address.
+    """
+    try:
+        return (await directory.get("Training")).version
+    except Reverted as error:
+        if error.name != DirectoryError.UNKNOWN_NAME:
+            raise
+        return 1

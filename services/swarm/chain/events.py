@@ -279,6 +279,7 @@ EVENTS: Mapping[str, Mapping[str, type]] = {
     }
     | {"Merged": RoundMerged},
     "JobOptions": {"OptionsSet": OptionsSet},
+    "TrainingCalls": {},
 }
 """By contract and ABI name; a test holds it complete."""
 
@@ -296,7 +297,7 @@ class EventDecoder:
     """Turns logs of the given contracts into events.
 
     Args:
-        contracts: address by contract name ("Directory", "Membership", "Training", "JobOptions").
+        contracts: address by contract name, as in :mod:`swarm.chain.suite`.
     """
 
     def __init__(self, contracts: Mapping[str, Address]) -> None:

@@ -39,12 +39,18 @@ class MembershipError(StrEnum):
     REENTRANT = "ReentrancyGuardReentrantCall"
 
 
+class GuardError(StrEnum):
+    """Of every contract that asks Membership who the caller is."""
+
+    NOT_ACTIVE = "MembershipNotActive"
+    NOT_ALLOWED = "MembershipNotAllowed"
+
+
 class TrainingError(StrEnum):
     UNKNOWN_JOB = "TrainingUnknownJob"
     JOB_EXISTS = "TrainingJobExists"
     BAD_NAME = "TrainingBadName"
-    NOT_ALLOWED = "TrainingNotAllowed"
-    NOT_ACTIVE = "TrainingNotActive"
+    TOO_MANY_JOBS = "TrainingTooManyJobs"
     WRONG_PHASE = "TrainingWrongPhase"
     WRONG_RUN = "TrainingWrongRun"
     MIN_PEERS_ZERO = "TrainingMinPeersZero"
@@ -78,8 +84,6 @@ class TrainingError(StrEnum):
 
 
 class OptionsError(StrEnum):
-    NOT_ACTIVE = "OptionsNotActive"
-    NOT_ALLOWED = "OptionsNotAllowed"
     UNKNOWN_JOB = "OptionsUnknownJob"
     RUN_OPEN = "OptionsRunOpen"
     TOO_LONG = "OptionsTooLong"
@@ -87,8 +91,9 @@ class OptionsError(StrEnum):
 
 ERRORS: Mapping[str, tuple[type[StrEnum], ...]] = {
     "Directory": (DirectoryError, OwnedError),
-    "Membership": (MembershipError, OwnedError),
-    "Training": (TrainingError, OwnedError),
-    "JobOptions": (OptionsError,),
+    "Membership": (MembershipError, OwnedError, GuardError),
+    "TrainingCalls": (TrainingError, GuardError),
+    "Training": (TrainingError, GuardError),
+    "JobOptions": (OptionsError, GuardError),
 }
 """By contract; a test holds it complete. Compare with ``Reverted.name``."""

@@ -24,6 +24,8 @@ GAS_PER_MEMBER = 60_000
 GAS_COMMIT = 500_000
 GAS_PER_ITEM = 60_000
 GAS_PER_ACK = 20_000
+PAGE = 100
+"""Jobs or joiners in one answer of the contract."""
 _STATE = tuple(f.name for f in fields(JobState))
 
 
@@ -45,6 +47,8 @@ class Training(Facade):
         "mergedOf": "merged_of",
         "leaderOf": "leader_of",
         "jobs": "jobs",
+        "nameOf": "name_of",
+        "openCalls": "open_calls",
         "phaseOf": "phase_of",
         "membership": "membership",
         "rescueAfter": "rescue_after",
@@ -108,10 +112,12 @@ class Training(Facade):
 
     async def joiners_of(self, job: Digest, *, block: int | str = "latest") -> tuple[Joiner, ...]:
         """Everybody who joined the current run, ascending by address, those who left included."""
-        return tuple(
-            Joiner(j["node"], j["eligible"], j["joined"], j["joinedBlock"], j["leftBlock"])
-            for j in await self._ask("joinersOf", job, block=block)
-        )
+        out: list[Joiner] = []
+        while True:
+            page = await self._ask("joinersOf", job, len(out), PAGE, block=block)
+            out += (Joiner(j["node"], j["eligible"], j["joined"], j["joinedBlock"], j["leftBlock"]) for j in page)
+            if len(page) < PAGE:
+                return tuple(out)
 
     async def merged_of(self, job: Digest, run: int, round_: int) -> Merged | None:
         """The outcome of a committed round of this or an earlier run."""
@@ -123,9 +129,21 @@ class Training(Facade):
         return found if any(found) else None
 
     async def jobs(self) -> dict[Digest, str]:
-        """Names of all jobs by id."""
-        ids, names = await self._ask("jobs")
-        return dict(zip(map(Digest, ids), names, strict=True))
+        """Names of all jobs by id, page by page: for operators' lists, not for what a node does all the time."""
+        out: dict[Digest, str] = {}
+        while True:
+            ids, names = await self._ask("jobs", len(out), PAGE)
+            out.update(zip(map(Digest, ids), names, strict=True))
+            if len(ids) < PAGE:
+                return out
+
+    async def name_of(self, job: Digest) -> str:
+        """The job's name; empty if there is no such job."""
+        return str(await self._ask("nameOf", job))
+
+    async def open_calls(self) -> int:
+        """How many calls are open in all jobs, lapsed ones that nobody settled included."""
+        return int(await self._ask("openCalls"))
 
     async def phase_of(self, job: Digest, run: int) -> Phase:
         """Where this or an earlier run stands."""

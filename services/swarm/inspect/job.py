@@ -12,15 +12,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from swarm.chain.directory import Directory
 from swarm.chain.joboptions import JobOptions as Contract
-from swarm.chain.names import OptionsError
+from swarm.chain.names import GuardError, OptionsError
 from swarm.core.control.joboptions import canonical
 from swarm.core.errors import OperatorFault, Reverted
 from swarm.core.options import Opt
 from swarm.node.settings import load_node_settings
 
-from .operator import Operator, OperatorSettings, operator
+from .operator import OperatorSettings, operator
 from .reading import job_of
 
 
@@ -63,7 +62,7 @@ async def _job(settings: JobSettings, text: str | None) -> str:
     name = settings.job
     async with operator(settings) as here:
         job = await job_of(here.training, name)
-        contract = await _contract(here)
+        contract = Contract(here.client, here.swarm.contracts[Contract.CONTRACT])
         if text is not None:
             try:
                 await contract.set(job, text)
@@ -73,7 +72,7 @@ async def _job(settings: JobSettings, text: str | None) -> str:
                         f"run {error.values['run']} of {name} is open, and its members train under the options they "
                         "joined with: wait for its end, or end it (swarm reset)"
                     ) from error
-                if error.name == OptionsError.NOT_ALLOWED:
+                if error.name == GuardError.NOT_ALLOWED:
                     raise OperatorFault(
                         "this certificate's node was admitted in a role that sets no options"
                     ) from error
@@ -81,10 +80,3 @@ async def _job(settings: JobSettings, text: str | None) -> str:
         found, version = await contract.get(job)
         shown = found or "none (programs alone say how they train)"
         return f"{name}: options {shown}" + (f" (change {version})" if version else "")
-
-
-async def _contract(here: Operator) -> Contract:
-    directory = Directory(here.client, here.swarm.directory)
-    if Contract.CONTRACT not in await directory.names():
-        raise OperatorFault("this swarm was begun by a version without job options: begin a new one to use them")
-    return Contract(here.client, (await directory.get(Contract.CONTRACT)).target)

@@ -16,6 +16,8 @@ from .record import RunRecord, build
 from .source import View
 
 PAGE_BLOCKS_MAX = 10_000
+NAMES_MAX = 20
+"""Jobs that a refusal names."""
 
 
 async def job_of(training: Training, name: str) -> Digest:
@@ -24,13 +26,14 @@ async def job_of(training: Training, name: str) -> Digest:
     Raises:
         OperatorFault: there is none; names those that exist.
     """
-    jobs = await training.jobs()
     try:
         job = job_id(name)
     except ValueError as error:
         raise OperatorFault(str(error)) from None
-    if job not in jobs:
-        raise OperatorFault(f"no job is called {name}; there are: {', '.join(sorted(jobs.values()))}")
+    if not await training.name_of(job):
+        there = sorted((await training.jobs()).values())
+        more = f" and {len(there) - NAMES_MAX} more" if len(there) > NAMES_MAX else ""
+        raise OperatorFault(f"no job is called {name}; there are: {', '.join(there[:NAMES_MAX])}{more}")
     return job
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from swarm.chain.events import EventDecoder, RunReset
-from swarm.chain.names import TrainingError
+from swarm.chain.names import GuardError, TrainingError
 from swarm.chain.training import Training
 from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault, OperatorFault, Reverted, SwarmFault
@@ -69,7 +69,7 @@ async def _open_next(here: Operator, name: str, *, force: bool) -> str:
             ) from error
         if error.name == TrainingError.WRONG_PHASE:
             raise OperatorFault(f"nothing to reset: nobody has joined run {before.run} of {name} yet") from error
-        if error.name == TrainingError.NOT_ALLOWED:
+        if error.name == GuardError.NOT_ALLOWED:
             raise OperatorFault("this certificate's node was admitted in a role that may not reset jobs") from error
         raise
     decode = EventDecoder({"Training": training.address})

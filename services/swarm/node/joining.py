@@ -7,12 +7,13 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from eth_hash.auto import keccak
 
+from swarm.chain.suite import ENTRIES, require_version
 from swarm.core.chain_view import Role
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault
 from swarm.core.ids import ZERO32, Address, from_hex, to_hex
@@ -47,6 +48,8 @@ class Swarm:
     chain: str
     can_reorganise: bool = False
     """Whether its chain may replace blocks: several SNs seal it by the clock."""
+    contracts: Mapping[str, Address] = field(default_factory=dict)
+    """All that the Directory names, libraries included."""
 
 
 class Sn(Protocol):
@@ -99,7 +102,7 @@ def check_pin(journal: Journal, url: str, answer: Any) -> Swarm:
     """What the SN at ``url`` says the swarm is; it must be the one pinned in this state folder, if one is.
 
     Raises:
-        OperatorFault: it is another one.
+        OperatorFault: it is another one, or its contracts are of another version.
         PeerFault: the answer has another form.
     """
     swarm = _parse(answer, url)
@@ -117,24 +120,26 @@ def _pin(swarm: Swarm) -> bytes:
         {
             "chain_id": swarm.chain_id,
             "genesis": to_hex(swarm.genesis_hash),
-            "contracts": [to_hex(a) for a in (swarm.directory, swarm.membership, swarm.training)],
+            "contracts": [to_hex(a) for a in (swarm.directory, *swarm.contracts.values())],
         }
     ).encode()
 
 
 def _parse(answer: Any, url: str) -> Swarm:
     try:
-        contracts = answer["contracts"]
+        require_version(int(answer.get("contracts_version", 1)), f"the swarm at {url}")
+        contracts = {part.name: Address(from_hex(answer["contracts"][part.name], 20)) for part in ENTRIES}
         return Swarm(
             chain_id=int(answer["chain_id"]),
             genesis_hash=from_hex(answer["genesis_hash"], 32),
             directory=Address(from_hex(answer["directory"], 20)),
-            membership=Address(from_hex(contracts["Membership"], 20)),
-            training=Address(from_hex(contracts["Training"], 20)),
+            membership=contracts["Membership"],
+            training=contracts["Training"],
             chain=str(answer["chain"]),
             can_reorganise=answer.get("can_reorganise", False) is True,
+            contracts=contracts,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PeerFault(f"{url} answers /v1/swarm in another form than this version knows: {error}") from error
 
 

@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 from swarm.chain.client import ChainClient
-from swarm.chain.directory import Directory
 from swarm.chain.events import EventDecoder
 from swarm.chain.feed import EventFeed
 from swarm.chain.joboptions import JobOptions
@@ -299,7 +298,7 @@ class Node:
             feed,
             members,
             records,
-            await asked(partial(_job_options, client, swarm), self._waits, self._link.url),
+            JobOptions(client, swarm.contracts[JobOptions.CONTRACT]),
             self._waker,
             job,
             runtime.view,
@@ -442,14 +441,6 @@ class Node:
 def _confirmations(chain: str) -> int:
     """Blocks until what is in a block stays there; a geth can also lose its newest ones in a power cut."""
     return 0 if chain == "embedded" else JOIN_DEPTH_BLOCKS
-
-
-async def _job_options(client: ChainClient, swarm: Swarm) -> JobOptions | None:
-    """The contract with the jobs' options; swarms begun by an early version have none."""
-    directory = Directory(client, swarm.directory)
-    if JobOptions.CONTRACT not in await directory.names():
-        return None
-    return JobOptions(client, (await directory.get(JobOptions.CONTRACT)).target)
 
 
 def _coefficients(method: str, weights: Sequence[int]) -> tuple[float, ...] | None:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from eth_hash.auto import keccak
 
 from swarm.chain.client import ChainClient
-from swarm.chain.deploy import VERSION, Deployed, attach, create
+from swarm.chain.deploy import Deployed, attach, create
 from swarm.chain.directory import Directory
-from swarm.chain.joboptions import JobOptions
-from swarm.chain.membership import Membership
-from swarm.chain.training import Training
+from swarm.chain.suite import ENTRIES, SUITE, VERSION
 from swarm.core.errors import LocalFault, OperatorFault
 from swarm.core.ids import Address, address, to_hex
 from swarm.core.limits import RESCUE_AFTER_SECONDS
@@ -58,26 +57,18 @@ async def ensure(client: ChainClient, journal: Journal, waits: Waits, *, rescue_
 
 async def _complete(client: ChainClient, rescue_after: int) -> Address:
     await _settle_outbox(client)
-    made = [contract_address(client.address, nonce) for nonce in range(4)]
-    directory = Directory(client, made[0])
-    membership = Membership(client, made[1])
-    training = Training(client, made[2])
-    options = JobOptions(client, made[3])
+    made = {part.name: contract_address(client.address, nonce) for nonce, part in enumerate(SUITE)}
+    directory = Directory(client, made["Directory"])
     steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
-        ("Directory", lambda: create(client, "Directory")),
-        ("Membership", lambda: create(client, "Membership")),
-        ("Training", lambda: create(client, "Training", membership.address, rescue_after)),
-        ("JobOptions", lambda: create(client, "JobOptions", training.address)),
-        ("entry Membership", lambda: directory.set(membership.CONTRACT, membership.address, VERSION)),
-        ("entry Training", lambda: directory.set(training.CONTRACT, training.address, VERSION)),
-        ("entry JobOptions", lambda: directory.set(options.CONTRACT, options.address, VERSION)),
+        *((part.name, partial(create, client, part, made, rescue_after)) for part in SUITE),
+        *((f"entry {part.name}", partial(directory.set, part.name, made[part.name], VERSION)) for part in ENTRIES),
     ]
     done = int(await client.rpc("eth_getTransactionCount", [to_hex(client.address), "latest"]), 16)
     for name, step in steps[done:]:
         await step()
         log.info("contracts: %s done", name)
     found = await attach(client, directory.address)
-    if list(found.addresses.values()) != made:
+    if found.addresses != made:
         raise LocalFault(
             f"the Directory {to_hex(directory.address)} does not name the contracts that this sentinel deployed; "
             "its key was used elsewhere: start with a new state folder"

@@ -20,6 +20,7 @@ from swarm.chain.client import Call as Transaction
 from swarm.chain.client import ChainClient
 from swarm.chain.deploy import Deployed
 from swarm.chain.keys import CoincurveVerifier
+from swarm.chain.suite import ENTRIES, VERSION
 from swarm.core.alive import ALIVE_SECONDS, Alive, plain, waits_told
 from swarm.core.errors import ChainFault, LocalFault, OperatorFault
 from swarm.core.ids import Address, to_hex
@@ -250,11 +251,8 @@ class Node:
             "chain_id": self._host.chain_id,
             "genesis_hash": self._host.genesis_hash,
             "directory": to_hex(self._deployed.directory.address),
-            "contracts": {
-                "Membership": to_hex(self._deployed.membership.address),
-                "Training": to_hex(self._deployed.training.address),
-                "JobOptions": to_hex(self._deployed.options.address),
-            },
+            "contracts_version": VERSION,
+            "contracts": {part.name: to_hex(self._deployed.addresses[part.name]) for part in ENTRIES},
             "chain": self._host.kind,
             "admission": self._policy.admission,
             **self._several.swarm(),
@@ -362,8 +360,7 @@ class Node:
         while True:
             await asyncio.sleep(pause)
             try:
-                calls = [(await training.state(job)).call_id for job in await training.jobs()]
-                if any(calls) and time.monotonic() - self._head_at >= pause / 2:
+                if await training.open_calls() and time.monotonic() - self._head_at >= pause / 2:
                     if beat is not None:
                         await asyncio.to_thread(beat)
                     else:

@@ -30,6 +30,7 @@ from .state import Call, Job, Run, Seat
 
 __all__ = ["Event", "MembershipModel", "TrainingModel", "Tx"]
 
+JOBS_MAX, JOBS_PER_CREATOR_MAX, SEATS_MAX = 10_000, 100, 1_000
 _NOBODY = Address(bytes(20))
 _OPERATORS = (Role.SN, Role.SWCI, Role.SWOP)
 
@@ -60,6 +61,7 @@ class TrainingModel:
         self._members = membership
         self._verifier = verifier
         self._domain = domain
+        self._created: dict[Address, int] = {}
         self._jobs: dict[Digest, Job] = {job_id(DEFAULT_JOB): Job(DEFAULT_JOB)}
 
     # ---- jobs, joining, leaving ---------------------------------------------------------------------
@@ -72,6 +74,12 @@ class TrainingModel:
         job = job_id(name)
         if job in self._jobs:
             raise Reverted("TrainingJobExists", {"job": job})
+        if len(self._jobs) >= JOBS_MAX:
+            raise Reverted("TrainingTooManyJobs", {"jobs": len(self._jobs), "jobsMax": JOBS_MAX})
+        created = self._created.get(tx.sender, 0)
+        if created >= JOBS_PER_CREATOR_MAX:
+            raise Reverted("TrainingTooManyJobs", {"jobs": created, "jobsMax": JOBS_PER_CREATOR_MAX})
+        self._created[tx.sender] = created + 1
         self._jobs[job] = Job(name)
         return [Event("JobCreated", {"job": job, "name": name, "by": tx.sender})]
 
@@ -89,6 +97,8 @@ class TrainingModel:
             raise Reverted("TrainingMinPeersAboveRun", {"asked": min_peers, "fixedFor": ceiling})
         if tx.sender in run.seats and run.seats[tx.sender].joined:
             raise Reverted("TrainingAlreadyJoined", {"node": tx.sender})
+        if tx.sender not in run.seats and len(run.seats) >= SEATS_MAX:
+            raise Reverted("TrainingFull", {"joined": len(run.seats), "max": SEATS_MAX})
         if len(run.joined()) >= MEMBERS_JOINED_MAX:
             raise Reverted("TrainingFull", {"joined": MEMBERS_JOINED_MAX, "max": MEMBERS_JOINED_MAX})
         run.phase = Phase.OPEN
@@ -141,7 +151,7 @@ class TrainingModel:
         if run.phase != Phase.COMPLETE:
             raise Reverted("TrainingWrongPhase", {"job": job, "phase": run.phase})
         if not self._members.is_active(tx.sender, tx.time):
-            raise Reverted("TrainingNotActive", {"caller": tx.sender})
+            raise Reverted("MembershipNotActive", {"caller": tx.sender})
         if tx.sender not in run.seats:
             raise Reverted("TrainingNotJoined", {"node": tx.sender})
         if tx.sender in run.closed:
@@ -386,7 +396,7 @@ class TrainingModel:
 
     def _seated(self, tx: Tx, run: Run) -> None:
         if not self._members.is_active(tx.sender, tx.time):
-            raise Reverted("TrainingNotActive", {"caller": tx.sender})
+            raise Reverted("MembershipNotActive", {"caller": tx.sender})
         if tx.sender not in run.seats or not run.seats[tx.sender].joined:
             raise Reverted("TrainingNotJoined", {"node": tx.sender})
 
@@ -402,9 +412,9 @@ class TrainingModel:
 
     def _only(self, tx: Tx, roles: Sequence[Role], needed: Role) -> None:
         if not self._members.is_active(tx.sender, tx.time):
-            raise Reverted("TrainingNotActive", {"caller": tx.sender})
+            raise Reverted("MembershipNotActive", {"caller": tx.sender})
         if self._members.member(tx.sender).role not in roles:
-            raise Reverted("TrainingNotAllowed", {"caller": tx.sender, "needed": needed})
+            raise Reverted("MembershipNotAllowed", {"caller": tx.sender, "needed": needed})
 
 
 _UNKNOWN = JobState(
