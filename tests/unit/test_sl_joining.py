@@ -88,7 +88,7 @@ async def test_what_no_patience_mends_ends_the_node(answer: Any, fault: type[Exc
 
 @pytest.mark.parametrize(
     ("said", "found", "remedy"),
-    [({}, 1, "swarm chain export"), ({"contracts_version": 9}, 9, "update this installation")],
+    [({}, 1, "begin a new chain"), ({"contracts_version": 9}, 9, "update this installation")],
 )
 async def test_an_older_or_newer_chain_is_refused_in_one_sentence(
     tmp_path: Path, said: dict[str, Any], found: int, remedy: str

@@ -50,7 +50,7 @@ def require_version(found: int, where: str) -> None:
     if found == VERSION:
         return
     if found < VERSION:
-        remedy = "export its record (swarm chain export), begin a new chain and bring it in (swarm chain import)"
+        remedy = "go on with the program version that began it, or begin a new chain in new state folders"
     else:
         remedy = "update this installation to what the swarm's other nodes run"
     raise OperatorFault(
