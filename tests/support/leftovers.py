@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from support import netlab
 
 GRACE_SECONDS = 5.0
 """For what is on its way out when a test's teardown ends."""
@@ -46,7 +47,8 @@ class Standing:
             for one in threading.enumerate()
             if not one.daemon and one is not threading.main_thread() and not one.name.startswith(LIBRARIES)
         }
-        names = os.listdir(NAMESPACES) if NAMESPACES.is_dir() else []
+        own = f"{netlab.NAMES}{os.getpid()}x"  # those of other runs on this machine are theirs
+        names = [name for name in os.listdir(NAMESPACES) if name.startswith(own)] if NAMESPACES.is_dir() else []
         return cls(frozenset(threads), frozenset(_children()), frozenset(names))
 
     def beyond(self, earlier: Standing) -> list[str]:
