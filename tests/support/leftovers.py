@@ -14,10 +14,10 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep  # bound here: a test may put its own clock into the module
 
 import pytest
 from support import netlab
@@ -101,7 +101,7 @@ class Overdue:
 
     def begins(self, name: str, limit: float) -> None:
         with self.lock:
-            self.name, self.until = name, time.monotonic() + OVERDUE_FACTOR * limit + OVERDUE_SECONDS
+            self.name, self.until = name, monotonic() + OVERDUE_FACTOR * limit + OVERDUE_SECONDS
 
     def ended(self) -> None:
         with self.lock:
@@ -109,9 +109,9 @@ class Overdue:
 
     def _run(self) -> None:
         while True:
-            time.sleep(1)
+            sleep(1)
             with self.lock:
-                late, name = time.monotonic() > self.until, self.name
+                late, name = monotonic() > self.until, self.name
             if late:
                 os.write(self.stderr, f"\n{name} hangs, its teardown too: the run is ended. All stacks:\n".encode())
                 faulthandler.dump_traceback(file=self.stderr, all_threads=True)
@@ -145,9 +145,9 @@ class Leftovers:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
         answer = yield
-        end = time.monotonic() + GRACE_SECONDS
-        while (left := Standing.now().beyond(self._before)) and time.monotonic() < end:
-            time.sleep(0.05)
+        end = monotonic() + GRACE_SECONDS
+        while (left := Standing.now().beyond(self._before)) and monotonic() < end:
+            sleep(0.05)
         if left:
             for pid in Standing.now().children - self._before.children:
                 with contextlib.suppress(ProcessLookupError):
@@ -174,8 +174,9 @@ def bound_executors() -> None:
         if executor is None:
             return
         executor.shutdown(wait=False)
-        end = time.monotonic() + GRACE_SECONDS
-        while any(one.is_alive() for one in executor._threads) and time.monotonic() < end:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        end = monotonic() + GRACE_SECONDS
+        while any(one.is_alive() for one in executor._threads) and monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+            sleep(0.005)  # not the loop's: its clock may be a test's, and stand still
 
     asyncio.BaseEventLoop.shutdown_default_executor = shut_down  # type: ignore[method-assign,assignment]
