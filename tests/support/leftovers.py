@@ -175,8 +175,8 @@ def bound_executors() -> None:
             return
         executor.shutdown(wait=False)
         end = monotonic() + GRACE_SECONDS
-        while any(one.is_alive() for one in executor._threads) and monotonic() < end:  # noqa: ASYNC110
+        while any(one.is_alive() for one in executor._threads) and monotonic() < end:
             await asyncio.sleep(0)
-            sleep(0.005)  # not the loop's: its clock may be a test's, and stand still
+            sleep(0.005)  # noqa: ASYNC251 - the clock of the loop may be a test's, and stand still
 
     asyncio.BaseEventLoop.shutdown_default_executor = shut_down  # type: ignore[method-assign,assignment]
