@@ -132,20 +132,32 @@ def test_a_program_that_fails_is_named_and_everything_stops(tmp_path: Path) -> N
     assert time.monotonic() - began < 300
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_in_mid_run_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM while nodes run: a sentence, exit code 130, no process left, and the next run works."""
+def test_a_signal_in_mid_run_leaves_nothing_and_the_next_run_works(tmp_path: Path) -> None:
+    """Ctrl-C, SIGTERM, a lost terminal and kill -9 while nodes run: no process left, and each next run works.
+
+    All in one folder, so that each run is the next one after a signal; the last is let through to its end.
+    """
     out = tmp_path / "demo"
-    process = start(out, "--model", "plain", "--nodes", "2", "--rounds", "200")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "training:" in line:
-            break
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "nothing was left running" in said
-    assert left_behind(out) == []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL):
+        process = start(out, "--model", "plain", "--nodes", "2", "--rounds", "200")
+        assert process.stdout is not None
+        before = ""
+        for line in process.stdout:
+            before += line
+            if "training:" in line:
+                break
+        else:
+            pytest.fail(f"before {number.name} it did not come to training: {before}")
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=60)
+        if number is signal.SIGKILL:
+            assert process.returncode == -signal.SIGKILL
+        else:
+            assert process.returncode == 130, f"{number.name}: {said}"
+            assert "nothing was left running" in said
+        assert left_behind(out) == [], number.name
+    code, said = demo(out, "--model", "plain", "--nodes", "2", "--rounds", "4")
+    judge(out, code, said, chain="embedded", nodes=2, rounds=4)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from swarm.core.options import load
 
 from . import report, runner, table
 from .plan import HOST, OURS, DemoSettings, Plan, find_examples, make_plan, ports_needed
-from .processes import DemoFailed
+from .processes import DemoFailed, left_of
 
 MARKER = ".swarm-demo"
 PLAN_FILE = "settings.json"
@@ -45,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
     console = Console(highlight=False)
     try:
         with _locked(settings.out):
+            _nothing_left(settings.out)
             if settings.audit:
                 _audit(settings, examples, console)
             elif settings.seeds is not None:
@@ -55,7 +56,8 @@ def main(argv: Sequence[str]) -> int:
         console.print(fault.detail, markup=False, soft_wrap=True)
         raise
     except KeyboardInterrupt:
-        console.print("stopped; nothing was left running")
+        with suppress(OSError):  # after SIGHUP there is no terminal to say it on
+            console.print("stopped; nothing was left running")
         return INTERRUPTED
     return 0
 
@@ -102,12 +104,14 @@ def _audit(settings: DemoSettings, examples: Path, console: Console) -> None:
 
 
 def _interruptible(work: Any) -> Any:
-    """asyncio.run, for which SIGTERM is like Ctrl-C: everything is stopped first."""
+    """asyncio.run, for which SIGTERM and SIGHUP are like Ctrl-C: everything is stopped first."""
 
     async def guarded() -> Any:
         task = asyncio.current_task()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asked for it
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work
 
     try:
@@ -153,6 +157,18 @@ def _locked(out: Path) -> Iterator[None]:
         except BlockingIOError:
             raise OperatorFault(f"another demo is running in {out}: wait for it, or give another --out") from None
         yield
+
+
+def _nothing_left(out: Path) -> None:
+    """Refuse a folder whose earlier demo still has processes: they would write into this one's.
+
+    Raises:
+        OperatorFault: there are some; they are named, with the command that ends them.
+    """
+    if left := left_of(out):
+        named = ", ".join(f"{pid} ({command})" for pid, command in sorted(left.items()))
+        pids = " ".join(map(str, sorted(left)))
+        raise OperatorFault(f"an earlier demo left processes running in {out}: {named}; end them with `kill {pids}`")
 
 
 def _clean(out: Path) -> None:

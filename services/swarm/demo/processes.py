@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from swarm.chain.parent import ends_with
 from swarm.core.errors import SwarmFault
 
 from .plan import Command
@@ -23,6 +24,7 @@ STOP_SECONDS = 15.0
 """From SIGTERM to SIGKILL; a geth needs some seconds to write its state."""
 LOG_LINES_SHOWN = 15
 LOG_BYTES_READ = 16 * 1024
+COMMAND_CHARS_SHOWN = 80
 
 
 class DemoFailed(SwarmFault):
@@ -78,7 +80,8 @@ class Processes:
                 await asyncio.shield(stopping)
 
     async def start(self, command: Command, *, endless: bool = False) -> Running:
-        """Start a process; its output goes to the command's log, and Ctrl-C does not reach it directly."""
+        """Start a process; its output goes to the command's log, Ctrl-C does not reach it directly,
+        and a demo that is killed takes it along."""
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -89,6 +92,7 @@ class Processes:
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=ends_with(os.getpid()),
             )
         running = Running(command, process, endless)
         self._running.append(running)
@@ -152,3 +156,22 @@ def last_lines(path: Path, count: int = LOG_LINES_SHOWN) -> str:
     except OSError as error:
         return f"  (no log: {error})"
     return "\n".join(f"  {line}" for line in lines[-count:]) or "  (it wrote nothing)"
+
+
+def left_of(out: Path) -> dict[int, str]:
+    """Processes of an earlier demo in this folder that still run, with the beginnings of their command lines.
+
+    Each process of a demo leads a session of its own and names the folder in its command line or its environment;
+    a shell that stands in the folder or reads a log in it does not. Empty where there is no /proc.
+    """
+    name = os.fsencode(os.path.abspath(out)) + b"/"
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            pid = int(entry.name)
+            command = (entry / "cmdline").read_bytes()
+            if os.getsid(pid) == pid and (name in command or name in (entry / "environ").read_bytes()):
+                found[pid] = command.replace(b"\0", b" ").decode("utf-8", "replace").strip()[:COMMAND_CHARS_SHOWN]
+        except OSError:
+            continue  # ended meanwhile, or another user's
+    return found

@@ -7,12 +7,10 @@ caller, because only the SN knows whom it waits for.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import logging
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,6 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from swarm.chain.parent import ends_with
 from swarm.chain.rpc import IpcRpc, ipc_rpc
 from swarm.chain.wake import Sleep
 from swarm.core.errors import ChainFault, LocalFault, OperatorFault
@@ -42,8 +41,6 @@ STEADY_SECONDS = 120.0
 LINES_KEPT = 400
 LINE_BYTES_MAX = 4096
 
-PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 """Loaded before any fork: a child may not take the loader's locks."""
 
 _log = logging.getLogger(__name__)
@@ -275,7 +272,7 @@ class GethSupervisor:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C at a terminal reaches us, and we stop it in order
-                preexec_fn=_end_with(os.getpid()) if _LIBC is not None else None,
+                preexec_fn=ends_with(os.getpid()),
             )
         except OSError as error:
             raise OperatorFault(f"cannot start {command[0]}: {error}; set SN_GETH_BIN to a geth 1.13.15") from error
@@ -341,22 +338,6 @@ class GethSupervisor:
 
     def _enter(self, state: State) -> None:
         self._state, self._since = state, self._clock()
-
-
-def _end_with(parent: int) -> Callable[[], None]:
-    """For the child before it becomes geth: SIGTERM when its parent dies, so that kill -9 of us leaves no geth.
-
-    The kernel sends it when the thread that started geth ends: the event loop's, which is the process's first.
-    """
-    libc = _LIBC
-    assert libc is not None
-
-    def ask() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-        if os.getppid() != parent:  # it died before we could ask
-            os._exit(1)
-
-    return ask
 
 
 def _alive(pid: int) -> bool:
