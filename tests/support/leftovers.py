@@ -29,6 +29,8 @@ OVERDUE_SECONDS = 60
 """A test may take so many times its own time limit, and this on top, before the run is ended."""
 LIBRARIES = ("tqdm", "tensorboard", "pytest_timeout", "QueueFeederThread", "overdue tests")
 """Beginnings of names of threads that libraries keep for the life of the process."""
+HELPERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
+"""Processes that Python keeps for the life of this one, whichever test needed them first."""
 NAMESPACES = Path("/run/netns")
 
 
@@ -64,7 +66,8 @@ def _children() -> list[int]:
     for task in Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):  # a thread that has just ended
             found += [int(pid) for pid in task.read_text().split()]
-    return [pid for pid in found if _state(pid) not in ("", "Z", "X")]
+    living = [pid for pid in found if _state(pid) not in ("", "Z", "X")]
+    return [pid for pid in living if not any(name in _command(pid) for name in HELPERS)]
 
 
 def _state(pid: int) -> str:
