@@ -99,12 +99,11 @@ async def test_a_silent_node_is_left_after_the_bound(tmp_path: Path) -> None:
         assert rpc._waiting == {}
 
 
-async def test_an_answer_beyond_the_bound_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line longer than ANSWER_BYTES_MAX ends the connection instead of filling memory."""
-    monkeypatch.setattr(rpc_module, "ANSWER_BYTES_MAX", 1000)
+async def test_an_answer_beyond_the_bound_is_not_read(tmp_path: Path) -> None:
+    """A line longer than the bound ends the connection instead of filling memory."""
     async with (
         node(tmp_path / "s", answering(lambda r: {"id": r["id"], "result": "x" * 100_000})),
-        IpcRpc(tmp_path / "s") as rpc,
+        IpcRpc(tmp_path / "s", answer_bytes_max=1000) as rpc,
     ):
         with pytest.raises(RpcUnreachable, match="unreadable"):
             await rpc("x", [])

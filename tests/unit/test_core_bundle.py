@@ -47,7 +47,7 @@ BROKEN: dict[str, tuple[Callable[[], Bundle], str]] = {
     "item twice": (lambda: (lambda b: with_items(b, (b.items[0], *b.items)))(bundle()), "ascend strictly"),
     "item of another round": (lambda: replace(bundle(), items=bundle(1).items), "another round name"),
     "observer with weight": (lambda: bundle(flags=2), "observer's weight"),
-    "unknown flag": (lambda: bundle(flags=4), "other bits"),
+    "unknown flag": (lambda: bundle(flags=8), "other bits"),
     "item signature": (
         lambda: (lambda b: replace(b, items=(replace(b.items[0], signature=UNSIGNED), *b.items[1:])))(bundle()),
         "not signed by",
