@@ -100,13 +100,16 @@ async def test_a_silent_node_is_left_after_the_bound(tmp_path: Path) -> None:
 
 
 async def test_an_answer_beyond_the_bound_is_not_read(tmp_path: Path) -> None:
-    """A line longer than the bound ends the connection instead of filling memory."""
+    """A line longer than the bound ends the connection; who asked alone hears to ask for less, others to ask again."""
     async with (
         node(tmp_path / "s", answering(lambda r: {"id": r["id"], "result": "x" * 100_000})),
         IpcRpc(tmp_path / "s", answer_bytes_max=1000) as rpc,
     ):
-        with pytest.raises(RpcUnreachable, match="unreadable"):
+        with pytest.raises(RpcError, match="more than 1000 bytes; ask for less"):
             await rpc("x", [])
+        both = await asyncio.gather(rpc("x", []), rpc("y", []), return_exceptions=True)
+        assert [type(one) for one in both] == [RpcUnreachable, RpcUnreachable]
+        assert all("unreadable" in str(one) for one in both)
 
 
 @pytest.mark.parametrize("junk", [[], {"id": 1}, {"jsonrpc": "2.0", "id": 1, "error": "text"}])
