@@ -29,8 +29,8 @@ OVERDUE_SECONDS = 60
 """A test may take so many times its own time limit, and this on top, before the run is ended."""
 LIBRARIES = ("tqdm", "tensorboard", "pytest_timeout", "QueueFeederThread", "overdue tests")
 """Beginnings of names of threads that libraries keep for the life of the process."""
-HELPERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
-"""Processes that Python keeps for the life of this one, whichever test needed them first."""
+HELPERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "multiprocessing.spawn")
+"""Processes that Python keeps for the life of this one or of a pool, whichever test needed them first."""
 NAMESPACES = Path("/run/netns")
 
 
@@ -47,7 +47,10 @@ class Standing:
         threads = {
             one
             for one in threading.enumerate()
-            if not one.daemon and one is not threading.main_thread() and not one.name.startswith(LIBRARIES)
+            if not one.daemon
+            and one is not threading.main_thread()
+            and not one.name.startswith(LIBRARIES)
+            and type(one).__name__ != "_ExecutorManagerThread"  # of a process pool, which its owner closes
         }
         own = f"{netlab.NAMES}{os.getpid()}x"  # those of other runs on this machine are theirs
         names = [name for name in os.listdir(NAMESPACES) if name.startswith(own)] if NAMESPACES.is_dir() else []
