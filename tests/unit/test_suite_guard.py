@@ -83,7 +83,6 @@ def test_what_is_left_behind_fails_its_test_by_name(tmp_path: Path) -> None:
     assert "test_a_thread leaves behind the thread sleeper" in done.stdout
     assert "test_a_process leaves behind the process" in done.stdout
     assert "test_a_worker_of_its_loop leaves behind the thread asyncio_0" in done.stdout
-    assert done.stdout.count(" leaves behind ") == 3
     assert "5 passed, 3 errors" in done.stdout
 
 
