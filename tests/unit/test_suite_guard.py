@@ -92,3 +92,28 @@ def test_a_test_that_hangs_in_its_teardown_ends_the_run_by_name(tmp_path: Path) 
     assert done.returncode == 3
     assert "test_it.py::test_whose_teardown_hangs hangs, its teardown too" in done.stderr
     assert "in stuck" in done.stderr
+
+
+STRICT = """
+from swarmlearning.client.unfinished import WATCH
+from pathlib import Path
+
+class Program:
+    def _ended_early(self, kind):
+        print("this program ended early")
+        return True
+
+def test_that_leaves_a_strict_program_open():
+    WATCH.begins(Program(), (Path("a"), Path("b")))
+"""
+
+
+def test_a_program_that_a_test_leaves_open_does_not_end_the_run(tmp_path: Path) -> None:
+    """A strict program that never ended exits with 1: not the run of tests that had it, whose tests all passed."""
+    (tmp_path / "test_it.py").write_text(STRICT)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+    plugin = ["-p", "conftest", str(tmp_path / "test_it.py")]
+    environ = {**os.environ, "PYTHONPATH": str(TESTS)}
+    done = subprocess.run([*command, *plugin], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert "ended early" not in done.stdout
