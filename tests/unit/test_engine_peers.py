@@ -63,8 +63,8 @@ def test_a_leader_is_suspected_for_refusing_for_silence_and_for_standing_still()
     table = peers()
     pulse(table, 200.0)
     assert table.suspect(NODE, 214.9, since=200.0) is None
-    assert "nothing heard" in (table.suspect(NODE, 215.0, since=200.0) or "")
     assert table.suspect(NODE, 215.0, since=201.0) is None
+    assert "nothing heard" in (table.suspect(NODE, 215.0, since=200.0) or "")
     for second in range(200, 801, 10):
         pulse(table, float(second), progress=1)
     assert table.suspect(NODE, 801.0, since=300.0) is None
@@ -86,3 +86,28 @@ def test_a_leader_found_dead_before_is_replaced_at_once() -> None:
     assert table.suspect(NODE, 226.0, since=226.0) is None
     pulse(table, 212.0)
     assert table.suspect(NODE, 213.0, since=213.0) is None
+
+
+def test_a_silent_member_costs_the_live_time_once() -> None:
+    """A cut line refuses nothing: after the first wait each round gives 4 s, as leader or follower, until it speaks."""
+    table = peers()
+    pulse(table, 200.0)
+    assert table.live(NODE, 214.9, since=200.5, quorum_at=None)
+    assert not table.live(NODE, 215.5, since=200.5, quorum_at=None)
+    assert table.live(NODE, 219.4, since=215.5, quorum_at=None)  # the next round opens
+    assert not table.live(NODE, 219.5, since=215.5, quorum_at=None)
+    assert table.suspect(NODE, 223.4, since=219.5) is None  # the next is its to lead
+    assert table.suspect(NODE, 223.5, since=219.5) == "nothing heard from it for 24 s"
+    pulse(table, 224.0)
+    assert table.live(NODE, 238.9, since=223.5, quorum_at=None)
+    assert table.suspect(NODE, 238.9, since=223.5) is None
+
+
+def test_a_leader_that_was_silent_once_is_given_4_seconds_the_next_time() -> None:
+    """It is the suspicion of a leader that begins it as well; a node that suspects sooner is as short with it."""
+    for live, again in ((LIVE, 4.0), (1.0, 1.0)):
+        table = Peers(started_at=100.0, live_seconds=live, stalled_seconds=STALLED)
+        assert table.suspect(NODE, 200.0 + live - 0.1, since=200.0) is None
+        assert table.suspect(NODE, 200.0 + live, since=200.0) is not None
+        assert table.suspect(NODE, 300.0 + again - 0.1, since=300.0) is None
+        assert table.suspect(NODE, 300.0 + again, since=300.0) is not None

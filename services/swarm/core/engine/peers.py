@@ -27,6 +27,8 @@ class Peer:
     attempt: int = 0
     left: Left | None = None
     """How its ML program ended, if it says so; None again once it says anything else."""
+    given_up: bool = False
+    """It was silent for the live time while it was waited for, and has not been heard since."""
     silent_since: float | None = None
     silent_at: float = 0.0
     silent_times: int = 0
@@ -57,6 +59,15 @@ class Peers:
         if progress != peer.progress:
             peer.progress, peer.progress_at = progress, now
         peer.silent_since, peer.silent_times, peer.silent_text = None, 0, ""
+        peer.given_up = False
+
+    def _patience(self, peer: Peer) -> float:
+        """Seconds of silence after which a peer is not waited for: once in full, then as for one that refuses.
+
+        A cut line refuses nothing for half a minute: each round would wait in full again. Not at once, since it may be
+        this node that was cut, and hears of the next round a moment before it hears its peers.
+        """
+        return min(REFUSED_SECONDS, self._live_seconds) if peer.given_up else self._live_seconds
 
     def silent(self, node: Address, now: float, text: str) -> None:
         peer = self[node]
@@ -70,12 +81,16 @@ class Peers:
         """Whether the leader should wait for ``node``.
 
         Args:
-            since: when this round, epoch or attempt opened here; everybody counts as live for a while after it.
+            since: when this round, epoch or attempt opened here; everybody counts as live for a while after it,
+                shorter for one that was given up before.
             quorum_at: when minPeers were ready; a peer without progress for the stall time after it is not waited for.
         """
         peer = self[node]
         latest = max(since, self._started_at, peer.pulse_at if peer.pulse_at is not None else 0.0)
-        if now - latest >= self._live_seconds or self.refused(node, now):
+        if now - latest >= self._patience(peer):
+            peer.given_up = True
+            return False
+        if self.refused(node, now):
             return False
         if quorum_at is None:
             return True
@@ -123,8 +138,10 @@ class Peers:
         if self.refused(node, now) and now - base >= REFUSED_SECONDS:
             return f"it cannot be reached ({peer.silent_text})"
         latest = max(base, peer.pulse_at if peer.pulse_at is not None else 0.0)
-        if now - latest >= self._live_seconds:
-            return f"nothing heard from it for {now - latest:.0f} s"
+        if now - latest >= self._patience(peer):
+            heard = max(self._started_at, peer.pulse_at if peer.pulse_at is not None else 0.0)
+            peer.given_up = True
+            return f"nothing heard from it for {now - heard:.0f} s"
         moved = max(base, got, peer.progress_at if peer.progress_at is not None else 0.0)
         if now - moved >= self._stalled_seconds:
             return f"no progress for {now - moved:.0f} s"
