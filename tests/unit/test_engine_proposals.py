@@ -182,6 +182,10 @@ def test_what_arrives_of_a_proposal_is_its_leaders_progress(scene: Scene, arrive
         now = begin + second
         pulse = said_by(scene, scene.leader, "syncing", 1, scene.message)
         node.engine.handle(ev.PulseArrived(scene.leader.address, pulse), now)
+        for other in scene.world.nodes:  # the next leader lives
+            if other not in (node, scene.leader):
+                waits = said_by(scene, other, "waiting", second)
+                node.engine.handle(ev.PulseArrived(other.address, waits), now)
         if arrives:
             node.engine.handle(ev.BlobMoved(scene.message.result.merged, second), now)
     assert state.context.promised == (0 if arrives else 1)
