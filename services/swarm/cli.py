@@ -62,11 +62,14 @@ def sl(ctx: typer.Context) -> None:
 def certs(ctx: typer.Context) -> None:
     """Certificates: init, issue, sign, check."""
     from swarm.net.probe import remote_time
+    from swarm.net.rehearsal import rehearse
     from swarm.net.tls import TlsFiles
     from swarm.pki.cli import build
 
-    # pki opens no connections: the clock of another node is read by net.
-    pki = build(lambda host, port, *files: remote_time(host, port, TlsFiles(*files)))
+    # pki opens no connections: the clock of another node is read, and a handshake rehearsed, by net.
+    pki = build(
+        lambda host, port, *files: remote_time(host, port, TlsFiles(*files)), lambda *files: rehearse(TlsFiles(*files))
+    )
     pki(ctx.args, prog_name="swarm certs")
 
 

@@ -80,8 +80,16 @@ _VERIFY_FIELDS = {
     19: "issuer: its root is not among the trusted CAs",
     20: "issuer: no trusted CA signed it",
     21: "issuer: no trusted CA signed it",
-    24: "basic constraints: its issuer is not a CA",
-    26: "extended key usage: it is not made for this side of a connection",
+    25: "path length: more CAs stand below one than it allows",
+    26: "extended key usage (or key usage): it, or a CA above it, is not made for this side of a connection",
+    32: "key usage: its issuer may not sign certificates",
+    34: "critical extension: there is one that TLS does not know",
+    47: "name constraints: a CA above it does not allow its names",
+    48: "name constraints: a CA above it does not allow its names",
+    66: "public key: it is too weak",
+    67: "public key: that of a CA above it is too weak",
+    68: "signature: its digest is too weak",
+    79: "basic constraints: its issuer is not a CA",
 }
 """OpenSSL's X509_V_ERR codes for the certificate that we looked at."""
 

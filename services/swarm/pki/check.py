@@ -1,7 +1,8 @@
 """What is right and wrong with a node's certificate, as a pure report: one finding a field, nothing raised.
 
-Agrees with what TLS will decide: a chain to a self-signed trusted CA, in time, made for both sides. Names are for
-people: a certificate without SAN is accepted, with a warning, because membership follows the public key.
+Agrees with what TLS will decide: a chain to a self-signed trusted CA, in time, made for both sides, of keys and digests
+that TLS 1.3 takes. Names are for people: a certificate without SAN is accepted, with a warning, because membership
+follows the public key. What TLS refuses beyond the fields named here, a handshake in memory finds (``tls``).
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from swarm.core.spiffe import SpiffeId
+
+from .chain import follow, key_usage, lacking_uses, node_key, unreadable, weak_digest
 
 EXPIRES_SOON = timedelta(days=7)
 CLOCK_WARN_SECONDS = 5.0
 CLOCK_FAULT_SECONDS = 60.0
-CHAIN_LENGTH_MAX = 8
 
 
 class Level(enum.Enum):
@@ -60,14 +61,18 @@ def check(
         Finding("subject", Level.OK, leaf.subject.rfc4514_string() or "(empty)"),
         _issuer(chain, cas, now),
         *_validity(leaf, now),
-        _names(leaf),
-        _usage(leaf),
+        *_strength(leaf),
+        *_extensions(leaf),
     ]
+    try:
+        spki = _spki(leaf.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        return findings  # said under "public key"
     if key is not None:
-        same = _spki(key) == _spki(leaf.public_key())
+        same = _spki(key) == spki
         text = "belongs to the certificate" if same else "the key file is another certificate's key"
         findings.append(Finding("key", Level.OK if same else Level.FAULT, text))
-    findings.append(Finding("spki", Level.OK, hashlib.sha256(_spki(leaf.public_key())).hexdigest()))
+    findings.append(Finding("spki", Level.OK, hashlib.sha256(spki).hexdigest()))
     return findings
 
 
@@ -80,47 +85,42 @@ def clock(here: datetime, there: datetime, who: str) -> Finding:
     return Finding("clock", level, f"{who} is {abs(ahead):.0f} s {side} this host; bound {CLOCK_FAULT_SECONDS:.0f} s")
 
 
+def tls(refused: str | None) -> Finding:
+    """The last word, from a handshake of the certificate with itself; asked where no field is at fault."""
+    if refused is None:
+        return Finding("TLS", Level.OK, "both sides of a handshake take it")
+    return Finding("TLS", Level.FAULT, f"{refused}; issue it again without what is named there")
+
+
 def faults(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.level is Level.FAULT]
 
 
 def _issuer(chain: Sequence[x509.Certificate], cas: Sequence[x509.Certificate], now: datetime) -> Finding:
-    """Walk to a self-signed trusted CA, as OpenSSL does."""
-    current, path = chain[0], []
-    for _ in range(CHAIN_LENGTH_MAX):
-        signer = next((c for c in (*cas, *chain[1:]) if _signed_by(current, c)), None)
-        if signer is None:
-            return Finding(
-                "issuer",
-                Level.FAULT,
-                f"no trusted CA signed {current.subject.rfc4514_string()} "
-                f"(its issuer calls itself {current.issuer.rfc4514_string()}); add that CA's certificate",
-            )
-        name = signer.subject.rfc4514_string()
-        if not _is_ca(signer):
-            return Finding("issuer", Level.FAULT, f"{name} signed it but is not a CA (basic constraints)")
-        if not signer.not_valid_before_utc <= now <= signer.not_valid_after_utc:
-            return Finding("issuer", Level.FAULT, f"CA {name} is out of date: not_after {signer.not_valid_after_utc}")
-        path.append(name)
-        if signer in cas and signer.subject == signer.issuer:
-            return Finding("issuer", Level.OK, "chain holds: " + " < ".join(path))
-        current = signer
-    return Finding("issuer", Level.FAULT, f"the chain has more than {CHAIN_LENGTH_MAX} CAs")
+    names, wrong = follow(chain, cas, now)
+    return (
+        Finding("issuer", Level.OK, f"chain holds: {names}") if wrong is None else Finding("issuer", Level.FAULT, wrong)
+    )
 
 
-def _signed_by(certificate: x509.Certificate, signer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(signer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
+def _extensions(leaf: x509.Certificate) -> list[Finding]:
+    """What the certificate library cannot read no node can read, whatever OpenSSL makes of it."""
+    wrong = unreadable(leaf)
+    if wrong is None:
+        return [_names(leaf), _key_usage(leaf), _usage(leaf)]
+    field = "SAN" if "GeneralName" in wrong else "extensions"
+    return [Finding(field, Level.FAULT, f"nodes cannot read it ({wrong}); issue it again with plain names")]
 
 
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return certificate.version is x509.Version.v1
+def _strength(leaf: x509.Certificate) -> list[Finding]:
+    text, good = node_key(leaf)
+    digest = weak_digest(leaf)
+    signature = (
+        Finding("signature", Level.OK, "a digest that TLS takes")
+        if digest is None
+        else Finding("signature", Level.FAULT, f"made with {digest}, which TLS refuses; have it signed with SHA-256")
+    )
+    return [Finding("public key", Level.OK if good else Level.FAULT, text), signature]
 
 
 def _validity(leaf: x509.Certificate, now: datetime) -> list[Finding]:
@@ -156,15 +156,23 @@ def _names(leaf: x509.Certificate) -> Finding:
     return Finding("SAN", Level.OK, text)
 
 
+def _key_usage(leaf: x509.Certificate) -> Finding:
+    usage = key_usage(leaf)
+    if usage is None:
+        return Finding("key usage", Level.OK, "not restricted")
+    if not (usage.digital_signature or usage.key_agreement):
+        return Finding("key usage", Level.FAULT, "lacks digitalSignature, which TLS needs; issue it again with it")
+    return Finding("key usage", Level.OK, "may sign")
+
+
 def _usage(leaf: x509.Certificate) -> Finding:
-    try:
-        usages = set(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        return Finding("extended key usage", Level.OK, "not restricted")
-    needed = {ExtendedKeyUsageOID.SERVER_AUTH: "server", ExtendedKeyUsageOID.CLIENT_AUTH: "client"}
-    lacking = [word for oid, word in needed.items() if oid not in usages]
+    lacking = lacking_uses(leaf)
     if lacking:
-        return Finding("extended key usage", Level.FAULT, f"not made for use as {' and '.join(lacking)}")
+        return Finding(
+            "extended key usage",
+            Level.FAULT,
+            f"not made for use as {' and '.join(lacking)}; issue it again with serverAuth and clientAuth",
+        )
     return Finding("extended key usage", Level.OK, "server and client")
 
 

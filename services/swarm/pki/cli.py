@@ -22,6 +22,9 @@ from .request import make_names, names_in
 RemoteClock = Callable[[str, int, Path, Path, Path | None, Path | None], datetime]
 """host, port, cert, key, cacert, capath -> that node's clock. Handed in: this package opens no connections."""
 
+Rehearsal = Callable[[Path, Path, Path | None, Path | None], str | None]
+"""cert, key, cacert, capath -> why a TLS handshake refuses them, or None. Handed in likewise."""
+
 TRUST_DOMAIN_DEFAULT = "swarm.local"
 
 CaFolder = Annotated[Path, typer.Option("--ca", help="folder with ca-cert.pem and ca-key.pem, from `init`")]
@@ -33,8 +36,8 @@ Domain = Annotated[str, typer.Option("--trust-domain", help="the consortium's na
 Days = Annotated[int, typer.Option("--days", help="days until the certificate ends (1 to 3650)")]
 
 
-def build(remote_clock: RemoteClock | None = None) -> typer.Typer:
-    """The command group; ``remote_clock`` enables ``check --against``."""
+def build(remote_clock: RemoteClock | None = None, rehearse: Rehearsal | None = None) -> typer.Typer:
+    """The command group; ``remote_clock`` enables ``check --against``, ``rehearse`` its last line."""
     app = typer.Typer(
         name="certs",
         help="Certificates: make a CA, issue and sign node certificates, check what you have.",
@@ -119,7 +122,7 @@ def build(remote_clock: RemoteClock | None = None) -> typer.Typer:
         ] = None,
     ) -> None:
         """Say what is right and wrong, one line a field; exit 1 if anything must be mended."""
-        findings = check_files(cert, key, cacert, capath, datetime.now(UTC))
+        findings = check_files(cert, key, cacert, capath, datetime.now(UTC), rehearse)
         if against is not None:
             findings.append(_clock(remote_clock, against, cert, key, cacert, capath))
         width = max(len(finding.field) for finding in findings)
@@ -134,8 +137,15 @@ def build(remote_clock: RemoteClock | None = None) -> typer.Typer:
     return app
 
 
-def check_files(cert: Path, key: Path, cacert: Path | None, capath: Path | None, now: datetime) -> list[report.Finding]:
-    """The report for files on disk: :func:`swarm.pki.check.check` plus the key file's mode.
+def check_files(
+    cert: Path,
+    key: Path,
+    cacert: Path | None,
+    capath: Path | None,
+    now: datetime,
+    rehearse: Rehearsal | None = None,
+) -> list[report.Finding]:
+    """The report for files on disk: :func:`swarm.pki.check.check`, the key file's mode, and what TLS says in the end.
 
     Raises:
         OperatorFault: a file cannot be read at all.
@@ -149,7 +159,13 @@ def check_files(cert: Path, key: Path, cacert: Path | None, capath: Path | None,
     mode = key.stat().st_mode & 0o777
     text = f"{mode:04o}" if not mode & 0o077 else f"{mode:04o}: others could use it; run: chmod 600 {key}"
     level = report.Level.FAULT if mode & 0o077 else report.Level.OK
-    return [*findings, report.Finding("key file mode", level, text)]
+    findings.append(report.Finding("key file mode", level, text))
+    if rehearse is not None and not report.faults(findings):
+        try:
+            findings.append(report.tls(rehearse(cert, key, cacert, capath)))
+        except OperatorFault as error:
+            findings.append(report.Finding("TLS", report.Level.FAULT, str(error)))
+    return findings
 
 
 def _clock(
