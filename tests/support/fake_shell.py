@@ -131,13 +131,13 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def bridge_at(folder: Path, **shell_options: Any) -> AsyncIterator[Place]:
-    """A running FifoBridge over real named pipes in ``folder``."""
+async def bridge_at(folder: Path, handler: Any = None, **shell_options: Any) -> AsyncIterator[Place]:
+    """A running FifoBridge over real named pipes in ``folder``; ``handler``: in place of the shell made here."""
     work = folder / "private"
     work.mkdir()
     shell, log = Shell(work, **shell_options), Log()
     request, response, exchange = folder / "request.pipe", folder / "response.pipe", folder / "exchange"
-    bridge = FifoBridge(request, response, exchange, work, shell, log=log)
+    bridge = FifoBridge(request, response, exchange, work, handler or shell, log=log)
     task = asyncio.create_task(bridge.run())
     place = Place(request, response, exchange, work, shell, log, bridge, task)
     try:

@@ -70,5 +70,5 @@ def describe(header: tensorfile.Header, offset: int, dtype: str, value: np.gener
     spec = next(spec for spec in header.by_offset() if spec.start <= offset < spec.end)
     at = (offset - spec.start) // tensorfile.DTYPES[dtype].itemsize
     position = [int(i) for i in np.unravel_index(at, spec.shape)] if spec.shape else []
-    shown = "NaN or infinity" if dtype == "BF16" else str(value)
+    shown = "NaN or infinity" if isinstance(value, np.uint16) else str(value)  # bfloat16 has no numpy type
     return f"tensor {spec.name!r} holds {shown} at position {position}"

@@ -18,7 +18,7 @@ from swarmlearning import tensorfile
 
 from swarm.core.engine.context import Odd
 from swarm.core.ids import Digest
-from swarm.core.merge import Block, non_finite
+from swarm.core.merge import FLOATS, Block, as_float, non_finite, variances
 
 from .modelfiles import describe, fill, read_header, runs
 
@@ -56,6 +56,29 @@ def find_oddities(path: Path, *, window: int = WINDOW_BYTES) -> tuple[Odd, str]:
                     digest.update(np.stack([places, bits[:count].astype(np.int64)], axis=1).tobytes())
                     at, bits = at[count:], bits[count:]
     return frozenset(Digest(one.digest()) for one in found.values()), where
+
+
+def negative_variance(path: Path, *, window: int = WINDOW_BYTES) -> str:
+    """The first value below zero in a tensor that is a variance, in words; "" if there is none.
+
+    Raises:
+        UnusableInput: as :func:`find_oddities`.
+    """
+    header = read_header(0, path)
+    named, buffer = set(variances([spec.name for spec in header.tensors])), np.empty(window, np.uint8)
+    with path.open("rb", buffering=0) as file:
+        for spec in header.by_offset():
+            if spec.name not in named or spec.dtype not in FLOATS:
+                continue
+            for start in range(spec.start, spec.end, window):
+                size = min(window, spec.end - start)
+                fill(0, file, header.data_offset + start, buffer[:size])
+                block = as_float(buffer[:size].view(tensorfile.DTYPES[spec.dtype]), spec.dtype)
+                below = np.flatnonzero(block < 0)
+                if below.size:
+                    at = start + int(below[0]) * tensorfile.DTYPES[spec.dtype].itemsize
+                    return describe(header, at, spec.dtype, block[below[0]])
+    return ""
 
 
 def bits_of(block: Block) -> Block:

@@ -23,6 +23,7 @@ from swarm.store.files import room_for
 
 from .bridge import Evaluate, Merged, SessionOpen, SyncCall, SyncDone
 from .merging import look_ahead
+from .oddities import negative_variance
 from .schemas import Schemas, told
 from .timeline import Timeline
 from .transfers import look_at
@@ -124,6 +125,7 @@ class Program:
             header = tensorfile.read_header(call.path)
             blob, chunks = await asyncio.to_thread(self._store.add_file, call.path, move=True)
             held = await asyncio.to_thread(look_at, self._store.path(blob))
+            wrong = await asyncio.to_thread(negative_variance, self._store.path(blob))
         except BaseException as fault:
             self.taking_in = False
             if isinstance(fault, OSError):
@@ -131,6 +133,12 @@ class Program:
             if not isinstance(fault, tensorfile.TensorFileError):
                 raise
             raise ProgramFault(f"the model file of the ML program cannot be used: {fault}") from fault
+        if wrong:
+            self.taking_in = False
+            raise ProgramFault(
+                f"this program's model holds a variance below zero, with which it computes NaN: {wrong}. "
+                "Look at how that tensor is made at this site; nothing of it was shared"
+            )
         round_ = target.open_round()
         target.timeline.add(round_, "hash", time.monotonic() - began)
         target.deliver(

@@ -3,8 +3,9 @@
 from .gram import UNIT, Gram
 from .median import lower_median
 from .method import BLOCK_BYTES, SHARE_TOLERANCE, Anchor, Block, Measured, Method, rest, shares, shares_fault
-from .outer import Outer, ahead, split, stepped, takes_step
+from .outer import Outer, ahead, split, stepped
 from .registry import get, known, measured_fault, register
+from .statistics import takes_step, variances
 from .values import FLOATS, as_float, merge_values, non_finite
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "split",
     "stepped",
     "takes_step",
+    "variances",
 ]

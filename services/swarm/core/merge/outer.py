@@ -12,7 +12,7 @@ The velocity is the difference of two committed models, so nothing more travels 
 in place of x_r would not do: its velocity depends on all rounds before, and no bounded number of them gives it back.)
 Round 0 has no step: x_0 = m_0, and x_{-1} = x_0. Written from m_r on, x_r = m_r + c, so that a parameter with c = 0
 keeps m_r bit for bit. Computed in float64, rounded once to the dtype; an element that would leave its range takes m_r.
-Integers, booleans and running statistics (:data:`STATISTICS`) take no step: a variance must not become negative.
+Integers, booleans and running statistics (:mod:`.statistics`) take no step: a variance must not become negative.
 """
 
 from __future__ import annotations
@@ -34,13 +34,8 @@ WORD_BYTES_MAX = 32
 """A method with its outer step stands in one word on chain."""
 MU_MAX, ETA_MAX = 99, 999
 """Hundredths."""
-STATISTICS = frozenset({"running_mean", "running_var", "moving_mean", "moving_variance", "mean", "variance"})
-"""Last parts of the names of running statistics (PyTorch, Keras): averaged like everything, but without a step."""
 
 _WORD = re.compile(r"(.+)\+(momentum|nesterov):(0(?:\.\d{1,2})?):(\d(?:\.\d{1,2})?)")
-_PARTS = re.compile(r"[./]")
-_SUFFIX = re.compile(r"[#@:]")
-"""What a client adds to a name: a number for one of several, a mark, the output's number of Keras 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +105,6 @@ def split(word: str) -> tuple[str, Outer | None]:
     if not 1 <= outer.eta <= ETA_MAX or f"{method}+{kind}:{outer.mu / 100:g}:{outer.eta / 100:g}" != word:
         return word, None  # only one spelling of a step counts
     return method, outer
-
-
-def takes_step(name: str) -> bool:
-    """Whether a floating-point tensor of this name takes the step: all but running statistics."""
-    return _PARTS.split(_SUFFIX.split(name)[0])[-1] not in STATISTICS
 
 
 def stepped(outer: Outer, dtype: str, merged: Block, last: Block, before: Block | None) -> Block:
