@@ -36,3 +36,10 @@ def test_the_partner_of_a_program_that_raises_ends_by_name(tmp_path: Path) -> No
         nodes = {row["name"]: row for row in json.loads(done.stdout)["nodes"] if row["role"] == "sl"}
         assert {row["state"] for row in nodes.values()} == {"failed"}
         assert [row["waits"] for row in nodes.values()] == [[], []]
+        command = [sys.executable, "-m", "swarm.cli", "history", "--json", "--ops", swarm.sn.ops]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=True)
+        (run,) = json.loads(done.stdout)
+        assert run["how"].startswith("ended with too few members: 0 of the 2 that it needs were left; ")
+        assert run["how"].endswith("left for good; swarm reset defaultbb.cqdb.sml.hpe opens the next run")
+        assert all(nodes[name]["node"] in run["how"] for name in nodes)
+        assert run["began"] <= run["ended"]

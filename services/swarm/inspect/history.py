@@ -8,7 +8,8 @@ from swarm.chain import events as ev
 from swarm.core.chain_view import Phase
 from swarm.core.ids import Address, to_hex
 
-from .reading import events_of, job_of, told
+from .ending import ending
+from .reading import events_of, job_of, options_of, told
 from .record import build
 from .source import View
 
@@ -22,22 +23,29 @@ async def runs_of(view: View, name: str) -> list[dict[str, Any]]:
     """
     job = await job_of(view.training, name)
     state = await view.training.state(job)
+    runs = [await events_of(view, job, number) for number in range(1, state.run + 1)]
     found: list[dict[str, Any]] = []
-    for number in range(1, state.run + 1):
-        happened = await events_of(view, job, number)
-        row = _row(name, number, happened)
+    for number, happened in enumerate(runs, 1):
+        options = ""
+        if view.options is not None and happened:
+            options = await options_of(view, view.options, job, happened[0][0])
+        after = runs[number] if number < len(runs) else []
+        begun = next((event for _, event in after if isinstance(event, ev.RunReset)), None)
+        row = _row(name, number, happened, options, begun)
         row["began"], row["ended"] = [await _time(view, row[key]) for key in ("first_block", "last_block")]
-        begun = next((event for _, event in happened if isinstance(event, ev.RunReset)), None)
-        if begun is not None and found and found[-1]["state"] == "failed":
-            found[-1]["how"] = f"reset by {to_hex(begun.by)}" + (", forced" if begun.forced else "")
         found.append(row)
-    if found[-1]["state"] in ("open", "joining", "idle"):
-        found[-1]["how"], found[-1]["ended"] = told(state), None
-        found[-1]["state"] = "idle" if state.phase is Phase.IDLE else found[-1]["state"]
+    last = found[-1]
+    if last["state"] in ("open", "joining"):
+        last["state"] = "idle" if state.phase is Phase.IDLE else last["state"]
+        # Where nobody is left, the last one to leave was its end.
+        last["ended"] = last["ended"] if last["how"] and not state.joined_count else None
+        last["how"] = last["how"] or told(state)
     return found
 
 
-def _row(name: str, number: int, happened: list[tuple[int, Any]]) -> dict[str, Any]:
+def _row(
+    name: str, number: int, happened: list[tuple[int, Any]], options: str = "", begun: ev.RunReset | None = None
+) -> dict[str, Any]:
     record = build(name, number, happened)
     merged = [r for r in record.rounds.values() if r["merged"] is not None]
     contributors = {c["node"] for r in merged for c in r["contributions"] if c["weight"]}
@@ -46,7 +54,7 @@ def _row(name: str, number: int, happened: list[tuple[int, Any]]) -> dict[str, A
         "job": name,
         "run": number,
         "state": record.phase,
-        "how": record.reason or record.phase,
+        "how": ending(record, happened, options, begun),
         "rounds": len(merged),
         "members": [to_hex(node) for node in sorted(record.members, key=Address)],
         "contributors": sorted(contributors),

@@ -115,5 +115,6 @@ def told(state: JobState) -> str:
     if state.phase is Phase.OPEN and not state.started:
         return f"{state.joined_count} joined, the run starts with {state.min_peers}"
     if state.phase is Phase.OPEN:
-        return f"round {state.round} is open, {state.joined_count} joined"
+        few = f" of the {state.min_peers} that it needs" if state.joined_count < state.min_peers else ""
+        return f"round {state.round} is open, {state.joined_count} joined{few}"
     return f"{state.phase.name.lower()} after {state.round} rounds"
