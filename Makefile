@@ -21,7 +21,7 @@ CODE := services sdk tests contracts examples tools
 unexport PYTHONDONTWRITEBYTECODE
 
 # A misspelt variable would be ignored without a word.
-KNOWN := VENV NODES ROUNDS SEED CHAIN MODEL SEEDS COUNT MINUTES NAME PATHS ARGS PYTHON SWARM_% SN_% PIP_% UV_%
+KNOWN := VENV ABREAST NODES ROUNDS SEED CHAIN MODEL SEEDS COUNT MINUTES NAME PATHS ARGS PYTHON SWARM_% SN_% PIP_% UV_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
 UNKNOWN := $(filter-out $(KNOWN) MAKE% SHELL,$(GIVEN))
 $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are: $(KNOWN)))
@@ -83,11 +83,15 @@ wheel: $(STAMPS)/base  ## the SDK as a wheel in dist/, also under the file name 
 
 # ---- what a developer runs ---------------------------------------------------------------------
 
-test: setup  ## everything; SWARM_REQUIRE=geth,docker turns a missing tool into a failure (PATHS= ARGS=)
-	@SWARM_SIM_SEEDS=$(or $(SWARM_SIM_SEEDS),500) $(BIN)/python -m pytest $(PATHS) $(ARGS)
+# Tests mostly wait: files run abreast, each worker with a network of its own, where this user may make one.
+ABREAST ?= $(shell unshare --net ip link set lo up 2>/dev/null && echo 3 || echo 0)
+PYTEST := $(BIN)/python -m pytest -n $(ABREAST) --dist loadfile --no-loadscope-reorder --durations=15
 
-test-slow: setup  ## what `make test` leaves out: long runs, and the oldest stacks (PATHS= ARGS=)
-	@SWARM_SLOW=1 $(BIN)/python -m pytest -m slow $(PATHS) $(ARGS)
+test: setup  ## everything; SWARM_REQUIRE=geth,docker turns a missing tool into a failure (PATHS= ARGS= ABREAST=)
+	@SWARM_SIM_SEEDS=$(or $(SWARM_SIM_SEEDS),500) $(PYTEST) $(PATHS) $(ARGS)
+
+test-slow: setup  ## what `make test` leaves out: long runs, and the oldest stacks (PATHS= ARGS= ABREAST=)
+	@SWARM_SLOW=1 $(PYTEST) -m slow $(PATHS) $(ARGS)
 
 QUICK := $(BIN)/python -m pytest -q -m "not torch and not keras" $(ARGS)
 check: setup-dev  ## format, lint, types, imports, spelling, unit and simulation tests: under two minutes

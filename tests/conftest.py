@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections import defaultdict
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import leftovers, rows, tools
+from support import abreast, leftovers, rows, tools
 
 # A gate gives the same verdict on the same code, also on a busy machine: `--hypothesis-profile=search` looks further.
 settings.register_profile(
@@ -23,7 +24,6 @@ settings.register_profile(
 settings.register_profile("search", settings.get_profile("steady"), derandomize=False, max_examples=1000)
 settings.load_profile("steady")
 
-ROW_RESULTS = pytest.StashKey[list[tuple[str, str]]]()
 NAMES_SHOWN = 3
 
 
@@ -32,11 +32,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[ROW_RESULTS] = []
+    # Each program that the tests start would compile some 2,000 files, where a shell forbids to keep them.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell's background job ignores Ctrl-C, and so would every program that the tests start and interrupt.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     tools.required()
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(abreast.Workplace(), "workplace")
     leftovers.bound_executors()
     config.pluginmanager.register(leftovers.Leftovers(float(config.getini("timeout") or 120)), "leftovers")
 
@@ -75,18 +79,22 @@ def _programs_end_with_their_test() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
-    """Keeps the outcome of each test that carries rows."""
+    """Keeps in the report which rows its test carries: the report goes to the process that writes the results."""
     report = yield
     if report.when == "call" or report.outcome != "passed":
-        checks = [row_id for marker in item.iter_markers("row") for row_id in marker.args]
-        item.config.stash[ROW_RESULTS].extend((check, report.outcome) for check in checks)
+        report.row_checks = [row_id for marker in item.iter_markers("row") for row_id in marker.args]
     return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     target = session.config.getoption("--rows-json")
-    if target:
-        Path(target).write_text(json.dumps(session.config.stash[ROW_RESULTS]))
+    if not target or hasattr(session.config, "workerinput"):
+        return
+    reporter: pytest.TerminalReporter | None = session.config.pluginmanager.getplugin("terminalreporter")
+    assert reporter is not None
+    reports = [report for kept in reporter.stats.values() for report in kept if isinstance(report, pytest.TestReport)]
+    pairs = [(check, report.outcome) for report in reports for check in getattr(report, "row_checks", ())]
+    Path(target).write_text(json.dumps(pairs))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -20,7 +20,7 @@ from support.lab import ADDER, PROGRAMS, Site, lab
 from support.snprocess import clean_environ
 from swarmlearning import tensorfile
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.host_network]
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "older-clients"

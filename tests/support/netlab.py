@@ -49,22 +49,34 @@ def _run(*command: str) -> str:
 @contextlib.contextmanager
 def _in_namespace(name: str) -> Iterator[None]:
     """This thread's new sockets belong to the namespace; other threads stay where they are."""
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    target = os.open(NAMESPACES / name, os.O_RDONLY)
+    own, target = current(), os.open(NAMESPACES / name, os.O_RDONLY)
     try:
-        _enter(target)
+        enter(target)
         try:
             yield
         finally:
-            _enter(own)
+            enter(own)
     finally:
         os.close(target)
         os.close(own)
 
 
-def _enter(descriptor: int) -> None:
+def current() -> int:
+    """A descriptor of this thread's network namespace; the caller closes it."""
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+
+
+def enter(descriptor: int) -> None:
+    """This thread, and the threads and processes it starts from now on, belong to that network namespace."""
     if _libc.setns(descriptor, CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
+
+
+def unshare() -> None:
+    """As :func:`enter`, into a new namespace with nothing but a loopback device; raises NotPermitted."""
+    if _libc.unshare(CLONE_NEWNET) != 0:
+        raise NotPermitted(f"unshare: {os.strerror(ctypes.get_errno())}")
+    _run("ip", "link", "set", "lo", "up")
 
 
 @dataclass(frozen=True)
