@@ -16,9 +16,17 @@ missing=
 if [ "${1:-}" = --force ] || [ ! -e "$folder/ca/ca-cert.pem" ]; then
     missing="ca $nodes"
 else
-    for node in $nodes; do [ -d "$folder/$node" ] || missing="$missing $node"; done
+    # Docker itself makes an empty folder where one that a container mounts is missing. One that cannot be entered is the
+    # nodes' user's, and filled.
+    for node in $nodes; do
+        own=$folder/$node
+        if [ ! -d "$own" ] || { [ -x "$own" ] && [ ! -e "$own/cert.pem" ]; }; then missing="$missing $node"; fi
+    done
 fi
+# The compose file asks for this one, so that `up` before `make certs` is told so by name.
+ready() { echo "# the certificates beside this file are made" > "$folder/run-make-certs-first.env"; }
 if [ -z "$missing" ]; then
+    ready
     echo "$folder is already filled; deploy/docker/certs.sh --force makes everything anew (then restart the nodes)"
     exit 0
 fi
@@ -42,3 +50,4 @@ docker run --rm --user 0:0 --network none --entrypoint sh --volume "$folder:/cer
             mv "/certs/$node/$node-key.pem" "/certs/$node/key.pem"
             chown -R swarm:swarm "/certs/$node"
         done'
+ready

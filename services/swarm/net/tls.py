@@ -203,5 +203,10 @@ def _read(path: Path, what: str) -> bytes:
         if path.stat().st_size > CA_FILE_BYTES_MAX:
             raise OperatorFault(f"{path} ({what}) is larger than {CA_FILE_BYTES_MAX} bytes")
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise OperatorFault(
+            f"{path} ({what}) cannot be read: it is not there; make it with swarm certs issue "
+            "(for docker-compose.yml: make certs)"
+        ) from error
     except OSError as error:
         raise OperatorFault(f"{path} ({what}) cannot be read: {error.strerror}") from error
