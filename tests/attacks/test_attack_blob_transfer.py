@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import http.client
 import json
 import os
+import pickle
 import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import swarm
 from support.certs import Authority
 from support.faultproxy import fault_proxy
 from swarm.core.blobid import BLOB_BYTES_MAX, CHUNK_BYTES, ChunkList, chunk_count, chunk_hash
+from swarm.core.engine.events import BlobFailed, BlobVerified, Event
+from swarm.core.engine.leading import REFUSED_UNREADABLE
 from swarm.core.errors import PeerFault
-from swarm.core.ids import BlobId
+from swarm.core.ids import Address, BlobId
 from swarm.net.answers import send_json
 from swarm.net.blobserve import BlobApp
 from swarm.net.faults import BadAnswer, Cut, TimedOut, TlsRefused
@@ -29,6 +36,7 @@ from swarm.net.probe import connect
 from swarm.net.server import serve
 from swarm.net.tls import TlsFiles, client_context, server_context
 from swarm.net.transfer import Cancelled, Pace, fetch, fetch_blob
+from swarm.sl.transfers import Counters, Transfers
 from swarm.store.blobs import BlobStore
 
 DATA = os.urandom(1024) * (12 * 1024) + b"tail"
@@ -354,3 +362,48 @@ async def test_an_error_of_another_shape_is_carried_as_text(pair: Pair) -> None:
             await pair.fetch(port)
     assert caught.value.status == 503
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.row("D25")
+async def test_a_pickle_of_another_site_is_refused_and_runs_nothing(pair: Pair, tmp_path: Path) -> None:
+    """A member serves its pickle as its model, hash and all: the pull ends in "unreadable", and no mark appears."""
+    mark, path = tmp_path / "ran", tmp_path / "bomb.pkl"
+
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.system, (f"touch {mark}",)
+
+    for model in ({"w": Bomb()}, {"w": np.ones(7, np.float32)}):
+        path.write_bytes(pickle.dumps(model))
+        blob, chunks = pair.there.add_file(path, move=True)
+        heard: asyncio.Queue[Event] = asyncio.Queue()
+        async with pair.serving() as port:
+            members = SimpleNamespace(uri=lambda _, port=port: f"https://127.0.0.1:{port}", expect=lambda _: anyone)
+            context = client_context(pair.files)
+            pulls = Transfers(pair.here, members, context, heard.put_nowait, Counters())  # type: ignore[arg-type]
+            pulls.start(blob, chunks.size, (Address(bytes(20)),))
+            async with asyncio.timeout(20):
+                while not isinstance(told := await heard.get(), BlobFailed | BlobVerified):
+                    continue
+            await pulls.aclose()
+        assert isinstance(told, BlobFailed)
+        assert told.reason == REFUSED_UNREADABLE
+    assert not mark.exists()
+
+
+@pytest.mark.row("D25")
+def test_no_module_but_the_pipes_reads_pickles() -> None:
+    """Of the services one module asks for the restricted reader, and none for Python's own or for what uses it."""
+    readers = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    found = {}
+    for path in Path(swarm.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [one.name for one in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(one.name for one in node.names)]
+            for name in names:
+                if name.split(".")[0] in readers or name.split(".")[-1] == "legacy_pickle":
+                    found[path.name] = name.split(".")[-1]
+    assert found == {"forms.py": "legacy_pickle"}

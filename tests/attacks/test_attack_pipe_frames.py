@@ -88,6 +88,7 @@ async def test_messages_without_weights_have_64_kib(tmp_path: Path, kind: int) -
         assert "claims 65537 bytes, allowed are 1 to 65536" in said
 
 
+@pytest.mark.row("D25")
 @pytest.mark.row("F12")
 @pytest.mark.parametrize(
     "name",

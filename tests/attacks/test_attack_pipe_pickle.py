@@ -80,6 +80,7 @@ def test_what_is_written_loads_with_plain_pickle() -> None:
         assert array.shape == MODEL[name].shape
 
 
+@pytest.mark.row("D25")
 @pytest.mark.row("F12")
 def test_nothing_is_executed_and_the_refusal_names_it(tmp_path: Path) -> None:
     """os.system, subprocess, eval, builtins and numpy's own loaders are refused by name; no mark appears."""

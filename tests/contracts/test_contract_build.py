@@ -26,6 +26,7 @@ def committed(name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.row("D03")
 def test_the_committed_build_is_that_of_the_sources() -> None:
     """Compiling again gives the same files, byte for byte; run contracts/build.py after a change."""
     for file, text in build().build().items():

@@ -66,10 +66,15 @@ def test_programs_that_ask_for_nonsense_get_one_sentence_and_leave_nothing(tmp_p
         assert list((site.folder / "state" / "program").iterdir()) == []
 
 
+@pytest.mark.row("E04")
 @pytest.mark.row("E05")
+@pytest.mark.row("E10")
 @pytest.mark.row("E13a")
 def test_an_sl_set_up_by_environment_alone(tmp_path: Path) -> None:
-    """Port, channels, log level, certificate, key and CA folder come from the variables; a flag beats its variable."""
+    """Addresses, port, channels, log level, certificate, key and CA folder come from the variables; flags beat them.
+
+    The other site finds it at THIS_NODE_IP, where alone it listens. The threshold of compression is one notice.
+    """
     with lab(tmp_path, sites=1) as swarm:
         site = swarm.add_site()
         folder = site.folder / "authorities"
@@ -78,12 +83,13 @@ def test_an_sl_set_up_by_environment_alone(tmp_path: Path) -> None:
         (folder / "README.txt").write_text("no certificate")
         (folder / "other.key").write_text("no certificate either")
         environ = clean_environ(
-            SL_HOST_IP="127.0.0.1",
-            SWARM_LISTEN="127.0.0.1",
+            THIS_NODE_IP="127.0.0.2",
+            SWARM_LISTEN="127.0.0.2",
             SN_NODE_IP="127.0.0.1",
             SN_API_SERVER_PORT=str(swarm.sn.port),
             SL_FS_PORT=str(site.fs_port),
             SL_LOG_LEVEL="DEBUG",
+            SL_MODEL_PARAMS_COMPRESSION_THRESHOLD_MB="250",
             **site.channels(),  # SL_REQUEST_CHANNEL, SL_RESPONSE_CHANNEL, SWARM_EXCHANGE_DIR
             SWARM_ID_CERT=str(site.files.cert),
             SWARM_ID_KEY=str(site.files.key),
@@ -98,7 +104,7 @@ def test_an_sl_set_up_by_environment_alone(tmp_path: Path) -> None:
         for name in ("SL_REQUEST_CHANNEL", "SL_RESPONSE_CHANNEL"):
             assert stat.S_ISFIFO(Path(site.channels()[name]).stat().st_mode)
         line = http.client.HTTPSConnection(
-            "127.0.0.1", site.fs_port, context=client_context(swarm.sites[0].files), timeout=10
+            "127.0.0.2", site.fs_port, context=client_context(swarm.sites[0].files), timeout=10
         )
         line.request("GET", "/is_up")
         assert line.getresponse().status == 200
@@ -107,6 +113,8 @@ def test_an_sl_set_up_by_environment_alone(tmp_path: Path) -> None:
         for one in swarm.sites:
             one.start_ml(MIN_PEERS=2, BATCHES=3)
         assert swarm.run(seconds=120) == [(0, 0)] * 2
+        notices = [line for line in site.log("sl").splitlines() if "COMPRESSION_THRESHOLD" in line]
+        assert [notice.count("is accepted and has no effect") for notice in notices] == [1]
         assert len({one.result()["sha256"] for one in swarm.sites}) == 1
         assert " : DEBUG : " in site.log("sl")
         assert " : DEBUG : " not in swarm.sites[0].log("sl")

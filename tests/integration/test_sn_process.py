@@ -10,15 +10,17 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from importlib import resources
 
 import pytest
 from support.certs import Authority
 from support.chains import free_port
 from support.snprocess import READY, MemberClient, SnProcess, clean_environ, running_sn
-from swarm.chain.contract import artifact
+from swarm.chain.contract import CONTRACTS, artifact
 from swarm.core.chain_view import Role
 from swarm.core.ids import to_hex
 from swarm.net.faults import BadAnswer, TlsRefused
+from web3 import Web3
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,7 @@ def member(sn: SnProcess, ca: Authority, name: str, *, role: str = "sl", **more)
     return MemberClient(sn, files, **more)
 
 
+@pytest.mark.row("D01")
 @pytest.mark.row("U09a")
 async def test_is_up_answers_any_certificate_of_the_swarm(sn, ca):
     """GET /is_up is 200 over mutual TLS before a node is a member."""
@@ -88,6 +91,7 @@ async def test_a_new_certificate_is_bound_to_the_same_node(sn, ca):
             assert "result" in await old.rpc("eth_chainId")
 
 
+@pytest.mark.row("D01")
 async def test_what_is_refused_at_the_door(sn, ca, tmp_path):
     """A foreign CA and an expired certificate end at TLS, within seconds, with the field at fault."""
     stranger = Authority("another CA")
@@ -145,6 +149,7 @@ def first_files(sn: SnProcess):
     return sn.files
 
 
+@pytest.mark.row("D01")
 async def test_wake_ups_arrive_for_each_block(sn, ca):
     """A member's WebSocket gets the present head and then one message a block; a stranger gets 403."""
     async with member(sn, ca, "sl-woken") as node, member(sn, ca, "sl-other") as other:
@@ -161,6 +166,7 @@ async def test_wake_ups_arrive_for_each_block(sn, ca):
         await stream.aclose()
 
 
+@pytest.mark.row("D01")
 async def test_nothing_else_is_served(sn, ca):
     """Unknown paths are 404 in the one shape of errors; the API's page and description are there, without scripts."""
     async with member(sn, ca, "sl-looks") as node:
@@ -180,6 +186,26 @@ async def test_nothing_else_is_served(sn, ca):
             "/v1/chain",
             "/v1/chain/peers",
         }
+
+
+@pytest.mark.row("D03")
+async def test_the_contracts_of_a_swarm_are_those_that_are_published(sn, ca):
+    """What the SN names runs the committed build, and a foreign tool reads it by nothing but the committed ABI."""
+    async with member(sn, ca, "sl-reads") as node:
+        await node.join()
+        told = await node.http.get("/v1/swarm")
+        contracts = {**told["contracts"], "Directory": told["directory"]}
+        assert set(contracts) == set(CONTRACTS)
+        for name, address in contracts.items():
+            there = (await node.rpc("eth_getCode", address, "latest"))["result"]
+            published = json.loads(resources.files("swarm.chain.abi").joinpath(f"{name}.json").read_text())
+            assert len(there) == 2 + 2 * published["deployedBytes"]
+            views = [one for one in published["abi"] if one.get("stateMutability") == "view" and not one["inputs"]]
+            for view in views:
+                asked = {"to": address, "data": Web3.keccak(text=f"{view['name']}()")[:4].to_0x_hex()}
+                answer = (await node.rpc("eth_call", asked, "latest"))["result"]
+                Web3().codec.decode([one["type"] for one in view["outputs"]], bytes.fromhex(answer[2:]))
+            assert views or name == "TrainingCalls", name
 
 
 def test_the_operations_port_reads_and_never_writes(sn):

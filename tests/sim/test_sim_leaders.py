@@ -73,6 +73,7 @@ def test_a_revoked_leader_is_replaced_without_a_wait() -> None:
 
 
 @pytest.mark.row("E06")
+@pytest.mark.row("D05")
 def test_a_node_that_would_not_lead_does_not_lead() -> None:
     """SL_MAKE_ME_ADMIN=False: while others live, no round is led by it, whatever its place in the ring."""
     world = swarm(3, syncs=9, unwilling=(1,))
@@ -85,6 +86,7 @@ def test_a_node_that_would_not_lead_does_not_lead() -> None:
 
 
 @pytest.mark.row("E06")
+@pytest.mark.row("D05")
 def test_a_node_that_would_not_lead_leads_when_no_other_can() -> None:
     """Not being eligible is a preference: when every eligible member is dead the round is led all the same."""
     world = swarm(5, min_peers=2, syncs=8, unwilling=(0, 1, 2))

@@ -30,6 +30,7 @@ MODEL = {
 @pytest.mark.row("F09")
 @pytest.mark.row("F10")
 @pytest.mark.row("F11")
+@pytest.mark.row("X07")
 @pytest.mark.parametrize("form", FORMS)
 async def test_a_whole_session_in_each_form(tmp_path: Path, form: str) -> None:
     """Open, two syncs with two evaluations each, close: every form delivers its model and loads the merged one."""

@@ -247,8 +247,11 @@ class JobRuntime:
             if after.run == before.run and after.round > before.round:
                 last = after.round - 1
                 self.timeline.mark(last, "merged_at")
-                if last in self._submitted:
-                    self.timeline.add(last, "chain", time.monotonic() - self._submitted.pop(last))
+                sent_at = self._submitted.pop(last, None)
+                if sent_at is not None:
+                    self.timeline.add(last, "chain", time.monotonic() - sent_at)
+                role = "FOLLOWER" if sent_at is None else "ADMIN"
+                log.info(f"SMLBB:RV:{role}:{self.job_name}:{last}:CHECKOUT:DONE")
                 log.info(f"SMLBB:WAITFORSYNC:{self.job_name}:updated current Sync id : {after.round}")
         elif isinstance(event, ev.BlobVerified | ev.BlobFailed):
             began, context = self._pulling.pop(event.blob, None), state.context
@@ -333,6 +336,7 @@ class JobRuntime:
         began = time.monotonic()
         name = action.name
         nodes = [node for node, _, _ in action.inputs]
+        log.info("Merging in SL container ...", round=name.round, models=len(nodes))
         try:
             merged = await asyncio.to_thread(merge_inputs, self._store, action, self._merging)
             self.timeline.add(name.round, "merge", time.monotonic() - began)

@@ -31,9 +31,8 @@ FOREIGN_VARIABLES = (
     "SN_GETH_BIN",
     "SWARM_CHAIN",
     "SWARM_CHANNEL_WAIT_SECONDS",
-    "SL_MODEL_PARAMS_COMPRESSION_THRESHOLD_MB",
 )
-"""Ours too, but of other processes, or without effect here."""
+"""Ours too, but of other processes."""
 
 CHANNEL_FOLDER = Path("/tmp/channel")  # noqa: S108 - the original's place (row O05)
 EXCHANGE_FOLDER = Path("/tmp/hpe-swarm")  # noqa: S108 - the original's place (row F03)
@@ -117,6 +116,9 @@ class SlSettings(ThroughSn):
         ge=KEEP_ROUNDS_MIN,
         le=KEEP_ROUNDS_MAX,
     )
+    compression_threshold: Annotated[str | None, Opt(env="SL_MODEL_PARAMS_COMPRESSION_THRESHOLD_MB", unit="MB")] = (
+        Field(None, description="accepted, no effect: model files are never compressed")
+    )
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
         OPS_PORT_SL, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
     )
@@ -139,6 +141,16 @@ class SlSettings(ThroughSn):
         if self.fs_service is not None:
             return node_url("--sl-fs-service", self.fs_service, SERVICE_PORT)
         return node_url("--host-ip", self.host_ip or "", self.fs_port, port_apart=True)
+
+    @property
+    def notices(self) -> list[str]:
+        """One sentence for each group of settings that are accepted for compatibility and do nothing."""
+        said = super().notices
+        if self.compression_threshold is not None:
+            said.append(
+                "SL_MODEL_PARAMS_COMPRESSION_THRESHOLD_MB is accepted and has no effect: no model file is compressed"
+            )
+        return said
 
 
 def load_settings(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> SlSettings:

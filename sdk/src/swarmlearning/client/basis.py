@@ -83,6 +83,8 @@ class CallbackBasis(ABC):
             self._logAndRaiseError(
                 f"maxPeers is {self.maxPeers}, below minPeers {self.minPeers}. Raise it, or leave it out."
             )
+        if self.maxPeers:
+            self.logger.warning("maxPeers %d has no effect: a round takes every member that is in.", self.maxPeers)
         if not isinstance(trainingContract, str) or not trainingContract:
             self._logAndRaiseError(f"trainingContract is {trainingContract!r}, it must be the name of a job.")
         self.trainingContract: str = trainingContract
