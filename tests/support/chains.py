@@ -175,7 +175,7 @@ class Geth(LiveChain):
         return await self.supervisor.rpc(method, params)
 
     async def wake(self, waker: Waker) -> None:
-        await watch_heads(self.config.ipc, lambda _: waker.wake())
+        await watch_heads(self.config.ipc, waker.wake)
 
 
 def make(kind: str, folder: Path, funder: LocalAccount | None = None) -> LiveChain:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
+from swarm.core.errors import ChainFault
 from swarm.core.ids import Address
 
 from .client import Call, ChainClient, Receipt
@@ -12,6 +13,10 @@ from .contract import Artifact, artifact
 
 GAS_SIMPLE = 300_000
 """Calls that write a few words."""
+LISTED_MAX = 100_000
+"""Entries of one list on chain that are read; a chain's fees let no list grow so long, an SN that lies could."""
+
+T = TypeVar("T")
 
 
 class Facade:
@@ -32,6 +37,38 @@ class Facade:
         found = self._artifact.functions[function]
         values = await self.client.call(self.address, found, arguments, block=block)
         return values[0] if len(values) == 1 else values
+
+    async def _read(self, read: Callable[[Any], T], function: str, *arguments: Any, block: int | str = "latest") -> T:
+        """What ``read`` makes of the answer: it decodes, but its values may still be none of ours.
+
+        Raises:
+            ChainFault: they are none; and as :meth:`_ask`.
+        """
+        answer = await self._ask(function, *arguments, block=block)
+        try:
+            return read(answer)
+        except ValueError as error:
+            raise ChainFault(f"the answer of {self.CONTRACT}.{function} cannot be: {error}") from error
+
+    async def _list(
+        self, read: Callable[[Any], dict[Any, T]], page: int, function: str, *before: Any, block: int | str = "latest"
+    ) -> dict[Any, T]:
+        """All of a list of the contract, page by page, as ``read`` makes it of a page.
+
+        Raises:
+            ChainFault: it does not end; and as :meth:`_read`.
+        """
+        out: dict[Any, T] = {}
+        while True:
+            found = await self._read(read, function, *before, len(out), page, block=block)
+            known = len(out)
+            out.update(found)
+            if len(found) < page:
+                return out
+            if len(out) != known + len(found) or len(out) > LISTED_MAX:
+                raise ChainFault(
+                    f"the list of {self.CONTRACT}.{function} repeats itself or has over {LISTED_MAX} entries"
+                )
 
     async def _send(self, function: str, *arguments: Any, gas: int = GAS_SIMPLE, value: int = 0) -> Receipt:
         data = self._artifact.functions[function].encode(arguments)

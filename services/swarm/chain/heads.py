@@ -22,13 +22,13 @@ NEWS_MAX = 64
 
 async def watch_heads(
     path: str | os.PathLike[str],
-    on_head: Callable[[dict[str, Any] | None], None],
+    on_head: Callable[[], None],
     *,
     sleep: Sleep = asyncio.sleep,
 ) -> None:
-    """Call ``on_head`` for each new block header, for ever.
+    """Call ``on_head`` for each new block header, and whenever the connection came or went, for ever.
 
-    It gets None whenever the connection came or went: heads may have been missed, look for yourself.
+    It is a wake-up alone: what the node says of the block is not looked at.
     """
     while True:
         async with IpcRpc(path) as rpc:
@@ -36,10 +36,10 @@ async def watch_heads(
             rpc.notifications = news
             try:
                 await rpc("eth_subscribe", ["newHeads"])
-                on_head(None)
-                while (message := await news.get()) is not None:
-                    on_head(message["params"]["result"])
+                on_head()
+                while await news.get() is not None:
+                    on_head()
             except ChainFault as error:
                 _log.debug("no head news from %s: %s", path, error)
-        on_head(None)
+        on_head()
         await sleep(RETRY_SECONDS)

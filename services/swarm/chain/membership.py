@@ -87,7 +87,7 @@ class Membership(Owned):
 
     async def member(self, node: Address) -> Member:
         """The record of a node; role and status NONE if it was never admitted."""
-        return _member(await self._ask("member", node))
+        return await self._read(_member, "member", node)
 
     async def holder_of(self, spki: bytes) -> Address | None:
         """Who holds this certificate key now."""
@@ -116,12 +116,7 @@ class Membership(Owned):
 
     async def members(self) -> dict[Address, Member]:
         """Everybody ever admitted."""
-        out: dict[Address, Member] = {}
-        while True:
-            nodes, records = await self._ask("members", len(out), PAGE)
-            out.update(zip(nodes, map(_member, records), strict=True))
-            if len(nodes) < PAGE:
-                return out
+        return await self._list(lambda page: dict(zip(page[0], map(_member, page[1]), strict=True)), PAGE, "members")
 
 
 def _member(record: dict[str, Any]) -> Member:

@@ -130,6 +130,43 @@ def _transaction(value: Any) -> None:
         _data(transaction["blockHash"], "the transaction's blockHash", WORD)
 
 
+def _flag(value: Any, what: str = "the result") -> None:
+    if not isinstance(value, bool):
+        raise _Bad(f"{what} is neither true nor false: {value!r:.80}")
+
+
+def _address(value: Any) -> None:
+    _data(value, "the result", ADDRESS)
+
+
+def _addresses(value: Any) -> None:
+    for one in _list(value, "the result"):
+        _data(one, "an address", ADDRESS)
+
+
+def _votes(value: Any) -> None:
+    for who, seal in _record(value, "the result").items():
+        _data(who, "a vote's address", ADDRESS)
+        _flag(seal, "a vote")
+
+
+def _pool(value: Any) -> None:
+    pool = _record(value, "the result")
+    for field in ("pending", "queued"):
+        _quantity(pool.get(field), f"the pool's {field}")
+
+
+def _node(value: Any) -> None:
+    enode = _record(value, "the result").get("enode")
+    if not isinstance(enode, str) or not enode.isprintable():
+        raise _Bad(f"the node's enode is no text: {enode!r:.80}")
+
+
+def _peers(value: Any) -> None:
+    for peer in _list(value, "the result"):
+        _record(peer, "a peer")
+
+
 def _word(value: Any) -> None:
     _data(value, "the result", WORD)
 
@@ -147,4 +184,11 @@ RESULTS: dict[str, Callable[[Any], None]] = {
     "eth_getTransactionReceipt": _receipt,
     "eth_getTransactionByHash": _transaction,
     "eth_getLogs": _logs,
+    "eth_mining": _flag,
+    "txpool_status": _pool,
+    "clique_getSigners": _addresses,
+    "clique_getSigner": _address,
+    "clique_proposals": _votes,
+    "admin_nodeInfo": _node,
+    "admin_peers": _peers,
 }

@@ -102,22 +102,15 @@ class Training(Facade):
         return await self._send("close", job, run, loss, metric)
 
     async def state(self, job: Digest, *, block: int | str = "latest") -> JobState:
-        found = {snake(k): v for k, v in (await self._ask("state", job, block=block)).items()}
-        found["phase"] = Phase(found["phase"])
-        return JobState(**{name: found[name] for name in _STATE})
+        return await self._read(_state, "state", job, block=block)
 
     async def roster_of(self, job: Digest, *, block: int | str = "latest") -> Roster:
         """The open round's."""
-        return Roster.from_words(await self._ask("rosterOf", job, block=block))
+        return await self._read(Roster.from_words, "rosterOf", job, block=block)
 
     async def joiners_of(self, job: Digest, *, block: int | str = "latest") -> tuple[Joiner, ...]:
         """Everybody who joined the current run, ascending by address, those who left included."""
-        out: list[Joiner] = []
-        while True:
-            page = await self._ask("joinersOf", job, len(out), PAGE, block=block)
-            out += (Joiner(j["node"], j["eligible"], j["joined"], j["joinedBlock"], j["leftBlock"]) for j in page)
-            if len(page) < PAGE:
-                return tuple(out)
+        return tuple((await self._list(_joiners, PAGE, "joinersOf", job, block=block)).values())
 
     async def merged_of(self, job: Digest, run: int, round_: int) -> Merged | None:
         """The outcome of a committed round of this or an earlier run."""
@@ -130,12 +123,7 @@ class Training(Facade):
 
     async def jobs(self) -> dict[Digest, str]:
         """Names of all jobs by id, page by page: for operators' lists, not for what a node does all the time."""
-        out: dict[Digest, str] = {}
-        while True:
-            ids, names = await self._ask("jobs", len(out), PAGE)
-            out.update(zip(map(Digest, ids), names, strict=True))
-            if len(ids) < PAGE:
-                return out
+        return await self._list(lambda page: dict(zip(map(Digest, page[0]), page[1], strict=True)), PAGE, "jobs")
 
     async def name_of(self, job: Digest) -> str:
         """The job's name; empty if there is no such job."""
@@ -147,7 +135,7 @@ class Training(Facade):
 
     async def phase_of(self, job: Digest, run: int) -> Phase:
         """Where this or an earlier run stands."""
-        return Phase(await self._ask("phaseOf", job, run))
+        return await self._read(Phase, "phaseOf", job, run)
 
     async def membership(self) -> Address:
         """The Membership contract that it asks."""
@@ -170,6 +158,16 @@ def encode_bundle(bundle: Bundle) -> tuple[Any, ...]:
         [_item(item) for item in bundle.items],
         [(ack.node, signature.r, signature.vs) for ack, signature in bundle.acks],
     )
+
+
+def _state(answer: Mapping[str, Any]) -> JobState:
+    found = {snake(k): v for k, v in answer.items()}
+    found["phase"] = Phase(found["phase"])
+    return JobState(**{name: found[name] for name in _STATE})
+
+
+def _joiners(page: Sequence[Mapping[str, Any]]) -> dict[Address, Joiner]:
+    return {j["node"]: Joiner(j["node"], j["eligible"], j["joined"], j["joinedBlock"], j["leftBlock"]) for j in page}
 
 
 def _item(item: Contribution) -> tuple[Any, ...]:

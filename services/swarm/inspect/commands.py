@@ -221,7 +221,10 @@ def _print_status(console: Console, found: dict[str, Any]) -> None:
     head = sn["head"]["number"] if sn["head"] else "none"
     health = "up" if sn["up"] else f"DOWN: {sn['reason']}"
     console.print(
-        f"SN {sn['node']}: {health}, {sn['swarm']['chain']} chain, block {head}, admission {sn['swarm']['admission']}",
+        _plain(
+            f"SN {sn['node']}: {health}, {sn['swarm']['chain']} chain, block {head}, "
+            f"admission {sn['swarm']['admission']}"
+        ),
         markup=False,
         highlight=False,
     )
@@ -255,7 +258,11 @@ def _print_history(console: Console, rows: list[dict[str, Any]]) -> None:
 
 def _safe(text: str) -> str:
     """Others wrote it on the chain: no control characters, no markup of ours."""
-    return "".join(c if c.isprintable() else "?" for c in text).replace("[", "\\[")
+    return _plain(text).replace("[", "\\[")
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _short(text: str) -> str:

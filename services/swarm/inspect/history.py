@@ -9,8 +9,7 @@ from swarm.core.chain_view import Phase
 from swarm.core.ids import Address, to_hex
 
 from .ending import ending
-from .reading import events_of, job_of, options_of, told
-from .record import build
+from .reading import events_of, job_of, options_of, record_of, time_of, told
 from .source import View
 
 
@@ -34,6 +33,8 @@ async def runs_of(view: View, name: str) -> list[dict[str, Any]]:
         row = _row(name, number, happened, options, begun)
         row["began"], row["ended"] = [await _time(view, row[key]) for key in ("first_block", "last_block")]
         found.append(row)
+    if not found:
+        return []
     last = found[-1]
     if last["state"] in ("open", "joining"):
         last["state"] = "idle" if state.phase is Phase.IDLE else last["state"]
@@ -46,7 +47,7 @@ async def runs_of(view: View, name: str) -> list[dict[str, Any]]:
 def _row(
     name: str, number: int, happened: list[tuple[int, Any]], options: str = "", begun: ev.RunReset | None = None
 ) -> dict[str, Any]:
-    record = build(name, number, happened)
+    record = record_of(name, number, happened)
     merged = [r for r in record.rounds.values() if r["merged"] is not None]
     contributors = {c["node"] for r in merged for c in r["contributions"] if c["weight"]}
     blocks = [block for block, event in happened if not isinstance(event, ev.RunReset | ev.Closed)]
@@ -67,5 +68,4 @@ def _row(
 async def _time(view: View, block: int | None) -> int | None:
     if block is None:
         return None
-    found = await view.rpc("eth_getBlockByNumber", [hex(block), False])
-    return int(found["timestamp"], 16)
+    return await time_of(view.rpc, block)

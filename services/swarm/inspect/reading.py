@@ -6,10 +6,10 @@ from typing import Any
 
 from swarm.chain.events import EventDecoder
 from swarm.chain.logs import parse_log
-from swarm.chain.rpc import RpcError
+from swarm.chain.rpc import Rpc, RpcError
 from swarm.chain.training import Training
 from swarm.core.chain_view import JobState, Phase
-from swarm.core.errors import OperatorFault
+from swarm.core.errors import ChainFault, OperatorFault
 from swarm.core.ids import Address, Digest, job_id, to_hex
 
 from .record import RunRecord, build
@@ -50,16 +50,39 @@ async def read_run(view: View, name: str, run: int | None) -> RunRecord:
     if not 0 <= number <= state.run:
         raise OperatorFault(f"--run={number}: the latest run of {name} is {state.run}")
     happened = await events_of(view, job, number)
-    record = build(name, number, happened)
+    record = record_of(name, number, happened)
     if view.options is not None:
         record.weigh(await options_of(view, view.options, job, happened[0][0] if happened else None))
     if number == state.run and state.phase is Phase.IDLE and not record.members:
         record.phase = "idle"
     for one in record.rounds.values():
         if one["merged"] is not None:
-            block = await view.rpc("eth_getBlockByNumber", [hex(one["block"]), False])
-            one["time"] = int(block["timestamp"], 16)
+            one["time"] = await time_of(view.rpc, one["block"])
     return record
+
+
+def record_of(name: str, number: int, happened: list[tuple[int, Any]]) -> RunRecord:
+    """The record that these events make.
+
+    Raises:
+        ChainFault: they do not fit together; the SN leaves some out.
+    """
+    try:
+        return build(name, number, happened)
+    except ValueError as error:
+        raise ChainFault(f"what the SN tells of run {number} of {name} does not fit together: {error}") from error
+
+
+async def time_of(rpc: Rpc, block: int) -> int:
+    """Block time, in seconds.
+
+    Raises:
+        ChainFault: the SN or its chain failed, or has no such block.
+    """
+    found = await rpc("eth_getBlockByNumber", [hex(block), False])
+    if found is None:
+        raise ChainFault(f"the SN has no block {block}, of which it told an event")
+    return int(found["timestamp"], 16)
 
 
 async def events_of(view: View, job: Digest, run: int) -> list[tuple[int, Any]]:

@@ -69,7 +69,7 @@ def _ask(host: str, port: int) -> str | None:
         answer = connection.getresponse()
         told = json.loads(answer.read(ANSWER_BYTES_MAX))
         return None if answer.status == 200 else str(told.get("reason"))
-    except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+    except (OSError, http.client.HTTPException, ValueError, AttributeError, RecursionError) as error:
         return getattr(error, "strerror", None) or str(error) or type(error).__name__
     finally:
         connection.close()

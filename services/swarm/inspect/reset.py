@@ -23,8 +23,9 @@ from swarm.node.settings import load_node_settings
 from swarm.node.sn_link import SnLink
 
 from . import table
+from .answers import check_signs
 from .operator import Operator, OperatorSettings, operator
-from .reading import job_of
+from .reading import job_of, time_of
 
 
 class ResetSettings(OperatorSettings):
@@ -84,14 +85,16 @@ async def _live(link: SnLink, training: Training, job: Digest, members: Sequence
     """Who holds the run, each in a few words: name, address, since when, when last heard of."""
     joiners = {j.node: j for j in await training.joiners_of(job)}
     try:
-        signs: dict[str, Any] = {s["node"]: s for s in await link.get("/v1/alive")}
+        signs: dict[str, Any] = {s["node"]: s for s in check_signs(await link.get("/v1/alive"))}
     except SwarmFault:
         signs = {}  # the refusal itself is what matters; names are a courtesy
     told = []
     for node in members:
         sign = signs.get(to_hex(node), {})
-        block = await link.rpc("eth_getBlockByNumber", [hex(joiners[node].joined_block), False])
-        joined = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(block["timestamp"], 16)))
+        joined = "at a time that the SN does not know"
+        if node in joiners:
+            at = await time_of(link.rpc, joiners[node].joined_block)
+            joined = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
         heard = f"heard of {table.ago(sign['age_seconds'])} ago" if sign else "not heard of at this SN"
         name = f"{sign['name']} " if sign.get("name") else ""
         told.append(f"{name}{to_hex(node)}, joined {joined}, {heard}")

@@ -28,6 +28,7 @@ from swarm.net.identity import PeerIdentity, anyone
 from swarm.net.tls import TlsFiles, client_context
 from swarm.net.uri import bracketed, node_url
 
+from .answers import check_signs, check_status
 from .ready import operations_port
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
@@ -92,19 +93,20 @@ async def open_view(where: Source) -> AsyncIterator[View]:
     expect = anyone if context is None else _sn_or_nameless
     async with JsonClient(where.url, context, expect, answer_bytes_max=ANSWER_BYTES_MAX) as client:
         try:
-            status = await client.get("/v1/status")
-            signs = await client.get("/v1/alive")
-            swarm = status["swarm"]
-            contracts = {name: Address(from_hex(text, 20)) for name, text in swarm["contracts"].items()}
-            chain_id, membership, training = int(swarm["chain_id"]), contracts["Membership"], contracts["Training"]
+            status = check_status(await client.get("/v1/status"))
+            signs = check_signs(await client.get("/v1/alive"))
+            contracts = {name: Address(from_hex(text, 20)) for name, text in status["swarm"]["contracts"].items()}
+            membership, training = contracts["Membership"], contracts["Training"]
         except BadAnswer as error:
             raise OperatorFault(f"{where.url} refused: {error.message}") from error
         except Unreachable as error:
             raise OperatorFault(
                 f"no SN answers: {error}; is it running? (--ops names its operations port, --sn its API)"
             ) from error
-        except (PeerFault, KeyError, TypeError, ValueError, AttributeError) as error:
+        except PeerFault as error:
             raise OperatorFault(f"{where.url} is not an SN's port: {error}") from error
+        except KeyError as error:
+            raise OperatorFault(f"the SN at {where.url} names no contract {error}: it is of another version") from error
         numbers = itertools.count(1)
 
         async def rpc(method: str, params: list[Any]) -> Any:
@@ -114,7 +116,7 @@ async def open_view(where: Source) -> AsyncIterator[View]:
             except (Unreachable, PeerFault) as error:
                 raise RpcUnreachable(f"{method}: {error}") from error
 
-        reader = ChainClient(rpc, Account.create(), MemoryOutbox(), chain_id=chain_id)
+        reader = ChainClient(rpc, Account.create(), MemoryOutbox(), chain_id=status["swarm"]["chain_id"])
         yield View(
             rpc, Training(reader, training), Membership(reader, membership), status, signs, contracts.get("JobOptions")
         )

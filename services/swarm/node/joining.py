@@ -139,7 +139,7 @@ def _parse(answer: Any, url: str) -> Swarm:
             can_reorganise=answer.get("can_reorganise", False) is True,
             contracts=contracts,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise PeerFault(f"{url} answers /v1/swarm in another form than this version knows: {error}") from error
 
 

@@ -161,7 +161,7 @@ async def _geth(
                     running.result()
                 await up
             rpc = LogsApart(supervisor.rpc, own.ipc)
-            begin = await rpc("eth_getBlockByNumber", ["0x0", False])
+            begin = await _block(rpc, "0x0")
             if kept.get("genesis_hash", begin["hash"]) != begin["hash"]:
                 raise PeerFault(
                     f"the genesis that this SN was given makes block {begin['hash']}, the swarm's is "
@@ -189,17 +189,14 @@ async def _pump(ipc: Path, rpc: Rpc, heads: Heads) -> None:
     """Publish every new head that geth tells of; after a break, the newest."""
     news: asyncio.Event = asyncio.Event()
 
-    def woken(_: dict[str, Any] | None) -> None:
-        news.set()
-
     async with asyncio.TaskGroup() as group:
-        group.create_task(watch_heads(ipc, woken))
+        group.create_task(watch_heads(ipc, news.set))
         while True:
             news.clear()
             try:
-                head = await rpc("eth_getBlockByNumber", ["latest", False])
+                head = await _block(rpc, "latest")
                 if heads.latest is None or heads.latest.hash != head["hash"]:
-                    quiet = not int(head["logsBloom"], 16)
+                    quiet = not (head.get("logsBloom") or "unknown").strip("0x")
                     logs = 0 if quiet else len(await rpc("eth_getLogs", [{"blockHash": head["hash"]}]))
                     heads.publish(_head(head, logs))
             except ChainFault as error:
@@ -207,6 +204,14 @@ async def _pump(ipc: Path, rpc: Rpc, heads: Heads) -> None:
                 await asyncio.sleep(HEAD_RETRY_SECONDS)
                 continue
             await news.wait()
+
+
+async def _block(rpc: Rpc, at: str) -> dict[str, Any]:
+    """A block that must be there. Raises ChainFault: it is not."""
+    found: dict[str, Any] | None = await rpc("eth_getBlockByNumber", [at, False])
+    if found is None:
+        raise ChainFault(f"the chain node has no block {at}")
+    return found
 
 
 def _head(view: dict[str, Any], logs: int) -> Head:

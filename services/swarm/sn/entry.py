@@ -126,7 +126,7 @@ def _chain(answer: Any, swarm: Swarm, url: str) -> dict[str, Any]:
         period = int(genesis["config"]["clique"]["period"])
         if int(genesis["config"]["chainId"]) != swarm.chain_id or not 0 <= period <= PERIOD_SECONDS_MAX:
             raise ValueError("chainId or period are not this swarm's")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise PeerFault(f"{url} answers /v1/chain in another form than this version knows: {error}") from error
     return {
         "kind": "geth",

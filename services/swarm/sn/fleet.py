@@ -15,9 +15,10 @@ from typing import Any
 
 from swarm.chain.deploy import Deployed
 from swarm.chain.events import Announced
-from swarm.chain.rpc import Rpc
+from swarm.chain.geth.admin import tip_of
+from swarm.chain.rpc import Rpc, unwrap
 from swarm.core.chain_view import Role
-from swarm.core.errors import PeerFault, SwarmFault
+from swarm.core.errors import ChainFault, PeerFault, SwarmFault
 from swarm.core.ids import Address
 from swarm.net.client import JsonClient
 from swarm.net.faults import BadAnswer, Unreachable
@@ -120,23 +121,22 @@ class Fleet:
         """A block of that SN's chain (its newest by default), or None if it does not answer with one."""
         try:
             return await block_of(self._client(sn.uri), number)
-        except (SwarmFault, ValueError):
+        except SwarmFault:
             return None
 
     async def tip(self, sn: Sn) -> Tip | None:
         """That SN's newest block with its chain's weight, or None if it does not answer with one."""
         call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["latest", False]}
         try:
-            found = (await self._client(sn.uri).post("/v1/rpc", call))["result"]
-            return Tip(int(found["number"], 16), str(found["hash"]), int(found["totalDifficulty"], 16))
-        except (SwarmFault, KeyError, TypeError, ValueError):
+            return Tip(*tip_of(unwrap(await self._client(sn.uri).post("/v1/rpc", call), "eth_getBlockByNumber")))
+        except SwarmFault:
             return None
 
     async def living(self, sn: Sn) -> Any:
         """That SN's table of signs of life, or None if it does not answer with one."""
         try:
             return await self._client(sn.uri).get("/v1/alive")
-        except (SwarmFault, ValueError):
+        except SwarmFault:
             return None
 
     async def aclose(self) -> None:
@@ -178,7 +178,7 @@ async def block_of(client: JsonClient, number: int | None = None) -> tuple[int, 
     call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": [at, False]}
     answer = await client.post("/v1/rpc", call)
     try:
-        found = answer["result"]
-        return None if found is None else (int(found["number"], 16), str(found["hash"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise PeerFault(f"{client.url} answers with {answer!r:.80}, which is no block") from error
+        found = unwrap(answer, "eth_getBlockByNumber")
+    except ChainFault as error:
+        raise PeerFault(f"{client.url}: {error}") from error
+    return None if found is None else (int(found["number"], 16), str(found["hash"]))

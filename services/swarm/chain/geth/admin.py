@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from swarm.chain.rpc import Rpc, RpcError
+from swarm.core.errors import ChainFault
 from swarm.core.ids import Address, from_hex, to_hex
+
+
+def tip_of(block: Any) -> tuple[int, str, int]:
+    """Number, hash and total difficulty of a block as a node gave it.
+
+    Raises:
+        ChainFault: there is none, or it has no total difficulty.
+    """
+    if block is None or block.get("totalDifficulty") is None:
+        raise ChainFault(f"the node's newest block has no total difficulty: {block!r:.80}")
+    return int(block["number"], 16), str(block["hash"]), int(block["totalDifficulty"], 16)
 
 
 class GethAdmin:
@@ -21,7 +33,8 @@ class GethAdmin:
         await self._rpc("miner_stop", [])
 
     async def sealing(self) -> bool:
-        return bool(await self._rpc("eth_mining", []))
+        mining: bool = await self._rpc("eth_mining", [])
+        return mining
 
     async def unlocked(self, who: Address) -> bool:
         """Whether geth can use that key yet: the socket opens before ``--unlock`` is done.
@@ -69,8 +82,7 @@ class GethAdmin:
 
     async def tip(self) -> tuple[int, str, int]:
         """Number, hash and total difficulty of the newest block."""
-        found = await self._rpc("eth_getBlockByNumber", ["latest", False])
-        return int(found["number"], 16), str(found["hash"]), int(found["totalDifficulty"], 16)
+        return tip_of(await self._rpc("eth_getBlockByNumber", ["latest", False]))
 
     async def rewind(self, number: int) -> None:
         """Forget all blocks after that one; peers that have them give them back, unless their chain is heavier."""
