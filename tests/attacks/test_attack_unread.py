@@ -9,7 +9,6 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from support.certs import DAY, Authority, name
+from support.floods import POST, UPGRADE, endless, masked, pour
 from swarm.core.errors import PeerFault
 from swarm.net import lines, refusals
 from swarm.net.client import JsonClient
@@ -32,10 +32,6 @@ MIB = 1024 * 1024
 GROWTH_MAX = 64 * MIB
 """Of this whole process, clients included."""
 PIECE = 256 * 1024
-UPGRADE = (
-    b"GET /v1/events HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-    b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-)
 
 
 def held() -> int:
@@ -101,29 +97,6 @@ async def open_door(door: Door, **limits: Any) -> Any:
         yield running
 
 
-def pour(line: ssl.SSLSocket, pieces: Iterator[bytes], seconds: float) -> int:
-    """Send until the other end has enough, or takes nothing for ``seconds``; how many bytes went."""
-    line.settimeout(seconds)
-    sent = 0
-    try:
-        for piece in pieces:
-            line.sendall(piece)
-            sent += len(piece)
-    except OSError:
-        return sent
-    return sent
-
-
-def endless(first: bytes, piece: bytes, count: int) -> Callable[[], Iterator[bytes]]:
-    def pieces() -> Iterator[bytes]:
-        yield first
-        for _ in range(count):
-            yield piece
-
-    return pieces
-
-
-POST = b"POST /v1/take HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 FLOODS = {
     "trailers": endless(POST + b"0\r\n", b"a: b\r\n" * (PIECE // 6), 160),
     "one trailer": endless(POST + b"0\r\na: ", b"b" * PIECE, 160),
@@ -176,10 +149,6 @@ async def test_the_first_of_overlapping_requests_is_answered(door: Door) -> None
             while piece := await asyncio.to_thread(line.recv, 65536):
                 answer += piece
     assert answer.count(b"HTTP/1.1 200") == 1
-
-
-def masked(opcode: int, data: bytes, *, last: bool = True) -> bytes:
-    return bytes([(0x80 if last else 0) | opcode, 0x80 | len(data)]) + bytes(4) + data
 
 
 WEBSOCKET_FLOODS = {
