@@ -23,6 +23,7 @@ FILES = {
     "Directory": "src/Directory.sol",
     "Membership": "src/Membership.sol",
     "TrainingCalls": "src/training/TrainingCalls.sol",
+    "TrainingCarried": "src/training/TrainingCarried.sol",
     "Training": "src/Training.sol",
     "JobOptions": "src/JobOptions.sol",
 }

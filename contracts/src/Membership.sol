@@ -52,31 +52,31 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
         nonReentrant
         onlyAdmitter
     {
-        if (node == address(0)) revert MembershipUnknown(node);
-        if (role == Role.None) revert MembershipBadRole(uint8(role));
         _requireFuture(expires);
-        Record storage record = _records[node];
-        if (record.status == Status.Active || record.status == Status.Suspended) {
-            revert MembershipAlready(node, record.status);
-        }
-        _requireFree(spki, node);
-        if (record.status == Status.None) _nodes.push(node);
-        _holders[spki] = node;
-        record.role = role;
-        record.status = Status.Active;
-        record.expires = expires;
-        record.since = uint64(block.number);
-        record.spki = spki;
-        record.oldSpki = 0;
-        record.oldKeyUntil = 0;
-        record.spiffe = spiffe;
-        record.site = site;
-        _touch(record);
-        emit MemberAdmitted(node, role, spki, site, expires);
-        if (msg.value != 0) {
-            (bool sent,) = node.call{value: msg.value}("");
-            if (!sent) revert MembershipGrantFailed(node, msg.value);
-        }
+        Status before = _records[node].status;
+        if (before == Status.Active || before == Status.Suspended) revert MembershipAlready(node, before);
+        _enter(node, spki, spiffe, site, role, expires);
+        _grant(node);
+    }
+
+    /// @inheritdoc IMembership
+    function restore(
+        address node,
+        bytes32 spki,
+        bytes32 spiffe,
+        bytes32 site,
+        Role role,
+        Status status,
+        uint64 expires
+    ) external payable nonReentrant onlyAdmitter {
+        if (status == Status.None) revert MembershipWrongStatus(node, status);
+        Status before = _records[node].status;
+        if (before != Status.None) revert MembershipAlready(node, before);
+        _enter(node, spki, spiffe, site, role, expires);
+        _records[node].status = status;
+        if (status == Status.Suspended) emit MemberSuspended(node, msg.sender);
+        if (status == Status.Revoked) emit MemberRevoked(node, msg.sender);
+        _grant(node);
     }
 
     /// @inheritdoc IMembership
@@ -211,6 +211,32 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
             nodes[i] = _nodes[from + i];
             records[i] = _member(nodes[i]);
         }
+    }
+
+    function _enter(address node, bytes32 spki, bytes32 spiffe, bytes32 site, Role role, uint64 expires) private {
+        if (node == address(0)) revert MembershipUnknown(node);
+        if (role == Role.None) revert MembershipBadRole(uint8(role));
+        _requireFree(spki, node);
+        Record storage record = _records[node];
+        if (record.status == Status.None) _nodes.push(node);
+        _holders[spki] = node;
+        record.role = role;
+        record.status = Status.Active;
+        record.expires = expires;
+        record.since = uint64(block.number);
+        record.spki = spki;
+        record.oldSpki = 0;
+        record.oldKeyUntil = 0;
+        record.spiffe = spiffe;
+        record.site = site;
+        _touch(record);
+        emit MemberAdmitted(node, role, spki, site, expires);
+    }
+
+    function _grant(address node) private {
+        if (msg.value == 0) return;
+        (bool sent,) = node.call{value: msg.value}("");
+        if (!sent) revert MembershipGrantFailed(node, msg.value);
     }
 
     function _endSpell(Record storage record) private {

@@ -7,30 +7,56 @@ import {Words} from "./lib/Words.sol";
 import {Runs} from "./training/Runs.sol";
 import {TrainingBase} from "./training/TrainingBase.sol";
 import {TrainingCalls} from "./training/TrainingCalls.sol";
+import {TrainingCarried} from "./training/TrainingCarried.sol";
 import {TrainingCommit} from "./training/TrainingCommit.sol";
 
-/// @title Training: jobs, joining and leaving, reset and closing; rounds are in TrainingCommit, calls in the linked library TrainingCalls.
+/// @title Training: jobs, joining and leaving, reset and closing; rounds are in TrainingCommit, calls and
+///        what comes from an earlier chain in the linked libraries TrainingCalls and TrainingCarried.
 contract Training is TrainingCommit {
     using Words for uint256[];
     using Runs for Runs.Ledger;
     using Runs for Runs.Job;
     using Runs for Runs.Run;
 
-    uint256 private constant NAME_BYTES_MAX = 160;
     uint256 private constant URI_BYTES_MAX = 256;
-    uint256 private constant JOBS_MAX = 10_000;
     uint256 private constant JOBS_PER_CREATOR_MAX = 100;
     uint256 private constant SEATS_MAX = 1_000;
     string private constant DEFAULT_JOB = "defaultbb.cqdb.sml.hpe";
 
     constructor(IMembership membership_, uint256 rescueAfterSeconds) TrainingBase(membership_, rescueAfterSeconds) {
-        _createJob(DEFAULT_JOB);
+        _ledger.create(DEFAULT_JOB);
     }
 
     /// @inheritdoc ITraining
     function createJob(string calldata name) external returns (bytes32 job) {
         _requireOperator();
-        return _createJob(name);
+        job = _ledger.create(name);
+        uint256 created = _ledger.created[msg.sender];
+        if (created >= JOBS_PER_CREATOR_MAX) revert TrainingTooManyJobs(created, JOBS_PER_CREATOR_MAX);
+        _ledger.created[msg.sender] = created + 1;
+    }
+
+    /// @inheritdoc ITraining
+    function carryJob(string calldata name, bytes32 origin, uint64 run) external {
+        TrainingCarried.carryJob(_ledger, _membership, name, origin, run);
+    }
+
+    /// @inheritdoc ITraining
+    function carryRounds(bytes32 job, uint64 run, uint64 first, uint256[] calldata words) external {
+        TrainingCarried.carryRounds(_ledger, _membership, job, run, first, words);
+    }
+
+    /// @inheritdoc ITraining
+    function carryRun(
+        bytes32 job,
+        uint64 run,
+        bytes32 origin,
+        Phase phase,
+        uint64 began,
+        uint64 ended,
+        uint256[] calldata members
+    ) external {
+        TrainingCarried.carryRun(_ledger, _membership, job, run, origin, phase, began, ended, members);
     }
 
     /// @inheritdoc ITraining
@@ -115,23 +141,6 @@ contract Training is TrainingCommit {
         if (seat.closed) revert TrainingAlreadyClosed(msg.sender, run_);
         seat.closed = true;
         emit Closed(job, run_, msg.sender, loss, metric);
-    }
-
-    function _createJob(string memory name) private returns (bytes32 job) {
-        uint256 length = bytes(name).length;
-        if (length == 0 || length > NAME_BYTES_MAX) revert TrainingBadName(length, NAME_BYTES_MAX);
-        job = keccak256(bytes(name));
-        Runs.Job storage entry = _ledger.jobs[job];
-        if (entry.run != 0) revert TrainingJobExists(job);
-        if (_ledger.ids.length >= JOBS_MAX) revert TrainingTooManyJobs(_ledger.ids.length, JOBS_MAX);
-        uint256 created = _ledger.created[msg.sender];
-        if (created >= JOBS_PER_CREATOR_MAX) revert TrainingTooManyJobs(created, JOBS_PER_CREATOR_MAX);
-        _ledger.created[msg.sender] = created + 1;
-        entry.name = name;
-        entry.run = 1;
-        entry.runs[1].phase = Phase.Idle;
-        _ledger.ids.push(job);
-        emit JobCreated(job, name, msg.sender);
     }
 
     function _seat(Runs.Run storage run, address node, bool eligible) private {

@@ -262,6 +262,73 @@ def approve(
         typer.echo(f"{address}  {told['role']}  {told['certificate']}")
 
 
+chain = typer.Typer(
+    name="chain",
+    help="Carry members, jobs and the record of earlier runs into a new chain.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(chain)
+StateOfSn = Annotated[
+    Path | None, typer.Option("--state-dir", envvar="SWARM_STATE_DIR", help="state folder of this host's SN")
+]
+
+
+@chain.command("export", short_help="Write what an import carries into a new chain.")
+def chain_export(
+    file: Annotated[Path, typer.Argument(help="the new file (JSON)")],
+    state_dir: Annotated[
+        Path | None,
+        typer.Option("--state-dir", help="read the embedded chain in the state folder of an SN that does not run"),
+    ] = None,
+    sn: Sn = None,
+    ops: Ops = None,
+    cert: Cert = None,
+    key: Key = None,
+    cacert: CaCert = None,
+    capath: CaPath = None,
+) -> None:
+    """Write members, roles, jobs with their options, and the record of their runs to FILE.
+
+    The chain is of this version or an earlier one. It is read through an SN that runs, of whatever version (--ops,
+    --sn), or, if it is an embedded chain, from the state folder of one that does not run (--state-dir).
+    """
+    from swarm.inspect.export import export_to
+
+    if state_dir is not None:
+        from swarm.sn.leftover import embedded_chain
+
+        if sn is not None or ops is not None:
+            raise OperatorFault("--state-dir reads a folder, --sn and --ops ask an SN that runs: give one of them")
+        found, notes = export_to(file, None, *embedded_chain(state_dir))
+    else:
+        found, notes = export_to(file, _source(sn, ops, cert, key, cacert, capath), None, None)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(
+        f"{file}: {len(found.members)} members, {len(found.jobs)} jobs, {sum(len(j.runs) for j in found.jobs)} runs; "
+        f"block {found.block} of the chain with genesis 0x{found.genesis.hex()}, contracts of version {found.contracts}"
+    )
+
+
+@chain.command("import", short_help="Carry an export into this host's new chain.")
+def chain_import(
+    file: Annotated[Path, typer.Argument(help="what swarm chain export wrote")], state_dir: StateOfSn = None
+) -> None:
+    """Have the running SN of this host carry FILE into its chain, as the user that runs the SN.
+
+    A second import of the same file changes nothing; one that was interrupted goes on.
+    """
+    from swarm.sn.carrying import import_file
+    from swarm.sn.settings import SnSettings
+
+    folder = state_dir or SnSettings.default_state_folder(os.environ)
+    if not folder.is_dir():
+        raise OperatorFault(f"{folder} is not there: give the SN's --state-dir (SWARM_STATE_DIR)")
+    for note in import_file(file, folder, typer.echo):
+        typer.echo(f"note: {note}", err=True)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; a fault is one line on stderr and its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)

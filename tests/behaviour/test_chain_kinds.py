@@ -29,6 +29,7 @@ from swarm.chain.keys import CoincurveVerifier, LocalSigner
 from swarm.chain.membership import Membership
 from swarm.chain.names import DirectoryError, MembershipError, OwnedError, TrainingError
 from swarm.chain.rpc import RpcUnreachable
+from swarm.chain.suite import ENTRIES
 from swarm.chain.wake import Waker
 from swarm.core.chain_view import Phase, Role, Status
 from swarm.core.errors import ChainFault, Reverted
@@ -50,7 +51,7 @@ async def test_deployed_contracts_are_found_by_the_directory_alone(chain: LiveCh
     swarm = await deploy(chain.client(), admitters=[STRANGER])
     found = await attach(chain.client(new_account()), swarm.directory.address)
     assert found.addresses == swarm.addresses
-    assert sorted(await found.directory.names()) == ["JobOptions", "Membership", "Training", "TrainingCalls"]
+    assert sorted(await found.directory.names()) == sorted(part.name for part in ENTRIES)
     assert await found.membership.is_admitter(STRANGER)
     assert await found.training.jobs() == {JOB: DEFAULT_JOB}
     assert await found.training.membership() == swarm.membership.address

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.twin import Twin, encode_bundle
+from swarm.chain.facade import GAS_SIMPLE
 from swarm.chain.training import GAS_JOIN, GAS_PER_MEMBER
 
 FILE = Path(__file__).resolve().parent / "gas.json"
@@ -71,8 +72,10 @@ def test_no_step_of_the_largest_job_outgrows_the_gas_that_nodes_give_it() -> Non
     twin.join(twin.nodes[0])
     assert twin.gas < most / 2
     call_id = twin.call(twin.nodes[1])
+    assert twin.gas < GAS_SIMPLE / 2
     for node in twin.nodes[125:]:
         twin.here(node, call_id)
+        assert twin.gas < GAS_SIMPLE / 2
     assert twin.settle(call_id)[0].name == "Reformed"
     assert twin.gas < most / 2
 

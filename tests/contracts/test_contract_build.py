@@ -94,8 +94,11 @@ def test_the_readme_names_the_sizes_and_bounds_of_the_build() -> None:
 def test_a_linked_library_has_to_be_there_first() -> None:
     """Training without its library's address is refused by name; with it, the address stands in its places."""
     built = artifact("Training")
-    assert set(built.links) == {"TrainingCalls"}
+    assert set(built.links) == {"TrainingCalls", "TrainingCarried"}
     with pytest.raises(LocalFault, match="Training is linked to TrainingCalls"):
         built.creation([bytes(20), 120])
-    code = built.creation([bytes(20), 120], {"TrainingCalls": Address(b"\x42" * 20)})
-    assert all(code[at : at + 20] == b"\x42" * 20 for at in built.links["TrainingCalls"])
+    made = {name: Address(bytes([n]) * 20) for n, name in enumerate(sorted(built.links), 0x42)}
+    with pytest.raises(LocalFault, match="Training is linked to TrainingCarried"):
+        built.creation([bytes(20), 120], {"TrainingCalls": made["TrainingCalls"]})
+    code = built.creation([bytes(20), 120], made)
+    assert all(code[at : at + 20] == made[name] for name, places in built.links.items() for at in places)

@@ -151,7 +151,7 @@ def test_a_rescue_after_out_of_bounds_is_not_deployed(seconds: int) -> None:
     members = evm.deploy(person("admin"), artifact("Membership"))
     calls = evm.deploy(person("admin"), artifact("TrainingCalls"))
     with refused("TrainingBadRescueAfter", **bounds):
-        libraries = {"TrainingCalls": calls.address}
+        libraries = {"TrainingCalls": calls.address, "TrainingCarried": calls.address}
         evm.deploy(person("admin"), artifact("Training"), members.address, seconds, libraries=libraries)
     with refused("TrainingBadRescueAfter", **bounds):
         TrainingModel(MembershipModel(person("admin")), CoincurveVerifier(), Digest(bytes(32)), seconds)

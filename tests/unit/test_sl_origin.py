@@ -23,6 +23,8 @@ class Record:
     def __init__(self, rounds: int, phase: Phase = Phase.COMPLETE) -> None:
         self.rounds, self.phase, self.asked = rounds, phase, 0
 
+    last_round = Training.last_round
+
     async def phase_of(self, job: bytes, run: int) -> Phase:
         return self.phase if (job, run) == (JOB, 2) else Phase.NONE
 

@@ -66,6 +66,18 @@ interface IMembership {
     ///         A revoked member's key stays bound to it, so that nobody returns under the same certificate with a new address.
     function admit(address node, bytes32 spki, bytes32 spiffe, bytes32 site, Role role, uint64 expires) external payable;
 
+    /// @notice Enters a member as an earlier chain of this swarm had it, also suspended, revoked or expired; the value sent
+    ///         goes to it. Only an admitter, and only a node that this chain does not know.
+    function restore(
+        address node,
+        bytes32 spki,
+        bytes32 spiffe,
+        bytes32 site,
+        Role role,
+        Status status,
+        uint64 expires
+    ) external payable;
+
     /// @notice Takes an Active member out until it is resumed. Only an admitter.
     function suspend(address node) external;
 

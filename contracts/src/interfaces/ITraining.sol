@@ -134,6 +134,18 @@ interface ITraining {
     event RunCompleted(bytes32 indexed job, uint64 indexed run, uint64 rounds, bytes32 merged);
     event RunFailed(bytes32 indexed job, uint64 indexed run, address by, string reason);
     event RunReset(bytes32 indexed job, uint64 indexed run, address by, bool forced);
+    event JobCarried(bytes32 indexed job, uint64 indexed run, bytes32 origin);
+    event RoundsCarried(bytes32 indexed job, uint64 indexed run, uint64 first, uint256[] words);
+    event RunCarried(
+        bytes32 indexed job,
+        uint64 indexed run,
+        bytes32 origin,
+        Phase phase,
+        uint64 rounds,
+        uint64 began,
+        uint64 ended,
+        uint256[] members
+    );
     event Called(bytes32 indexed job, uint64 indexed run, uint64 indexed callId, address by);
     event Answered(bytes32 indexed job, uint64 indexed run, uint64 indexed callId, address node, bool done);
     event CallVoided(bytes32 indexed job, uint64 indexed run, uint64 indexed callId, uint32 answers);
@@ -179,6 +191,27 @@ interface ITraining {
     /// @notice Registers a job. Members of role SN, SWCI or SWOP only (no squatting), at most
     ///         100 by one of them and 10,000 in all. Name: 1-160 bytes.
     function createJob(string calldata name) external returns (bytes32 job);
+
+    /// @notice Goes on with a job of an earlier chain, whose genesis is `origin`: `run` is its next run here, and the runs
+    ///         below are entered by carryRounds and carryRun. Only an admitter; refused for a job that has been used here.
+    function carryJob(string calldata name, bytes32 origin, uint64 run) external;
+
+    /// @notice Enters rounds of a carried run in their order, `first` being the number of those there are. Only an admitter.
+    /// @param words for each round the merged blob, then its size.
+    function carryRounds(bytes32 job, uint64 run, uint64 first, uint256[] calldata words) external;
+
+    /// @notice Ends the entering of a carried run: how it stood on the chain with genesis `origin`. Only an admitter.
+    /// @param began block time in seconds of its first event, 0 if unknown. @param ended of its last one.
+    /// @param members who joined it: the node, and bit 160 if a model of it was merged.
+    function carryRun(
+        bytes32 job,
+        uint64 run,
+        bytes32 origin,
+        Phase phase,
+        uint64 began,
+        uint64 ended,
+        uint256[] calldata members
+    ) external;
 
     /// @notice Joins the job's current run (opening one if it is Idle). Members of role SL only; at most 250
     ///         joined at a time and 1,000 a run, those who left included.
@@ -235,6 +268,9 @@ interface ITraining {
 
     /// @notice How many calls are open in all jobs, lapsed ones that nobody settled included.
     function openCalls() external view returns (uint64);
+
+    /// @notice Genesis of the chain that a job was carried over from; 0 if it began here.
+    function originOf(bytes32 job) external view returns (bytes32);
 
     /// @notice The name of a job; empty if there is no such job.
     function nameOf(bytes32 job) external view returns (string memory);

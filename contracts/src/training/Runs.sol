@@ -9,6 +9,9 @@ import {Words} from "../lib/Words.sol";
 library Runs {
     using Words for uint256[];
 
+    uint256 private constant NAME_BYTES_MAX = 160;
+    uint256 private constant JOBS_MAX = 10_000;
+
     /// @dev One node's place in one run. `joinedOpening` numbers the opening during which it joined (0: before the
     ///      start), `leftOpening` the one during which it left: while that is the current one, the node was joined
     ///      and active at some time since (0: does not count).
@@ -68,6 +71,7 @@ library Runs {
         uint64 calls;
         mapping(uint64 run => Run) runs;
         mapping(uint64 callId => mapping(address node => Answer)) answers;
+        bytes32 origin; // genesis of the chain that it was carried over from, 0 if it began here
     }
 
     enum Answer {
@@ -89,6 +93,21 @@ library Runs {
         IMembership membership;
         uint256 rescueAfterSeconds;
         uint256 rescueAfterBlocks;
+    }
+
+    /// @dev A new job, idle in its run 1. Whether the caller may is decided before.
+    function create(Ledger storage ledger, string memory name) internal returns (bytes32 job) {
+        uint256 length = bytes(name).length;
+        if (length == 0 || length > NAME_BYTES_MAX) revert ITraining.TrainingBadName(length, NAME_BYTES_MAX);
+        job = keccak256(bytes(name));
+        Job storage entry = ledger.jobs[job];
+        if (entry.run != 0) revert ITraining.TrainingJobExists(job);
+        if (ledger.ids.length >= JOBS_MAX) revert ITraining.TrainingTooManyJobs(ledger.ids.length, JOBS_MAX);
+        entry.name = name;
+        entry.run = 1;
+        entry.runs[1].phase = ITraining.Phase.Idle;
+        ledger.ids.push(job);
+        emit ITraining.JobCreated(job, name, msg.sender);
     }
 
     /// @dev Opens (round, epoch) of the current run with `words` as its roster; round 0 takes its founders so.

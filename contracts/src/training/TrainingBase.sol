@@ -119,6 +119,11 @@ abstract contract TrainingBase is ITraining, MembershipGuarded {
     }
 
     /// @inheritdoc ITraining
+    function originOf(bytes32 job) external view returns (bytes32) {
+        return _ledger.jobs[job].origin;
+    }
+
+    /// @inheritdoc ITraining
     function openCalls() external view returns (uint64) {
         return _ledger.openCalls;
     }

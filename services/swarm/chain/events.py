@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swarm.core.chain_view import Role, Stats
+from swarm.core.chain_view import Phase, Role, Stats
 from swarm.core.errors import ChainFault
 from swarm.core.ids import Address, BlobId, Digest
 from swarm.core.roster import Roster
@@ -231,6 +231,39 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class JobCarried:
+    """A job of the chain with genesis ``origin`` goes on here with this run."""
+
+    job: Digest
+    run: int
+    origin: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class RoundsCarried:
+    """Rounds of a carried run from ``first`` on; ``words``: for each the merged blob, then its size."""
+
+    job: Digest
+    run: int
+    first: int
+    words: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCarried:
+    """How a run stood on the chain with genesis ``origin``; ``members``: words of who joined, bit 160 if merged."""
+
+    job: Digest
+    run: int
+    origin: Digest
+    phase: Phase
+    rounds: int
+    began: int
+    ended: int
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OptionsSet:
     job: Digest
     version: int
@@ -275,11 +308,15 @@ EVENTS: Mapping[str, Mapping[str, type]] = {
             CallLapsed,
             Reformed,
             Closed,
+            JobCarried,
+            RoundsCarried,
+            RunCarried,
         )
     }
     | {"Merged": RoundMerged},
     "JobOptions": {"OptionsSet": OptionsSet},
     "TrainingCalls": {},
+    "TrainingCarried": {},
 }
 """By contract and ABI name; a test holds it complete."""
 
@@ -290,6 +327,9 @@ _CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "stats": lambda v: Stats(**_snake(v)),
     "coefficient": coefficient_from_bits,
     "dropped": tuple,
+    "words": tuple,
+    "members": tuple,
+    "phase": Phase,
 }
 
 

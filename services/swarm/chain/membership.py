@@ -22,6 +22,7 @@ class Membership(Owned):
     FUNCTIONS: ClassVar[Mapping[str, str]] = {
         **OWNED_FUNCTIONS,
         "admit": "admit",
+        "restore": "restore",
         "suspend": "suspend",
         "resume": "resume",
         "revoke": "revoke",
@@ -52,6 +53,12 @@ class Membership(Owned):
     ) -> Receipt:
         """Admit a node with its grant in wei; ``expires`` is block time in seconds. Admitters only."""
         return await self._send("admit", node, spki, spiffe, site, int(role), expires, gas=GAS_ADMIT, value=grant)
+
+    async def restore(self, node: Address, record: Member, grant: int) -> Receipt:
+        """Enter a member as an earlier chain had it: role, status, names, key and expiry. Admitters only."""
+        r = record
+        words = (node, r.spki, r.spiffe, r.site, int(r.role), int(r.status), r.expires)
+        return await self._send("restore", *words, gas=GAS_ADMIT, value=grant)
 
     async def suspend(self, node: Address) -> Receipt:
         return await self._send("suspend", node)

@@ -93,6 +93,7 @@ ERRORS: Mapping[str, tuple[type[StrEnum], ...]] = {
     "Directory": (DirectoryError, OwnedError),
     "Membership": (MembershipError, OwnedError, GuardError),
     "TrainingCalls": (TrainingError, GuardError),
+    "TrainingCarried": (TrainingError, MembershipError),
     "Training": (TrainingError, GuardError),
     "JobOptions": (OptionsError, GuardError),
 }

@@ -18,7 +18,7 @@ from .joboptions import JobOptions
 from .membership import Membership
 from .training import Training
 
-VERSION = 2
+VERSION = 3
 """Of all contracts together, as their Directory keeps it; grows with every change of any of them."""
 Made = Mapping[str, Address]
 
@@ -37,6 +37,7 @@ SUITE: tuple[Part, ...] = (
     Part("Directory", Directory),
     Part("Membership", Membership),
     Part("TrainingCalls"),
+    Part("TrainingCarried"),
     Part("Training", Training, lambda made, rescue_after: (made["Membership"], rescue_after)),
     Part("JobOptions", JobOptions, lambda made, _: (made["Training"],)),
 )
@@ -45,14 +46,26 @@ ENTRIES: tuple[Part, ...] = tuple(_ENTRIES)
 """What the Directory names."""
 
 
+def require_readable(found: int, where: str) -> None:
+    """Raises OperatorFault when the contracts ``where`` are newer than this program's: older ones it can read."""
+    if found > VERSION:
+        require_version(found, where)
+
+
 def require_version(found: int, where: str) -> None:
     """Raises OperatorFault when the contracts ``where`` are older or newer than this program's."""
     if found == VERSION:
         return
     if found < VERSION:
-        remedy = "go on with the program version that began it, or begin a new chain in new state folders"
+        remedy = (
+            "go on with the program version that began it, or begin a new chain in new state folders and carry members "
+            "and jobs over with `swarm chain export FILE` and `swarm chain import FILE`"
+        )
     else:
-        remedy = "update this installation to what the swarm's other nodes run"
+        remedy = (
+            "update this installation to what the swarm's other nodes run (`swarm chain export` and `import` carry a "
+            "chain forward, never back)"
+        )
     raise OperatorFault(
         f"{where} has contracts of version {found}, and this program works with version {VERSION}: {remedy}"
     )

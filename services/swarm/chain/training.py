@@ -24,6 +24,10 @@ GAS_PER_MEMBER = 60_000
 GAS_COMMIT = 500_000
 GAS_PER_ITEM = 60_000
 GAS_PER_ACK = 20_000
+GAS_PER_CARRIED_ROUND = 60_000
+GAS_PER_CARRIED_MEMBER = 2_000
+CARRIED_ROUNDS = 200
+"""Rounds of an earlier chain that one transaction enters."""
 PAGE = 100
 """Jobs or joiners in one answer of the contract."""
 _STATE = tuple(f.name for f in fields(JobState))
@@ -33,6 +37,9 @@ class Training(Facade):
     CONTRACT = "Training"
     FUNCTIONS: ClassVar[Mapping[str, str]] = {
         "createJob": "create_job",
+        "carryJob": "carry_job",
+        "carryRounds": "carry_rounds",
+        "carryRun": "carry_run",
         "join": "join",
         "leave": "leave",
         "commit": "commit",
@@ -48,6 +55,7 @@ class Training(Facade):
         "leaderOf": "leader_of",
         "jobs": "jobs",
         "nameOf": "name_of",
+        "originOf": "origin_of",
         "openCalls": "open_calls",
         "phaseOf": "phase_of",
         "membership": "membership",
@@ -62,6 +70,27 @@ class Training(Facade):
     async def create_job(self, name: str) -> Receipt:
         """Register a job (1 to 160 bytes of UTF-8). Roles SN, SWCI, SWOP."""
         return await self._send("createJob", name, gas=GAS_CREATE_JOB)
+
+    async def carry_job(self, name: str, origin: Digest, run: int) -> Receipt:
+        """Go on with a job of the chain with genesis ``origin``: ``run`` is its next one here. Admitters only."""
+        return await self._send("carryJob", name, origin, run, gas=GAS_CREATE_JOB)
+
+    async def carry_rounds(self, job: Digest, run: int, first: int, rounds: Sequence[Merged]) -> Receipt:
+        """Enter rounds of a carried run, at most CARRIED_ROUNDS at once. Admitters only."""
+        words = [word for one in rounds for word in (int.from_bytes(one.blob, "big"), one.size)]
+        gas = GAS_CREATE_JOB + GAS_PER_CARRIED_ROUND * len(rounds)
+        return await self._send("carryRounds", job, run, first, words, gas=gas)
+
+    async def carry_run(
+        self, job: Digest, run: int, origin: Digest, phase: Phase, began: int, ended: int, members: Sequence[int]
+    ) -> Receipt:
+        """End the entering of a carried run: how it stood on the chain with genesis ``origin``. Admitters only.
+
+        Args:
+            members: who joined it, as words: the address, and bit 160 if a model of it was merged.
+        """
+        gas = GAS_CREATE_JOB + GAS_PER_CARRIED_MEMBER * len(members)
+        return await self._send("carryRun", job, run, origin, int(phase), began, ended, list(members), gas=gas)
 
     async def join(self, job: Digest, uri: str, min_peers: int, *, eligible: bool = True) -> Receipt:
         """Join the job's current run. Role SL."""
@@ -117,6 +146,23 @@ class Training(Facade):
         merged, size = await self._ask("mergedOf", job, run, round_)
         return Merged(BlobId(merged), size) if any(merged) else None
 
+    async def last_round(self, job: Digest, run: int) -> tuple[int, Merged] | None:
+        """Number and outcome of a run's last committed round: they have no gaps, so doubling, then halving."""
+        found, low, step = await self.merged_of(job, run, 0), 0, 1
+        if found is None:
+            return None
+        while (further := await self.merged_of(job, run, low + step)) is not None:
+            found, low, step = further, low + step, 2 * step
+        high = low + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            between = await self.merged_of(job, run, middle)
+            if between is None:
+                high = middle
+            else:
+                found, low = between, middle
+        return low, found
+
     async def leader_of(self, job: Digest, attempt: int) -> Address | None:
         found: Address = await self._ask("leaderOf", job, attempt)
         return found if any(found) else None
@@ -128,6 +174,11 @@ class Training(Facade):
     async def name_of(self, job: Digest) -> str:
         """The job's name; empty if there is no such job."""
         return str(await self._ask("nameOf", job))
+
+    async def origin_of(self, job: Digest) -> Digest | None:
+        """Genesis of the chain that the job was carried over from; None if it began here."""
+        found = Digest(await self._ask("originOf", job))
+        return found if any(found) else None
 
     async def open_calls(self) -> int:
         """How many calls are open in all jobs, lapsed ones that nobody settled included."""

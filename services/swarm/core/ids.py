@@ -49,7 +49,10 @@ def from_hex(text: str, size: int) -> bytes:
     """
     if not isinstance(text, str) or not text.startswith("0x") or len(text) != 2 + 2 * size:
         raise ValueError(f"expected 0x and {2 * size} hex digits, got {text!r:.80}")
-    return bytes.fromhex(text[2:])
+    found = bytes.fromhex(text[2:])
+    if len(found) != size:  # fromhex skips white space
+        raise ValueError(f"expected 0x and {2 * size} hex digits, got {text!r:.80}")
+    return found
 
 
 def address(text: str) -> Address:

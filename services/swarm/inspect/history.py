@@ -9,7 +9,7 @@ from swarm.core.chain_view import Phase
 from swarm.core.ids import Address, to_hex
 
 from .ending import ending
-from .reading import events_of, job_of, options_of, record_of, time_of, told
+from .reading import events_of, job_of, options_at_start, record_of, time_of, told
 from .source import View
 
 
@@ -25,13 +25,15 @@ async def runs_of(view: View, name: str) -> list[dict[str, Any]]:
     runs = [await events_of(view, job, number) for number in range(1, state.run + 1)]
     found: list[dict[str, Any]] = []
     for number, happened in enumerate(runs, 1):
-        options = ""
-        if view.options is not None and happened:
-            options = await options_of(view, view.options, job, happened[0][0])
+        options = await options_at_start(view, job, happened)
         after = runs[number] if number < len(runs) else []
         begun = next((event for _, event in after if isinstance(event, ev.RunReset)), None)
         row = _row(name, number, happened, options, begun)
-        row["began"], row["ended"] = [await _time(view, row[key]) for key in ("first_block", "last_block")]
+        earlier = row["earlier"]
+        if earlier is not None:  # the blocks are those of the import
+            row["began"], row["ended"] = earlier["began"] or None, earlier["ended"] or None
+        else:
+            row["began"], row["ended"] = [await _time(view, row[key]) for key in ("first_block", "last_block")]
         found.append(row)
     if not found:
         return []
@@ -50,15 +52,17 @@ def _row(
     record = record_of(name, number, happened)
     merged = [r for r in record.rounds.values() if r["merged"] is not None]
     contributors = {c["node"] for r in merged for c in r["contributions"] if c["weight"]}
-    blocks = [block for block, event in happened if not isinstance(event, ev.RunReset | ev.Closed)]
+    contributors |= {m["node"] for m in record.members.values() if m["state"] == "merged"}
+    blocks = [block for block, event in happened if not isinstance(event, ev.RunReset | ev.Closed | ev.JobCarried)]
     return {
         "job": name,
         "run": number,
         "state": record.phase,
-        "how": ending(record, happened, options, begun),
+        "how": record.reason if record.earlier is not None else ending(record, happened, options, begun),
         "rounds": len(merged),
         "members": [to_hex(node) for node in sorted(record.members, key=Address)],
         "contributors": sorted(contributors),
+        "earlier": record.earlier,
         "final": merged[-1]["merged"] if merged else None,
         "first_block": blocks[0] if blocks else None,
         "last_block": blocks[-1] if blocks else None,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from swarm.chain import events as ev
 from swarm.chain.events import EventDecoder
-from swarm.chain.logs import parse_log
-from swarm.chain.rpc import Rpc, RpcError
+from swarm.chain.paging import logs_up_to
+from swarm.chain.rpc import Rpc
 from swarm.chain.training import Training
 from swarm.core.chain_view import JobState, Phase
 from swarm.core.errors import ChainFault, OperatorFault
@@ -15,7 +17,6 @@ from swarm.core.ids import Address, Digest, job_id, to_hex
 from .record import RunRecord, build
 from .source import View
 
-PAGE_BLOCKS_MAX = 10_000
 NAMES_MAX = 20
 """Jobs that a refusal names."""
 
@@ -52,11 +53,11 @@ async def read_run(view: View, name: str, run: int | None) -> RunRecord:
     happened = await events_of(view, job, number)
     record = record_of(name, number, happened)
     if view.options is not None:
-        record.weigh(await options_of(view, view.options, job, happened[0][0] if happened else None))
+        record.weigh(await options_at_start(view, job, happened))
     if number == state.run and state.phase is Phase.IDLE and not record.members:
         record.phase = "idle"
     for one in record.rounds.values():
-        if one["merged"] is not None:
+        if one["merged"] is not None and one["block"] is not None:
             one["time"] = await time_of(view.rpc, one["block"])
     return record
 
@@ -94,41 +95,34 @@ async def events_of(view: View, job: Digest, run: int) -> list[tuple[int, Any]]:
     return await _events(view, "Training", view.training.address, [None, to_hex(job), "0x" + f"{run:064x}"])
 
 
-async def options_of(view: View, contract: Address, job: Digest, first_block: int | None) -> str:
-    """The job's options as they stood for a run whose first event is in ``first_block`` (None: as they stand).
+async def options_at_start(view: View, job: Digest, happened: Sequence[tuple[int, Any]]) -> str:
+    """The job's options that a run went by; "" for one that was carried over, of which that is not known.
 
-    They cannot change while a run is open.
+    They cannot change once somebody has joined; a reset opens the run before that.
+
+    Args:
+        happened: the events of the run.
 
     Raises:
         ChainFault: the SN or its chain failed.
     """
-    happened = await _events(view, "JobOptions", contract, [None, to_hex(job)])
-    texts = [event.options for block, event in happened if first_block is None or block <= first_block]
+    if view.options is None or any(isinstance(event, ev.RunCarried) for _, event in happened):
+        return ""
+    joined = next((block for block, event in happened if isinstance(event, ev.Joined)), None)
+    changes = await _events(view, "JobOptions", view.options, [None, to_hex(job)])
+    texts = [event.options for block, event in changes if joined is None or block <= joined]
     return texts[-1] if texts else ""
 
 
 async def _events(view: View, name: str, contract: Address, topics: list[str | None]) -> list[tuple[int, Any]]:
     decode = EventDecoder({name: contract})
     head = int(await view.rpc("eth_blockNumber", []), 16)
-    wanted = {"address": to_hex(contract), "topics": topics}
-    found: list[tuple[int, int, Any]] = []
-    first, page = 0, PAGE_BLOCKS_MAX
-    while first <= head:
-        last = min(head, first + page - 1)
-        try:
-            raw = await view.rpc("eth_getLogs", [{**wanted, "fromBlock": hex(first), "toBlock": hex(last)}])
-        except RpcError:
-            if page == 1:
-                raise
-            page = max(1, page // 4)  # more than the SN gives at once
-            continue
-        for log in map(parse_log, raw):
-            event = decode(log)
-            if event is not None:
-                found.append((log.block, log.index, event))
-        first = last + 1
-    found.sort(key=lambda f: f[:2])
-    return [(block, event) for block, _, event in found]
+    found: list[tuple[int, Any]] = []
+    async for log in logs_up_to(view.rpc, head, [contract], topics):
+        event = decode(log)
+        if event is not None:
+            found.append((log.block, event))
+    return found
 
 
 def told(state: JobState) -> str:

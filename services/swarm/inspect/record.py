@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swarm.chain import events as ev
+from swarm.chain.exporting import past_of
+from swarm.core.chain_view import Phase
 from swarm.core.control.joboptions import JobOptions
 from swarm.core.control.weights import Weighing
 from swarm.core.errors import OperatorFault
+from swarm.core.exported import PastRun
 from swarm.core.ids import Address, to_hex
 from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, FLAG_OWN_FIGURE, from_fixed, method_name
+
+_EARLIER: dict[str, Any] = {"epoch": 0, "attempt": 0, "leader": "", "method": "", "interval": 0, "acks": 0}
+_EARLIER["block"] = None
+"""What a carried round does not tell any more: an export has its merged model only."""
 
 
 @dataclass(slots=True)
@@ -29,6 +36,8 @@ class RunRecord:
     rounds: dict[int, dict[str, Any]] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
     options: str = ""
+    earlier: dict[str, Any] | None = None
+    """Of a run that was carried over: ``chain`` (its genesis), ``began``, ``ended`` (block times there)."""
 
     def weigh(self, options: str) -> None:
         """Note the run's options, and what each claimed weight counts for under them (``counted``)."""
@@ -55,6 +64,7 @@ class RunRecord:
             "rounds": [r for r in self.rounds.values() if r["merged"] is not None],
             "open_round": next((r["round"] for r in self.rounds.values() if r["merged"] is None), None),
             "calls": self.calls,
+            "earlier": self.earlier,
         }
 
 
@@ -110,6 +120,13 @@ def _add(record: RunRecord, block: int, event: Any) -> None:
             record.phase, record.final = "complete", to_hex(event.merged)
         case ev.RunFailed():
             record.phase, record.reason = "failed", event.reason
+        case ev.RoundsCarried():
+            for number, blob in enumerate(event.words[::2], event.first):
+                _round(record, number).update(_EARLIER, merged=f"0x{blob:064x}")
+            for number, size in enumerate(event.words[1::2], event.first):
+                record.rounds[number]["size"] = size
+        case ev.RunCarried():
+            _carried(record, block, past_of(event))
         case ev.RunReset() if event.run == record.run:
             record.reason = f"{record.reason or ''} begun by a reset of {to_hex(event.by)}".strip()
         case ev.Called():
@@ -128,6 +145,26 @@ def _add(record: RunRecord, block: int, event: Any) -> None:
                 _set(record, node, state="dropped")
         case ev.Closed():
             _set(record, event.node, loss=_number(event.loss), metric=_number(event.metric))
+
+
+def _carried(record: RunRecord, block: int, past: PastRun) -> None:
+    """A run of an earlier chain: how it stood there, and who was in it."""
+    how = {Phase.COMPLETE: "complete", Phase.FAILED: "failed"}.get(past.phase, "open")
+    kept = "it went on when it was exported; " if how == "open" else ""
+    record.phase, record.reason = how, f"{kept}carried over from the chain with genesis {to_hex(past.chain)}"
+    record.earlier = {"chain": to_hex(past.chain), "began": past.began, "ended": past.ended}
+    for node in past.members:
+        record.members[node] = {
+            "node": to_hex(node),
+            "uri": "",
+            "joined_block": block,
+            "eligible": None,
+            "state": "merged" if node in past.contributors else "joined",
+            "loss": None,
+            "metric": None,
+        }
+    if past.phase is Phase.COMPLETE and record.rounds:
+        record.final = record.rounds[max(record.rounds)]["merged"]
 
 
 def _contribution(event: ev.Contributed) -> dict[str, Any]:

@@ -43,8 +43,12 @@ def recomputed(state: Path, record: Mapping[str, Any]) -> tuple[list[dict[str, A
     store = BlobStore(state / "store")
     merged = {r["round"]: r["merged"] for r in record["rounds"]}
     rows = []
+    verdict: Found
     for one in record["rounds"]:
-        verdict, why = _judge(one, merged, store)
+        if record.get("earlier") is not None:
+            verdict, why = "not here", "an earlier chain's round: what went into it was not carried over"
+        else:
+            verdict, why = _judge(one, merged, store)
         rows.append({"round": one["round"], "found": verdict, "why": why})
     found = {row["found"] for row in rows}
     if "DIFFERENT" in found:

@@ -40,6 +40,7 @@ from swarm.store.journal import Journal
 from .admission import Admission
 from .app import Face, node_row, sn_app
 from .approvals import Approvals
+from .carrying import Carrying
 from .chainhost import ChainHost, chain_host
 from .contracts import ensure
 from .entry import Door
@@ -179,6 +180,7 @@ class Node:
             no_sns=admits_sns(host),
         )
         self._policy = policy
+        self._carrying = Carrying(state, deployed, waits)
         self._admission = Admission(deployed.membership, journal, Approvals(state), CoincurveVerifier(), policy, waits)
 
     async def serve(self, stop: asyncio.Event, serving: asyncio.Event) -> None:
@@ -219,6 +221,7 @@ class Node:
                 group.create_task(self._beat(), name="heartbeat"),
             ]
             await several.starting.run()
+            tasks.append(group.create_task(self._carrying.run(), name="import of an earlier chain"))
             log.info("Started I-am-Alive thread")
             log.info("operations port", address=f"{inner.host}:{inner.port}", admission=self._policy.admission)
             log.info(f"Starting SWARM-API-SERVER on port: {api.port}")

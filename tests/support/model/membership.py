@@ -77,14 +77,11 @@ class MembershipModel:
         self, tx: Tx, node: Address, spki: bytes, spiffe: bytes, site: bytes, role: Role, expires: int
     ) -> list[Event]:
         self._only_admitter(tx)
-        if node == _NOBODY:
-            raise Reverted("MembershipUnknown", {"node": node})
-        if role == Role.NONE:
-            raise Reverted("MembershipBadRole", {"role": int(role)})
         _future(tx, expires)
         old = self._records.get(node)
         if old and old.status in (Status.ACTIVE, Status.SUSPENDED):
             raise Reverted("MembershipAlready", {"node": node, "status": old.status})
+        _enterable(node, role)
         self._free(tx, spki, node)
         spells = [*old.spells, _Spell(expires)] if old else [_Spell(expires)]
         self._records[node] = _Record(
@@ -93,6 +90,33 @@ class MembershipModel:
         self.version += 1
         values = {"node": node, "role": role, "spki": spki, "site": site, "expires": expires}
         return [Event("MemberAdmitted", values)]
+
+    def restore(
+        self,
+        tx: Tx,
+        node: Address,
+        spki: bytes,
+        spiffe: bytes,
+        site: bytes,
+        role: Role,
+        status: Status,
+        expires: int,
+    ) -> list[Event]:
+        """A member as an earlier chain had it."""
+        self._only_admitter(tx)
+        if status == Status.NONE:
+            raise Reverted("MembershipWrongStatus", {"node": node, "status": status})
+        if node in self._records:
+            raise Reverted("MembershipAlready", {"node": node, "status": self._records[node].status})
+        _enterable(node, role)
+        self._free(tx, spki, node)
+        spells = [_Spell(expires)] if status == Status.ACTIVE else []
+        self._records[node] = _Record(role, status, spki, spiffe, site, expires, tx.block, tx.block, spells=spells)
+        self.version += 1
+        values = {"node": node, "role": role, "spki": spki, "site": site, "expires": expires}
+        ended = {Status.SUSPENDED: "MemberSuspended", Status.REVOKED: "MemberRevoked"}.get(status)
+        more = [] if ended is None else [Event(ended, {"node": node, "by": tx.sender})]
+        return [Event("MemberAdmitted", values), *more]
 
     def suspend(self, tx: Tx, node: Address) -> list[Event]:
         self._only_admitter(tx)
@@ -226,6 +250,13 @@ class MembershipModel:
         record.changed = tx.block
         self.version += 1
         return [event]
+
+
+def _enterable(node: Address, role: Role) -> None:
+    if node == _NOBODY:
+        raise Reverted("MembershipUnknown", {"node": node})
+    if role == Role.NONE:
+        raise Reverted("MembershipBadRole", {"role": int(role)})
 
 
 def _end_spell(tx: Tx, record: _Record) -> None:

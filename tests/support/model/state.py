@@ -59,6 +59,7 @@ class Job:
     name: str
     runs: list[Run] = field(default_factory=lambda: [Run(1)])
     calls: int = 0
+    origin: Digest = field(default_factory=lambda: Digest(ZERO32))
 
     @property
     def run(self) -> Run:

@@ -25,6 +25,7 @@ from swarm.core.limits import (
 from swarm.core.roster import Roster, leader
 from swarm.core.statements import FLAG_OBSERVER, FLAGS_ALL, CheckIn, Verifier, inputs_hash
 
+from .carrying import Carrying
 from .membership import Event, MembershipModel, Tx
 from .state import Call, Job, Run, Seat
 
@@ -35,7 +36,7 @@ _NOBODY = Address(bytes(20))
 _OPERATORS = (Role.SN, Role.SWCI, Role.SWOP)
 
 
-class TrainingModel:
+class TrainingModel(Carrying):
     """Each mutating method returns the events it emits.
 
     Args:

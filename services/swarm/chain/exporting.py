@@ -1,0 +1,217 @@
+"""Reads a swarm off its chain, of this or an earlier version of the contracts, into one document.
+
+Owns what is read and how runs are put together from events; only views and events that every version has are used. The
+form of the document is :mod:`swarm.core.exported`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from eth_account import Account
+
+from swarm.core.chain_view import Merged, Phase
+from swarm.core.errors import ChainFault
+from swarm.core.exported import OPTIONS_BYTES_MAX, RUN_MEMBERS_MAX, Export, PastJob, PastRun
+from swarm.core.ids import Address, BlobId, Digest, from_hex, job_id, to_hex
+
+from . import events as ev
+from .client import ChainClient, MemoryOutbox
+from .deploy import version_of
+from .directory import Directory
+from .events import EventDecoder
+from .membership import Membership
+from .paging import logs_up_to
+from .rpc import Rpc
+from .suite import require_readable
+from .training import Training
+
+READ: tuple[str, ...] = ("Membership", "Training", "JobOptions")
+NODE_BITS = 160
+"""A word of RunCarried.members: the node's address, and above it whether a model of it was merged."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the events of one run told so far; ``past`` once it is one that was carried over."""
+
+    phase: Phase = Phase.OPEN
+    members: set[Address] = field(default_factory=set)
+    contributors: set[Address] = field(default_factory=set)
+    rounds: dict[int, Merged] = field(default_factory=dict)
+    first_block: int = -1
+    last_block: int = -1
+    past: PastRun | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    name: str = ""
+    options: str = ""
+    runs: dict[int, _Run] = field(default_factory=dict)
+
+
+async def read_swarm(rpc: Rpc, directory: Address, notes: list[str]) -> Export:
+    """Everything that an import can carry on.
+
+    Args:
+        notes: gets a sentence for each thing that is left out.
+
+    Raises:
+        OperatorFault: the contracts are newer than this program.
+        ChainFault: the chain failed, went on meanwhile, or there are no contracts of ours.
+    """
+    chain_id = int(await rpc("eth_chainId", []), 16)
+    client = ChainClient(rpc, Account.create(), MemoryOutbox(), chain_id=chain_id)
+    found = Directory(client, directory)
+    version = await version_of(found)
+    require_readable(version, f"the chain of Directory {to_hex(directory)}")
+    there = await found.names()
+    contracts = {name: (await found.get(name)).target for name in READ if name in there}
+    head = int(await rpc("eth_blockNumber", []), 16)
+    genesis = await _block(rpc, 0)
+    jobs = await read_jobs(rpc, contracts, head, Digest(from_hex(genesis["hash"], 32)))
+    everybody = await Membership(client, contracts["Membership"]).members()
+    export = Export(
+        chain_id=chain_id,
+        genesis=Digest(from_hex(genesis["hash"], 32)),
+        directory=directory,
+        contracts=version,
+        block=head,
+        members={node: replace(member, since=0, changed_block=0) for node, member in everybody.items()},
+    )
+    training = Training(client, contracts["Training"])
+    kept = []
+    for job, (name, options, runs) in jobs.items():
+        if _other_name(name, job):
+            notes.append(f"job {to_hex(job)} is left out: its name is no UTF-8, so nobody can ask for it by name")
+            continue
+        state = await training.state(job)
+        run = state.run if state.phase is Phase.IDLE else state.run + 1
+        committed = len(runs[-1].rounds) if runs else 0
+        if len(runs) != run - 1 or (state.phase is not Phase.IDLE and state.round != committed):
+            raise ChainFault(
+                f"the chain went on while job {name!r:.80} was read: export again, best with no run going on"
+            )
+        if len(options.encode()) > OPTIONS_BYTES_MAX:
+            notes.append(f"the options of job {name} are left out: they are no UTF-8")
+            options = ""
+        if state.phase is Phase.OPEN:
+            notes.append(f"run {state.run} of job {name} goes on at block {head}: here it ends, and is carried as far")
+        kept.append(PastJob(name, run, options, tuple(runs)))
+    return replace(export, jobs=tuple(kept))
+
+
+async def read_jobs(
+    rpc: Rpc, contracts: Mapping[str, Address], head: int, genesis: Digest
+) -> dict[Digest, tuple[str, str, list[PastRun]]]:
+    """Name, options and runs of each job, as the events up to block ``head`` tell them.
+
+    Raises:
+        ChainFault: the chain failed, or events are missing.
+    """
+    wanted = {name: contracts[name] for name in ("Training", "JobOptions") if name in contracts}
+    decode = EventDecoder(wanted)
+    jobs: dict[Digest, _Job] = {}
+    async for log in logs_up_to(rpc, head, list(wanted.values())):
+        event = decode(log)
+        if event is not None:
+            _add(jobs.setdefault(event.job, _Job()), log.block, event)
+    times: dict[int, int] = {}
+    out = {}
+    for job, found in jobs.items():
+        runs = [await _past(rpc, times, number, run, genesis) for number, run in sorted(found.runs.items())]
+        out[job] = (found.name, found.options, runs)
+    return out
+
+
+def _add(job: _Job, block: int, event: object) -> None:
+    match event:
+        case ev.JobCreated():
+            job.name = event.name
+            return
+        case ev.OptionsSet():
+            job.options = event.options
+            return
+        case ev.RunReset() | ev.JobCarried():
+            return  # the run that it opens is there once somebody joins it
+    number: int = event.run  # type: ignore[attr-defined]  # all others are of a run
+    run = job.runs.setdefault(number, _Run())
+    if not isinstance(event, ev.Closed):  # reports may come for as long as the chain lives
+        run.first_block = block if run.first_block < 0 else run.first_block
+        run.last_block = block
+    match event:
+        case ev.Joined():
+            run.members.add(event.node)
+        case ev.Contributed() if event.stats.weight:
+            run.contributors.add(event.node)
+        case ev.RoundMerged():
+            run.rounds[event.round] = Merged(BlobId(event.result.merged), event.result.size)
+        case ev.RunCompleted():
+            run.phase = Phase.COMPLETE
+        case ev.RunFailed():
+            run.phase = Phase.FAILED
+        case ev.RoundsCarried():
+            pairs = zip(event.words[::2], event.words[1::2], strict=False)
+            for place, (blob, size) in enumerate(pairs, event.first):
+                run.rounds[place] = Merged(BlobId(blob.to_bytes(32, "big")), size)
+        case ev.RunCarried():
+            run.past = past_of(event)
+
+
+def past_of(event: ev.RunCarried) -> PastRun:
+    """The record of a run that was carried over, without its rounds."""
+    nodes = {Address((word & (1 << NODE_BITS) - 1).to_bytes(20, "big")): word >> NODE_BITS for word in event.members}
+    return PastRun(
+        run=event.run,
+        chain=event.origin,
+        phase=event.phase,
+        began=event.began,
+        ended=event.ended,
+        members=tuple(sorted(nodes)),
+        contributors=frozenset(node for node, merged in nodes.items() if merged),
+        rounds=(),
+    )
+
+
+def words_of(run: PastRun) -> list[int]:
+    """The members of a run as RunCarried has them."""
+    return [int.from_bytes(node, "big") | (node in run.contributors) << NODE_BITS for node in run.members]
+
+
+async def _past(rpc: Rpc, times: dict[int, int], number: int, run: _Run, genesis: Digest) -> PastRun:
+    rounds = tuple(run.rounds[place] for place in sorted(run.rounds))
+    if sorted(run.rounds) != list(range(len(rounds))):
+        raise ChainFault(f"rounds of run {number} are missing among the events that the node gave")
+    if run.past is not None:
+        return replace(run.past, rounds=rounds)
+    for block in (run.first_block, run.last_block):
+        if block not in times:
+            times[block] = int((await _block(rpc, block))["timestamp"], 16)
+    members = sorted(run.members, key=lambda node: (node not in run.contributors, node))[:RUN_MEMBERS_MAX]
+    return PastRun(
+        run=number,
+        chain=genesis,
+        phase=run.phase,
+        began=times[run.first_block],
+        ended=times[run.last_block],
+        members=tuple(sorted(members)),
+        contributors=frozenset(run.contributors & set(members)),
+        rounds=rounds,
+    )
+
+
+def _other_name(name: str, job: Digest) -> bool:
+    """Whether the text is not what the job was created with: bytes that are no UTF-8 were replaced."""
+    try:
+        return job_id(name) != job
+    except ValueError:
+        return True
+
+
+async def _block(rpc: Rpc, number: int) -> dict[str, str]:
+    found = await rpc("eth_getBlockByNumber", [hex(number), False])
+    if not isinstance(found, dict):
+        raise ChainFault(f"the chain node does not know block {number}")
+    return found
