@@ -6,8 +6,6 @@ import asyncio
 import http.client
 import json
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import warm
 from support.certs import Authority
 from support.lab import Lab, Site, lab
 from support.snprocess import MemberClient, clean_environ
@@ -253,8 +252,8 @@ def many_connections_of_one_lock_nobody_out(target: Site, greedy: ssl.SSLContext
 
 
 def audit(swarm: Lab) -> Any:
-    command = [sys.executable, "-m", "swarm.cli", "audit", JOB, "--json", "--ops", swarm.sn.ops]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=True)
+    done = warm.run(["audit", JOB, "--json", "--ops", swarm.sn.ops], clean_environ(), seconds=60)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support import warm
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 from swarmlearning import tensorfile
@@ -22,8 +21,7 @@ HONEST_STEPS, POISON = (1.0, 3.0), 1e6
 
 
 def record(swarm: Lab) -> Any:
-    command = [sys.executable, "-m", "swarm.cli", "audit", "defaultbb.cqdb.sml.hpe", "--json", "--ops", swarm.sn.ops]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=False)
+    done = warm.run(["audit", "defaultbb.cqdb.sml.hpe", "--json", "--ops", swarm.sn.ops], clean_environ(), seconds=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

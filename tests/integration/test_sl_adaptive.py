@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import warm
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 
@@ -19,8 +18,8 @@ EVERY = 4
 
 
 def rounds_on_chain(swarm: Lab) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "swarm.cli", "audit", JOB, "--json", "--ops", swarm.sn.ops]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=True)
+    done = warm.run(["audit", JOB, "--json", "--ops", swarm.sn.ops], clean_environ(), seconds=60)
+    assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)["rounds"]
     return found
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support import warm
 from support.lab import lab
 from support.snprocess import clean_environ
 
@@ -31,13 +30,13 @@ def test_the_partner_of_a_program_that_raises_ends_by_name(tmp_path: Path) -> No
         assert "swarm reset" in said
         assert "none came back within 3 s" in said
         assert "was told to fail" not in said + kept.log("sl")
-        command = [sys.executable, "-m", "swarm.cli", "status", "--json", "--ops", swarm.sn.ops]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=150, env=clean_environ(), check=True)
+        done = warm.run(["status", "--json", "--ops", swarm.sn.ops], clean_environ(), seconds=150)
+        assert done.returncode == 0, done.stderr
         nodes = {row["name"]: row for row in json.loads(done.stdout)["nodes"] if row["role"] == "sl"}
         assert {row["state"] for row in nodes.values()} == {"failed"}
         assert [row["waits"] for row in nodes.values()] == [[], []]
-        command = [sys.executable, "-m", "swarm.cli", "history", "--json", "--ops", swarm.sn.ops]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=True)
+        done = warm.run(["history", "--json", "--ops", swarm.sn.ops], clean_environ(), seconds=60)
+        assert done.returncode == 0, done.stderr
         (run,) = json.loads(done.stdout)
         assert run["how"].startswith("ended with too few members: 0 of the 2 that it needs were left; ")
         assert run["how"].endswith("left for good; swarm reset defaultbb.cqdb.sml.hpe opens the next run")

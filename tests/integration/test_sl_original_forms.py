@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support import warm
 from support.chaos import READY_SECONDS
 from support.lab import ADDER, PROGRAMS, Lab, Site, lab
 from support.snprocess import clean_environ
@@ -30,8 +29,7 @@ def model_of(site: Site, form: str) -> dict[str, np.ndarray]:
 
 
 def audit(swarm: Lab, *more: str) -> str:
-    command = [sys.executable, "-m", "swarm.cli", "audit", JOB, *more, "--ops", swarm.sn.ops]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=False)
+    done = warm.run(["audit", JOB, *more, "--ops", swarm.sn.ops], clean_environ(), seconds=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

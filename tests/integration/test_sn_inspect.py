@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import time
 
 import pytest
 from eth_account import Account
+from support import warm
 from support.certs import Authority
 from support.rounds import certified
 from support.snprocess import MemberClient, clean_environ, running_sn
@@ -23,9 +23,7 @@ JOB = job_id(DEFAULT_JOB)
 
 
 def swarm(*argv: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "swarm.cli", *argv]
-    environ = clean_environ(COLUMNS="200")
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ)
+    return warm.run(argv, clean_environ(COLUMNS="200"), seconds=60)
 
 
 async def training_of(node: MemberClient) -> Training:

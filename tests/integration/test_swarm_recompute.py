@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support import warm
 from support.lab import lab
 from support.snprocess import clean_environ
 from swarm.core.blobid import ChunkList, chunk_hash
@@ -22,8 +21,7 @@ from swarmlearning import tensorfile
 
 
 def record(ops: str, *more: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "swarm.cli", "audit", "defaultbb.cqdb.sml.hpe", "--json", "--ops", ops, *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ())
+    done = warm.run(["audit", "defaultbb.cqdb.sml.hpe", "--json", "--ops", ops, *more], clean_environ(), seconds=60)
     assert done.returncode == (5 if "--recompute" in more else 0), done.stderr  # some rounds' files are at the others
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import warm
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 from swarm.core.blobid import ChunkList, chunk_hash
@@ -20,8 +21,7 @@ COMMAND_SECONDS = 60.0
 
 def swarm(*argv: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as an operator does."""
-    command = [sys.executable, "-m", "swarm.cli", *argv]
-    return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, env=clean_environ())
+    return warm.run(argv, clean_environ(), seconds=COMMAND_SECONDS)
 
 
 def reset(lab_: Lab, *argv: str) -> subprocess.CompletedProcess[str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
-from support import chaos
+from support import chaos, warm
 from support.lab import Lab, Site, lab
 from support.snprocess import clean_environ
 from swarm.core.ids import to_hex
@@ -30,8 +28,8 @@ def held(site: Site) -> set[str]:
 
 def told(swarm: Lab, site: Site) -> int:
     """Bytes of the site's models as the swarm's table has them."""
-    command = [sys.executable, "-m", "swarm.cli", "status", "--json", "--ops", swarm.sn.ops]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=True)
+    done = warm.run(["status", "--json", "--ops", swarm.sn.ops], clean_environ(), seconds=60)
+    assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads(done.stdout)["nodes"]}
     return int(rows.get(site.name, {}).get("disk_bytes") or 0)
 

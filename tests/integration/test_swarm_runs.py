@@ -7,12 +7,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support import warm
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 from swarm.core.blobid import CHUNK_BYTES, ChunkList, chunk_hash
@@ -25,8 +25,7 @@ JOB = "defaultbb.cqdb.sml.hpe"
 
 
 def swarm_cli(swarm: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "swarm.cli", *arguments, "--ops", swarm.sn.ops]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=False)
+    return warm.run([*arguments, "--ops", swarm.sn.ops], clean_environ(), seconds=60)
 
 
 def record(swarm: Lab) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support import chaos
+from support import chaos, warm
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 from swarm.obs.metrics import FIGURES
@@ -26,10 +26,7 @@ BUSY_SECONDS = 150.0
 
 
 def status(swarm: Lab, *more: str) -> str:
-    command = [sys.executable, "-m", "swarm.cli", "status", *more, "--ops", swarm.sn.ops]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=BUSY_SECONDS, env=clean_environ(), check=False
-    )
+    done = warm.run(["status", *more, "--ops", swarm.sn.ops], clean_environ(), seconds=BUSY_SECONDS)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

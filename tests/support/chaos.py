@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from swarm.core.blobid import CHUNK_BYTES, ChunkList, chunk_hash
 from swarm.core.ids import from_hex, job_id
 from swarm.core.roster import Roster, ring_seed
 
-from . import tools
+from . import tools, warm
 from .lab import Lab, Site
 from .snprocess import clean_environ
 
@@ -91,9 +89,11 @@ def gaps(times: list[float]) -> list[float]:
 
 def record(swarm: Lab) -> Any:
     """The chain's record of the run, by the command that users have."""
-    command = [*swarm.sn.place.prefix, sys.executable, "-m", "swarm.cli", "audit", JOB, "--json", "--ops", swarm.sn.ops]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=COMMAND_SECONDS, env=clean_environ(), check=False
+    done = warm.run(
+        ["audit", JOB, "--json", "--ops", swarm.sn.ops],
+        clean_environ(),
+        seconds=COMMAND_SECONDS,
+        network=swarm.sn.place.network,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -17,6 +17,7 @@ from typing import Any
 
 from swarm.net.tls import TlsFiles
 
+from . import warm
 from .certs import Authority
 from .chains import free_port
 from .snprocess import LOOPBACK, Place, SnProcess, clean_environ
@@ -60,14 +61,15 @@ class Site:
     def start_sl(self) -> Site:
         self.folder.mkdir(parents=True, exist_ok=True)
         host = self.place.host
-        command = [*self.place.prefix, sys.executable, "-m", "swarm.cli", "sl", "--host-ip", host, "--listen", host]
+        command = ["sl", "--host-ip", host, "--listen", host]
         command += ["--sn-ip", self.sn.place.host, "--sn-api-port", str(self.sn.port)]
         command += ["--sl-fs-port", str(self.fs_port)]
         command += ["--ops-port", str(self.ops_port), "--state-dir", str(self.folder / "state")]
         command += ["--cert", str(self.files.cert), "--key", str(self.files.key), "--cacert", str(self.files.cacert)]
         environ = clean_environ(**self.channels(), **self.environ)
-        with (self.folder / "sl.log").open("ab") as log:
-            self.sl = subprocess.Popen([*command, *self.more], stdout=log, stderr=log, env=environ)
+        self.sl = warm.start(
+            [*command, *self.more], environ, self.folder / "sl.log", self.place.prefix, self.place.network
+        )
         return self
 
     def start_ml(self, program: Path = ADDER, **settings: object) -> Site:
@@ -185,7 +187,7 @@ def lab(
     """An SN that is ready (at ``place``), and SLs that are starting; everything is ended at the end, by pid."""
     ca = Authority()
     files = ca.node(folder / "sn" / "certs", "sn-1", uri="spiffe://test/site-0/sn/sn-1")
-    sn = SnProcess(folder / "sn", files, list(sn_flags), place=place)
+    sn = SnProcess(folder / "sn", files, list(sn_flags), place=place, warm=True)
     found = Lab(folder, ca, sn)
     try:
         sn.start()

@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic, sleep  # bound here: a test may put its own clock into the module
 
 import pytest
-from support import netlab
+from support import netlab, warm
 
 GRACE_SECONDS = 5.0
 """For what is on its way out when a test's teardown ends."""
@@ -70,6 +70,7 @@ def _children() -> list[int]:
         with contextlib.suppress(OSError):  # a thread that has just ended
             found += [int(pid) for pid in task.read_text().split()]
     living = [pid for pid in found if _state(pid) not in ("", "Z", "X")]
+    living = [pid for pid in living if pid != warm.forker_pid()]
     return [pid for pid in living if not any(name in _command(pid) for name in HELPERS)]
 
 
@@ -81,6 +82,8 @@ def _state(pid: int) -> str:
 
 
 def _command(pid: int) -> str:
+    if named := warm.name(pid):
+        return named
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:200].strip()
     except OSError:

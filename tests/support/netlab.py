@@ -172,7 +172,8 @@ class Net:
         namespace, port = f"{self.prefix}-{number}", f"p{number}"
         address = str(NETWORK[number])
         _run("ip", "netns", "add", namespace)
-        host = Host(address, ("nsenter", f"--net={NAMESPACES / namespace}", "--"), namespace, self.bridge, port)
+        path = str(NAMESPACES / namespace)
+        host = Host(address, ("nsenter", f"--net={path}", "--"), path, namespace, self.bridge, port)
         self.hosts.append(host)
         _run("ip", "-n", self.bridge, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
         _run("ip", "-n", self.bridge, "link", "set", port, "master", "br0", "up")

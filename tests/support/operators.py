@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import Any
 
+from . import warm
 from .lab import Lab
 from .snprocess import clean_environ
 
@@ -24,13 +24,11 @@ def operator(here: Lab, *argv: str) -> subprocess.CompletedProcess[str]:
     files = here.ca.node(folder / "certs", "ci-1", uri="spiffe://test/operators/swci/ci-1")
     trust = ["--cert", str(files.cert), "--key", str(files.key), "--cacert", str(files.cacert)]
     where = ["--sn-ip", f"127.0.0.1:{here.sn.port}", "--state-dir", str(folder / "state")]
-    command = [sys.executable, "-m", "swarm.cli", *argv, *where, *trust]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=False)
+    return warm.run([*argv, *where, *trust], clean_environ(), seconds=60)
 
 
 def audit(here: Lab) -> dict[str, Any]:
     """The record of the job's run, off the chain."""
-    command = [sys.executable, "-m", "swarm.cli", "audit", JOB, "--json", "--ops", here.sn.ops]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environ(), check=False)
+    done = warm.run(["audit", JOB, "--json", "--ops", here.sn.ops], clean_environ(), seconds=60)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -76,7 +76,7 @@ class SnFleet:
         name = f"s{len(self.sns) + 1}"
         files = self.ca.node(self.folder / "certs", name, uri=f"spiffe://test/site-{name}/sn/{name}")
         flags = ["--chain", "geth", "--geth-bin", str(tools.geth()), "--sn-dead-after", str(DEAD_SECONDS)]
-        made = FleetSn(self.folder / name, files, [*flags, *self.more, *more])
+        made = FleetSn(self.folder / name, files, [*flags, *self.more, *more], warm=True)
         p2p = str(free_port())
         made.environ = {"SN_API_SERVER_PORT": str(made.port), "SN_ETH_PORT_EXT": p2p, "SN_START_MINING": "True"}
         if services:

@@ -23,6 +23,7 @@ from swarm.net.client import JsonClient
 from swarm.net.identity import anyone
 from swarm.net.tls import TlsFiles, client_context
 
+from . import warm
 from .certs import Authority
 from .chains import free_port
 
@@ -38,10 +39,14 @@ def clean_environ(**extra: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process runs: its address, what its command line begins with, and how a test reaches its loopback."""
+    """Where a process runs: its address, what its command line begins with, and how a test reaches its loopback.
+
+    ``network`` is the file of the network namespace that the prefix enters, if it does.
+    """
 
     host: str = "127.0.0.1"
     prefix: tuple[str, ...] = ()
+    network: str | None = None
 
     def inside(self) -> contextlib.AbstractContextManager[None]:
         """Connections that the calling thread opens meanwhile start there."""
@@ -64,7 +69,8 @@ class SnProcess:
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     place: Place = LOOPBACK
-    environ: dict[str, str] = field(default_factory=dict)
+    warm: bool = False
+    """Forked from a process that has the imports already; such nodes are for tests of something else than the start."""
 
     @property
     def state(self) -> Path:
@@ -94,9 +100,16 @@ class SnProcess:
         """Start it and wait for the line that the original's scripts wait for."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.starts += 1
-        with (self.folder / f"sn-{self.starts}.log").open("wb") as out:
-            command, environ = [*self.place.prefix, *self.command()], clean_environ(**self.environ)
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environ)
+        log = self.folder / f"sn-{self.starts}.log"
+        log.write_bytes(b"")
+        environ, command = clean_environ(**self.environ), self.command()
+        if self.warm:
+            self.process = warm.start(
+                command[command.index("sn") :], environ, log, self.place.prefix, self.place.network
+            )
+        else:
+            with log.open("wb") as out:
+                self.process = subprocess.Popen([*self.place.prefix, *command], stdout=out, stderr=out, env=environ)
         until = time.monotonic() + START_SECONDS
         while READY not in self.log:
             if self.process.poll() is not None or time.monotonic() > until:
