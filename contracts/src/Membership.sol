@@ -11,6 +11,8 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
     uint64 private constant OVERLAP_SECONDS_MAX = 7 days;
     uint256 private constant PAGE_MAX = 250;
     uint256 private constant TEXT_BYTES_MAX = 256;
+    uint64 private constant ANNOUNCE_SECONDS = 60;
+    uint64 private constant ANNOUNCE_BURST = 100;
 
     struct Record {
         Role role;
@@ -23,6 +25,7 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
         uint64 stoppedBlock;
         uint64 lapsedTime;
         uint64 oldKeyUntil;
+        uint64 announcedUntil; // an announcement adds ANNOUNCE_SECONDS; ANNOUNCE_BURST of them may lie ahead
         bytes32 spki;
         bytes32 oldSpki;
         bytes32 spiffe;
@@ -147,6 +150,10 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
         if (record.role != Role.SN || !_isActive(record)) revert MembershipNotSn(msg.sender);
         if (bytes(uri).length > TEXT_BYTES_MAX) revert MembershipUriTooLong(bytes(uri).length, TEXT_BYTES_MAX);
         if (bytes(enode).length > TEXT_BYTES_MAX) revert MembershipEnodeTooLong(bytes(enode).length, TEXT_BYTES_MAX);
+        uint64 until = record.announcedUntil > _now() ? record.announcedUntil : _now();
+        uint64 most = _now() + ANNOUNCE_SECONDS * (ANNOUNCE_BURST - 1);
+        if (until > most) revert MembershipAnnouncedTooOften(msg.sender, until - most);
+        record.announcedUntil = until + ANNOUNCE_SECONDS;
         emit Announced(msg.sender, uri, enode, sealer);
     }
 

@@ -359,3 +359,38 @@ def test_an_announcement_has_at_most_256_bytes_of_each_text(twin: Twin) -> None:
         twin.step("Membership", twin.admin, "announce", "\u00fc" * 129, "", nobody)
     with refused("MembershipEnodeTooLong", bytesLength=257, bytesMax=256):
         twin.step("Membership", twin.admin, "announce", "", "e" * 257, nobody)
+
+
+def test_announcements_have_a_bound_in_time(twin: Twin) -> None:
+    """A hundred at once, then one a minute, of each SN for itself: not only its ether ends a flood of events."""
+    for node in (ANN, BOB):
+        twin.admit(node, Role.SN)
+    twin.evm.step = 0
+    nobody = Address(bytes(20))
+
+    def announce(who: Address) -> None:
+        twin.step("Membership", who, "announce", "https://sn:1", "", nobody)
+
+    for _ in range(100):
+        announce(ANN)
+    with refused("MembershipAnnouncedTooOften", caller=ANN, waitSeconds=60):
+        announce(ANN)
+    announce(BOB)
+    twin.evm.skip(1, 59)
+    with refused("MembershipAnnouncedTooOften", caller=ANN, waitSeconds=1):
+        announce(ANN)
+    twin.evm.skip(1, 1)
+    announce(ANN)
+    with refused("MembershipAnnouncedTooOften", caller=ANN):
+        announce(ANN)
+    # Neither a new key nor a new admission gives more; an hour gives sixty.
+    twin.member("rebind", ANN, sha256(b"new key"), 0)
+    twin.member("revoke", ANN)
+    twin.admit(ANN, Role.SN)
+    with refused("MembershipAnnouncedTooOften", caller=ANN):
+        announce(ANN)
+    twin.evm.skip(1, 3600)
+    for _ in range(60):
+        announce(ANN)
+    with refused("MembershipAnnouncedTooOften", caller=ANN):
+        announce(ANN)

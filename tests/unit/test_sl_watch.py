@@ -9,9 +9,22 @@ from unittest.mock import MagicMock
 
 import pytest
 from support.model.training import MembershipModel, TrainingModel
+from swarm.chain.events import (
+    Joined,
+    Left,
+    MemberAdmitted,
+    MemberExtended,
+    MemberRebound,
+    MemberResumed,
+    MemberRevoked,
+    MemberSuspended,
+    Reformed,
+    RunReset,
+)
+from swarm.chain.feed import Happened, Removed
 from swarm.chain.keys import CoincurveVerifier
 from swarm.chain.wake import Waker
-from swarm.core.chain_view import JobState, Joiner
+from swarm.core.chain_view import JobState, Joiner, Role
 from swarm.core.engine.events import ChainView
 from swarm.core.errors import ChainFault
 from swarm.core.ids import DEFAULT_JOB, Address, Digest, job_id
@@ -33,6 +46,9 @@ class Reading:
         self.rosters: list[Roster] = [Roster(())]
         self.joiners: list[tuple[Joiner, ...]] = [()]
         self.views: list[ChainView] = []
+        self.notices: list[Any] = []
+        self.changes: list[Address] = []
+        self.listed = 0
         self.link = type("Link", (), {"rpc": self.rpc, "url": "https://sn", "on_turn": [], "seen": lambda *_: None})()
 
     async def rpc(self, method: str, params: list[Any]) -> Any:
@@ -45,12 +61,22 @@ class Reading:
         return _next(self.rosters)
 
     async def joiners_of(self, job: Any) -> tuple[Joiner, ...]:
+        self.listed += 1
         return _next(self.joiners)
+
+    async def catch_up(self, handler: Any) -> None:
+        """The events that are due, each once."""
+        for notice in self.notices:
+            await handler(notice)
+        self.notices = []
+
+    def changed(self, node: Address) -> None:
+        self.changes.append(node)
 
     async def nothing(self, *_: Any) -> Any:
         return ()
 
-    version = refresh = catch_up = nothing
+    refresh = nothing
 
     def active(self, *_: Any) -> bool:
         return True
@@ -61,7 +87,7 @@ class Reading:
         self.views.append(view)
 
     def watch(self) -> ChainWatch:
-        parts: dict[str, Any] = dict.fromkeys(("training", "membership", "feed", "members"), self)
+        parts: dict[str, Any] = dict.fromkeys(("training", "feed", "members"), self)
         parts |= {"link": self.link, "sns": SnList(["https://sn"]), "waker": Waker(), "job": JOB}
         records = MagicMock(commit_of=lambda *_: bytes(32))
         return ChainWatch(**parts, deliver=self.deliver, records=records, options=None)
@@ -150,3 +176,58 @@ async def test_an_sn_whose_answers_never_fit_is_at_fault() -> None:
         await reading.watch().look()
     assert reading.views == []
     assert len(reading.states) == 1
+
+
+def happened(event: Any, *, removed: bool = False) -> Any:
+    log: Any = None
+    return Removed(event, log) if removed else Happened(event, log, final=True)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize(
+    "event",
+    [
+        Joined(JOB, 1, B, "https://b:1", 1, True),
+        Left(JOB, 1, B),
+        Reformed(JOB, 1, 1, 1, (B,)),
+        RunReset(JOB, 2, A, True),
+    ],
+)
+async def test_joiners_are_read_once_and_after_each_event_that_changes_them(event: Any, removed: bool) -> None:
+    """Not at every block: a run has up to 1,000 of them, ten pages. Events of another job change nothing."""
+    reading = Reading()
+    reading.states, reading.rosters, reading.joiners = [OPEN], [FOUNDERS], [BOTH]
+    watch = reading.watch()
+    watch._members.learn_uri = lambda *_: None  # type: ignore[method-assign]
+    for reading.head in range(1, 11):
+        await watch.look()
+    assert (reading.listed, len(reading.views)) == (1, 10)
+    other = replace(event, job=job_id("another"))
+    for number, due in enumerate(([happened(other, removed=removed)], [happened(event, removed=removed)]), 11):
+        reading.head, reading.notices = number, due
+        await watch.look()
+    assert reading.listed == 2
+    reading.states = [replace(OPEN, joined_count=1)]  # their number has changed, and the event is still to come
+    reading.joiners = [(BOTH[0], replace(BOTH[1], joined=False, left_block=3))]
+    reading.head = 13
+    await watch.look()
+    assert reading.listed == 3
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        MemberAdmitted(B, Role.SL, bytes(32), bytes(32), 1),
+        MemberSuspended(B, A),
+        MemberResumed(B, A),
+        MemberRevoked(B, A),
+        MemberExtended(B, 1),
+        MemberRebound(B, bytes(32), 1),
+    ],
+)
+async def test_each_change_of_a_member_is_told_to_those_who_keep_records(event: Any) -> None:
+    """When it happens, and when it is taken back."""
+    reading = Reading()
+    reading.notices = [happened(event), happened(event, removed=True)]
+    await reading.watch().look()
+    assert reading.changes == [B, B]

@@ -58,6 +58,7 @@ interface IMembership {
     error MembershipOverlapTooLong(uint64 overlapSeconds, uint64 overlapSecondsMax);
     error MembershipEmptyKey(address node);
     error MembershipNotSn(address caller);
+    error MembershipAnnouncedTooOften(address caller, uint64 waitSeconds);
     error MembershipUriTooLong(uint256 bytesLength, uint256 bytesMax);
     error MembershipEnodeTooLong(uint256 bytesLength, uint256 bytesMax);
 
@@ -95,7 +96,7 @@ interface IMembership {
     function rebind(address node, bytes32 spki, uint64 overlapSeconds) external;
 
     /// @notice Says where an SN is found: its API, its chain node and the address that node seals with. Only an active
-    ///         member of role SN, for itself; the latest announcement holds. Nothing is stored: read the event.
+    ///         member of role SN, for itself; the latest announcement holds: read the event. 100 at once, else one in 60 s.
     /// @param uri of the API, at most 256 bytes. @param enode of the chain node, at most 256 bytes, empty if it has none.
     /// @param sealer 0 if it does not seal.
     function announce(string calldata uri, string calldata enode, address sealer) external;

@@ -34,6 +34,7 @@ class MembershipError(StrEnum):
     OVERLAP_TOO_LONG = "MembershipOverlapTooLong"
     EMPTY_KEY = "MembershipEmptyKey"
     NOT_SN = "MembershipNotSn"
+    ANNOUNCED_TOO_OFTEN = "MembershipAnnouncedTooOften"
     URI_TOO_LONG = "MembershipUriTooLong"
     ENODE_TOO_LONG = "MembershipEnodeTooLong"
     REENTRANT = "ReentrancyGuardReentrantCall"

@@ -1,4 +1,4 @@
-"""All logs of some contracts up to a block, page by page: for readers of the past. Nodes follow by :mod:`.feed`."""
+"""All logs of some contracts up to a block, page by page. What a node must not miss it follows by :mod:`.feed`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ PAGE_BLOCKS_MAX = 10_000
 
 
 async def logs_up_to(
-    rpc: Rpc, head: int, contracts: Sequence[Address], topics: Sequence[str | None] = ()
+    rpc: Rpc, head: int, contracts: Sequence[Address], topics: Sequence[str | None] = (), *, first: int = 0
 ) -> AsyncIterator[Log]:
-    """The matching logs of blocks 0 to ``head`` in chain order.
+    """The matching logs of blocks ``first`` to ``head`` in chain order.
 
     Raises:
         ChainFault: the chain, or the SN before it, failed.
     """
     wanted: dict[str, Any] = {"address": [to_hex(one) for one in contracts], "topics": list(topics)}
-    first, page = 0, PAGE_BLOCKS_MAX
+    page = PAGE_BLOCKS_MAX
     while first <= head:
         last = min(head, first + page - 1)
         try:

@@ -14,6 +14,8 @@ from swarm.store.journal import Journal
 
 SNS_MAX = 16
 """SNs considered at once; the configured ones come first."""
+ANNOUNCED_MAX = 64
+"""Announced SNs that are looked up; more than a swarm has."""
 PREFIX = "sn/announced/"
 
 
@@ -43,9 +45,15 @@ class SnList:
             parse_uri(uri)
         if self._announced.get(node, "") == uri:
             return
+        self._announced.pop(node, None)  # the newest stands last
         self._announced[node] = uri
         if self._journal is not None:
             self._journal.put(PREFIX + node.hex(), json.dumps(uri).encode())
+
+    @property
+    def announced(self) -> list[Address]:
+        """Who of them this node has to look up on chain, the newest first; ANNOUNCED_MAX at most."""
+        return [node for node, uri in reversed(self._announced.items()) if uri][:ANNOUNCED_MAX]
 
     def only(self, usable: Callable[[Address], bool]) -> None:
         """Who of the announced may be used: active members of role SN, once this node has read who they are."""

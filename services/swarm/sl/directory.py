@@ -5,10 +5,12 @@ Owns the cache; which member may do what is decided in ``app`` and the engine.
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterable
 
 from swarm.chain.membership import Membership
-from swarm.core.chain_view import Member, Role
+from swarm.core.chain_view import Member, Role, Status
 from swarm.core.errors import PeerFault
 from swarm.core.ids import Address, Digest, to_hex
 from swarm.net.identity import PeerIdentity
@@ -21,13 +23,16 @@ UNKNOWN_PER_SECOND, UNKNOWN_BURST = 5.0, 50.0
 """Keys of no known member that the chain is asked about: strangers must not use up this node's rate at its SN."""
 
 
+RECORDS_MAX = 4096
+"""Members whose records are kept; more only while a run has more. The oldest that no run needs go."""
+
+
 class Members:
-    """The swarm's members as this node last read them."""
+    """Those of the swarm's members that this node has to do with, as the chain last had them."""
 
     def __init__(self, membership: Membership, journal: Journal) -> None:
         self._membership = membership
         self._journal = journal
-        self._version = -1
         self._unknown = Buckets(UNKNOWN_PER_SECOND, UNKNOWN_BURST)
         self._members: dict[Address, Member] = {}
         self._holders: dict[bytes, Address] = {}
@@ -36,13 +41,26 @@ class Members:
             for key, value in journal.items(URI_PREFIX)
         }
 
-    async def refresh(self, version: int) -> None:
-        """Read the members again if the contract's version has moved."""
-        if version == self._version:
-            return
-        self._members = await self._membership.members()
-        self._holders = {m.spki: node for node, m in self._members.items()}
-        self._version = version
+    async def refresh(self, nodes: Iterable[Address]) -> None:
+        """Read the records of these that are not known, or have changed; of nobody else."""
+        wanted = set(nodes)
+        missing = [node for node in wanted if node not in self._members]
+        for node, record in zip(missing, await asyncio.gather(*map(self._membership.member, missing)), strict=True):
+            self._keep(node, record)
+        for node in [n for n in self._members if n not in wanted][: max(0, len(self._members) - RECORDS_MAX)]:
+            self.changed(node)
+
+    def changed(self, node: Address) -> None:
+        """The chain told of a change of this member, or took one back: its record is read anew when it is needed."""
+        record = self._members.pop(node, None)
+        if record is not None and self._holders.get(record.spki) == node:
+            del self._holders[record.spki]
+
+    def _keep(self, node: Address, record: Member) -> None:
+        self.changed(node)
+        self._members[node] = record
+        if record.status is not Status.NONE:
+            self._holders[record.spki] = node
 
     def active(self, node: Address, block_time: int) -> bool:
         member = self._members.get(node)
@@ -59,6 +77,8 @@ class Members:
             return None
         if node is None:
             node = await self._membership.holder_of(spki)
+            if node is not None and node not in self._members:
+                self._keep(node, await self._membership.member(node))
         return node if node is not None and self.active(node, block_time) else None
 
     def expect(self, node: Address) -> Expectation:

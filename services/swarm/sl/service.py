@@ -294,7 +294,6 @@ class Node:
             self._link,
             self._sns,
             training,
-            membership,
             feed,
             members,
             records,

@@ -12,10 +12,23 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from swarm.chain.calldata import decode_commit
-from swarm.chain.events import Announced, Contributed, Joined, RoundMerged
+from swarm.chain.events import (
+    Announced,
+    Contributed,
+    Joined,
+    Left,
+    MemberAdmitted,
+    MemberExtended,
+    MemberRebound,
+    MemberResumed,
+    MemberRevoked,
+    MemberSuspended,
+    Reformed,
+    RoundMerged,
+    RunReset,
+)
 from swarm.chain.feed import EventFeed, Happened, Removed
 from swarm.chain.joboptions import JobOptions as OptionsContract
-from swarm.chain.membership import Membership
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
 from swarm.core.bundle import Bundle
@@ -43,6 +56,9 @@ STILL_SECONDS = 30.0
 TORN_READS_MAX = 5
 """Reads that straddle a block which changed the run or its members are repeated at once, this often."""
 
+MEMBER_EVENTS = (MemberAdmitted, MemberExtended, MemberRebound, MemberResumed, MemberRevoked, MemberSuspended)
+JOINER_EVENTS = (Joined, Left, Reformed, RunReset)
+
 
 class ChainWatch:
     """One job's view of the chain."""
@@ -52,7 +68,6 @@ class ChainWatch:
         link: SnLink,
         sns: SnList,
         training: Training,
-        membership: Membership,
         feed: EventFeed,
         members: Members,
         records: Records,
@@ -62,7 +77,7 @@ class ChainWatch:
         deliver: Callable[[ChainView], Awaitable[None]],
     ) -> None:
         self._link, self._sns, self._rpc = link, sns, link.rpc
-        self._training, self._membership = training, membership
+        self._training = training
         self._feed, self._members, self._waker = feed, members, waker
         self._job, self._deliver = job, deliver
         self._records = records
@@ -72,6 +87,8 @@ class ChainWatch:
         self._origin: Origin | None = None
         self._origin_text = ""
         """What the chain says of the model to begin from, and the options it was read for."""
+        self._joiners: tuple[int, tuple[Joiner, ...]] | None = None
+        """Of which run, and who; None once an event told of a change."""
         self.block_time = 0
         self.head = 0
         self.reorgs = 0
@@ -124,6 +141,10 @@ class ChainWatch:
 
     async def _event(self, notice: Happened | Removed) -> None:
         event = notice.event
+        if isinstance(event, MEMBER_EVENTS):
+            self._members.changed(event.node)
+        elif isinstance(event, JOINER_EVENTS) and event.job == self._job:
+            self._joiners = None
         if isinstance(notice, Removed):
             self.reorgs += 1
             if isinstance(event, RoundMerged) and event.job == self._job:
@@ -146,20 +167,20 @@ class ChainWatch:
 
     async def _view(self) -> ChainView:
         for _ in range(TORN_READS_MAX):
-            state, roster, joiners, version, block = await asyncio.gather(
+            state, roster, block = await asyncio.gather(
                 self._training.state(self._job),
                 self._training.roster_of(self._job),
-                self._training.joiners_of(self._job),
-                self._membership.version(),
                 self._rpc("eth_getBlockByNumber", ["latest", False]),
             )
             number, timestamp = _head_of(block)
             if number < self.head:
                 # A replaced block comes back within moments; an SN that lags must not look like lost rounds.
                 raise ChainFault(f"the SN is behind: it is at block {number}, this node has seen {self.head}")
-            await self._members.refresh(version)
+            joiners = await self._read_joiners(state)
+            await self._members.refresh({*(j.node for j in joiners), *roster.addresses, *self._sns.announced})
             if not _torn(state, roster, joiners):
                 break
+            self._joiners = None
         else:
             raise ChainFault(
                 "state, roster and joiners of the job do not fit each other; the SN answers inconsistently"
@@ -186,6 +207,13 @@ class ChainWatch:
             origin=self._origin,
             join_depth_blocks=JOIN_DEPTH_BLOCKS if self._sns.several else 0,
         )
+
+    async def _read_joiners(self, state: JobState) -> tuple[Joiner, ...]:
+        """Read once, and again after an event that changed them: a run has up to 1,000, and blocks are many."""
+        kept = self._joiners
+        if kept is None or kept[0] != state.run or sum(j.joined for j in kept[1]) != state.joined_count:
+            kept = self._joiners = (state.run, await self._training.joiners_of(self._job))
+        return kept[1]
 
     async def _read_options(self, state: JobState) -> None:
         """The job's options cannot change while a run is open: then they are read once."""

@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from swarm.chain.deploy import Deployed
-from swarm.chain.events import Announced
+from swarm.chain.events import Announced, MemberAdmitted
 from swarm.chain.geth.admin import tip_of
 from swarm.chain.rpc import Rpc, unwrap
-from swarm.core.chain_view import Role
+from swarm.core.chain_view import Member, Role
 from swarm.core.errors import ChainFault, PeerFault, SwarmFault
 from swarm.core.ids import Address
 from swarm.net.client import JsonClient
@@ -30,6 +30,8 @@ from .uris import Latest
 
 SNS_MAX = 64
 """SNs that are looked after; the first admitted ones."""
+SNS_LOOKED_UP_MAX = 256
+"""Announced nodes whose membership is read: those that did so last, as every SN does at each start."""
 ASK_SECONDS_MAX = 4.0
 """One question to another SN."""
 MEMBERS_SECONDS_MAX = 30.0
@@ -76,8 +78,9 @@ class Fleet:
         self._me = me
         self._clock = clock
         self._clients: dict[str, JsonClient] = {}
-        self._members: dict[Address, Any] = {}
-        self._read: tuple[int, float] = (-1, float("-inf"))
+        self._admitted = Latest(rpc, deployed, "Membership", MemberAdmitted)
+        self._records: dict[Address, Member] = {}
+        self._read: tuple[int, list[Address], float] = (-1, [], float("-inf"))
         self._owner: Address | None = None
         self.sns: list[Sn] = []
         self.members: frozenset[Address] = frozenset()
@@ -89,16 +92,12 @@ class Fleet:
         Raises:
             ChainFault: the chain does not answer.
         """
-        version, now = await self._membership.version(), self._clock()
-        if version != self._read[0] or now - self._read[1] > MEMBERS_SECONDS_MAX:
-            members = await self._membership.members()
-            self._members = {n: m for n, m in members.items() if m.role is Role.SN}
-            self.members = frozenset(members)
-            self._read = (version, now)
+        records, now = await self.records(), self._clock()
         if self._owner is None:
             self._owner = await self._membership.owner()
+        self.members = frozenset(await self._admitted.events())
         said = await self._announced.events()
-        found = [(m.since, n) for n, m in self._members.items() if n in said and m.active_at(int(now))]
+        found = [(m.since, n) for n, m in records.items() if n in said and m.active_at(int(now))]
         active = [(since, n) for since, n in found if _usable(said[n].uri)]
         self.sns = [
             Sn(node, said[node].uri, said[node].enode, said[node].sealer, since, node == self._owner)
@@ -107,6 +106,20 @@ class Fleet:
         for uri in set(self._clients) - {sn.uri for sn in self.sns}:
             await self._clients.pop(uri).aclose()
         return self.sns
+
+    async def records(self) -> Mapping[Address, Member]:
+        """Members of role SN that have announced themselves, SNS_LOOKED_UP_MAX at most: those that did so last.
+
+        Raises:
+            ChainFault: the chain does not answer.
+        """
+        version, now = await self._membership.version(), self._clock()
+        nodes = list(await self._announced.events())[-SNS_LOOKED_UP_MAX:]
+        if (version, nodes) != self._read[:2] or now - self._read[2] > MEMBERS_SECONDS_MAX:
+            found = await asyncio.gather(*map(self._membership.member, nodes))
+            self._records = {n: m for n, m in zip(nodes, found, strict=True) if m.role is Role.SN}
+            self._read = (version, nodes, now)
+        return self._records
 
     def others(self) -> list[Sn]:
         return [sn for sn in self.sns if sn.node != self._me]

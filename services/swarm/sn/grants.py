@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from swarm.chain.client import Call, ChainClient
 from swarm.chain.membership import GRANT_WEI, Membership
-from swarm.core.chain_view import Role
+from swarm.core.chain_view import Member
 from swarm.core.errors import ChainFault, LocalFault
 from swarm.core.ids import Address, to_hex
 
@@ -30,11 +30,18 @@ GAS_TRANSFER = 21_000
 
 
 class Grants:
-    """The loop. Args: clock: wall clock in seconds."""
+    """The loop. Args: sns: the SNs that announced themselves, with their records; clock: wall clock in seconds."""
 
-    def __init__(self, client: ChainClient, membership: Membership, clock: Callable[[], float] = time.time) -> None:
-        self._client, self._membership, self._clock = client, membership, clock
-        self._version, self._looked = -1, float("-inf")
+    def __init__(
+        self,
+        client: ChainClient,
+        membership: Membership,
+        sns: Callable[[], Awaitable[Mapping[Address, Member]]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client, self._membership, self._sns, self._clock = client, membership, sns, clock
+        self._seen: Mapping[Address, Member] = {}
+        self._looked = float("-inf")
 
     async def run(self) -> None:
         """Until cancelled; a fault of the chain is said and tried again. Does nothing for whoever is not the owner."""
@@ -47,17 +54,17 @@ class Grants:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        version, now = await self._membership.version(), self._clock()
-        if version == self._version and now - self._looked < BALANCE_SECONDS:
+        sns, now = await self._sns(), self._clock()
+        if sns == self._seen and now - self._looked < BALANCE_SECONDS:
             return
-        for node, member in (await self._membership.members()).items():
-            if node == self._client.address or member.role is not Role.SN or not member.active_at(int(now)):
+        for node, member in sns.items():
+            if node == self._client.address or not member.active_at(int(now)):
                 continue  # the contract lets a right rest while its holder is not active, and ends it with a revocation
             await self._fund(node)
             if not await self._membership.is_admitter(node):
                 await self._membership.set_admitter(node, True)
                 log.info("SN %s can now admit members", to_hex(node))
-        self._version, self._looked = version, now
+        self._seen, self._looked = sns, now
 
     async def _fund(self, node: Address) -> None:
         balance = int(await self._client.rpc("eth_getBalance", [to_hex(node), "latest"]), 16)

@@ -64,7 +64,7 @@ class Several:
             uri=settings.own_uri,
             rejoin=None if door is None else door.join,
         )
-        self._grants = Grants(client, deployed.membership)
+        self._grants = Grants(client, deployed.membership, self._fleet.records)
         self._sealing: Sealing | None = None
         if host.geth is not None:
             self._sealing = Sealing(

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from swarm.chain.client import ChainClient
 from swarm.chain.deploy import Deployed
+from swarm.chain.names import MembershipError
 from swarm.core.chain_view import Member, Role, Status
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault, Reverted
 from swarm.core.ids import to_hex
@@ -185,6 +186,11 @@ class Starting:
                     )
                     return
                 except Reverted as error:
+                    if error.name == MembershipError.ANNOUNCED_TOO_OFTEN:
+                        raise OperatorFault(
+                            "this SN has been started too often of late: the chain takes 100 announcements of an SN at "
+                            f"once, then one a minute; start it again in {error.values['waitSeconds']} s"
+                        ) from error
                     raise OperatorFault(f"the chain refuses this SN: {error}; was it revoked?") from error
                 except ChainFault as error:
                     log.warning("the test transaction is not mined: %s", error)

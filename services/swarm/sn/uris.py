@@ -1,23 +1,21 @@
-"""What members said last, by event, read from the chain as it grows: where they serve their blobs, where SNs are."""
+"""The last event of a kind by member, read from the chain as it grows: where members serve, where SNs are, who came."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from swarm.chain.contract import artifact
 from swarm.chain.deploy import Deployed
-from swarm.chain.events import Announced, EventDecoder, Joined
-from swarm.chain.logs import parse_log
+from swarm.chain.events import Announced, EventDecoder, Joined, MemberAdmitted
+from swarm.chain.paging import logs_up_to
 from swarm.chain.rpc import Rpc
 from swarm.core.ids import Address, to_hex
 
-PAGE_BLOCKS_MAX = 5000
-"""Blocks read at a time."""
 OVERLAP_BLOCKS = 8
 """Read again each time: a reorganisation may have replaced them."""
 
-E = TypeVar("E", Joined, Announced)
+E = TypeVar("E", Joined, Announced, MemberAdmitted)
 
 
 class Latest(Generic[E]):
@@ -26,7 +24,7 @@ class Latest(Generic[E]):
     def __init__(self, rpc: Rpc, deployed: Deployed, contract: str, kind: type[E]) -> None:
         self._rpc = rpc
         self._kind: type[E] = kind
-        self._address = to_hex(deployed.addresses[contract])
+        self._address = deployed.addresses[contract]
         self._topic = to_hex(artifact(contract).events[kind.__name__].hash)
         self._decode = EventDecoder(deployed.addresses)
         self._next_block = 0
@@ -34,23 +32,16 @@ class Latest(Generic[E]):
         self._lock = asyncio.Lock()
 
     async def events(self) -> dict[Address, E]:
-        """The last event by node, at the present head."""
+        """The last event by node, at the present head, who said nothing for longest first."""
         async with self._lock:
             head = int(await self._rpc("eth_blockNumber", []), 16)
             first = max(0, self._next_block - OVERLAP_BLOCKS)
-            while first <= head:
-                last = min(head, first + PAGE_BLOCKS_MAX - 1)
-                wanted: dict[str, Any] = {
-                    "address": self._address,
-                    "topics": [self._topic],
-                    "fromBlock": hex(first),
-                    "toBlock": hex(last),
-                }
-                for raw in await self._rpc("eth_getLogs", [wanted]):
-                    event = self._decode(parse_log(raw))
-                    if isinstance(event, self._kind):
-                        self._events[event.node] = event
-                first = self._next_block = last + 1
+            async for log in logs_up_to(self._rpc, head, [self._address], [self._topic], first=first):
+                event = self._decode(log)
+                if isinstance(event, self._kind):
+                    self._events.pop(event.node, None)
+                    self._events[event.node] = event
+            self._next_block = head + 1
             return dict(self._events)
 
 

@@ -17,6 +17,7 @@ from swarm.core.ids import ZERO32, Address
 OVERLAP_SECONDS_MAX = 7 * 24 * 3600
 PAGE_MEMBERS_MAX = 250
 TEXT_BYTES_MAX = 256
+ANNOUNCE_SECONDS, ANNOUNCE_BURST = 60, 100
 _NOBODY = Address(bytes(20))
 
 
@@ -57,6 +58,7 @@ class _Record:
     changed: int
     old_spki: bytes = ZERO32
     old_until: int = 0
+    announced_until: int = 0
     spells: list[_Spell] = field(default_factory=list)
 
 
@@ -87,6 +89,7 @@ class MembershipModel:
         self._records[node] = _Record(
             role, Status.ACTIVE, spki, spiffe, site, expires, tx.block, tx.block, spells=spells
         )
+        self._records[node].announced_until = old.announced_until if old else 0
         self.version += 1
         values = {"node": node, "role": role, "spki": spki, "site": site, "expires": expires}
         return [Event("MemberAdmitted", values)]
@@ -184,6 +187,11 @@ class MembershipModel:
             if len(text.encode()) > TEXT_BYTES_MAX:
                 values = {"bytesLength": len(text.encode()), "bytesMax": TEXT_BYTES_MAX}
                 raise Reverted(f"Membership{name}TooLong", values)
+        record = self._records[tx.sender]
+        until, most = max(record.announced_until, tx.time), tx.time + ANNOUNCE_SECONDS * (ANNOUNCE_BURST - 1)
+        if until > most:
+            raise Reverted("MembershipAnnouncedTooOften", {"caller": tx.sender, "waitSeconds": until - most})
+        record.announced_until = until + ANNOUNCE_SECONDS
         return [Event("Announced", {"node": tx.sender, "uri": uri, "enode": enode, "sealer": sealer})]
 
     def is_admitter(self, who: Address, now: int) -> bool:

@@ -1,0 +1,95 @@
+"""Whose records an SL keeps: those that it has to do with, whoever else the swarm has admitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from swarm.core.chain_view import Member, Role, Status
+from swarm.core.ids import ZERO32, Address, Digest, sha256
+from swarm.sl import directory
+from swarm.sl.directory import Members
+from swarm.store.journal import Journal
+
+FAR = 2**40
+
+
+def node(number: int) -> Address:
+    return Address(number.to_bytes(20, "big"))
+
+
+class Chain:
+    """A swarm of whatever size: it answers about one member at a time, and lists nobody."""
+
+    def __init__(self) -> None:
+        self.asked: list[Address] = []
+        self.records: dict[Address, Member] = {}
+
+    async def member(self, node: Address) -> Member:
+        self.asked.append(node)
+        return self.records.get(node) or Member(Role.SL, Status.ACTIVE, sha256(node), ZERO32, ZERO32, FAR, 1, 1)
+
+    async def holder_of(self, spki: Digest) -> Address | None:
+        return next((n for n in map(node, range(100)) if sha256(n) == spki), None)
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain()
+
+
+@pytest.fixture
+def members(chain: Chain, tmp_path: Path) -> Iterator[Members]:
+    with Journal(tmp_path / "journal.db") as journal:
+        yield Members(chain, journal)  # type: ignore[arg-type]
+
+
+async def test_only_those_of_the_run_are_read_and_once(chain: Chain, members: Members) -> None:
+    """Further blocks ask nothing; a newcomer is one question."""
+    for _ in range(5):
+        await members.refresh([node(1), node(2)])
+    assert sorted(chain.asked) == [node(1), node(2)]
+    await members.refresh([node(1), node(2), node(3)])
+    assert chain.asked[2:] == [node(3)]
+    assert members.active(node(3), 5)
+    assert not members.active(node(4), 5)
+
+
+async def test_a_change_that_the_chain_told_of_is_read_anew(chain: Chain, members: Members) -> None:
+    """Revoked: no longer active, and its certificate opens nothing; nobody else is asked about."""
+    await members.refresh([node(1), node(2)])
+    assert await members.holder(sha256(node(1)), 5) == node(1)
+    chain.records[node(1)] = Member(Role.SL, Status.REVOKED, sha256(node(1)), ZERO32, ZERO32, FAR, 1, 9)
+    members.changed(node(1))
+    await members.refresh([node(1), node(2)])
+    assert chain.asked.count(node(2)) == 1
+    assert not members.active(node(1), 5)
+    assert await members.holder(sha256(node(1)), 5) is None
+
+
+async def test_a_new_certificate_key_takes_the_place_of_the_old(chain: Chain, members: Members) -> None:
+    """After a rebind the peer must show the new one."""
+    await members.refresh([node(1)])
+    chain.records[node(1)] = Member(Role.SL, Status.ACTIVE, sha256(b"new"), ZERO32, ZERO32, FAR, 1, 9)
+    members.changed(node(1))
+    await members.refresh([node(1)])
+    assert await members.holder(Digest(sha256(b"new")), 5) == node(1)
+    assert members.expect(node(1))._spki == sha256(b"new")
+
+
+async def test_a_member_outside_the_run_is_looked_up_by_its_key(chain: Chain, members: Members) -> None:
+    """Such as one that asks before this node has seen its join; its record is kept like the others'."""
+    assert await members.holder(sha256(node(7)), 5) == node(7)
+    assert await members.holder(sha256(node(7)), 5) == node(7)
+    assert chain.asked == [node(7)]
+
+
+async def test_what_is_kept_has_a_bound(chain: Chain, members: Members, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever connects, and whatever runs come and go: the oldest that the run does not need give way."""
+    monkeypatch.setattr(directory, "RECORDS_MAX", 8)
+    for number in range(0, 60, 3):
+        await members.refresh([node(1), node(number), node(number + 1), node(number + 2)])
+        assert len(members._members) <= 8
+        assert len(members._holders) <= 8
+    assert chain.asked.count(node(1)) == 1
