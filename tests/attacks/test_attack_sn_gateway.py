@@ -71,7 +71,6 @@ async def membership_of(node: MemberClient) -> Membership:
     return Membership(client_of(node, found["chain_id"]), address)
 
 
-@pytest.mark.row("D01")
 async def test_no_door_to_the_nodes_inside(sn, ca):
     """admin, debug, personal, miner, clique, engine: -32601, alone, in a batch, and in other spellings."""
     async with new_node(sn, ca, "m-1") as node:

@@ -152,12 +152,13 @@ async def test_the_first_of_overlapping_requests_is_answered(door: Door) -> None
 
 
 WEBSOCKET_FLOODS = {
-    "pings": masked(9, b"p" * 125) * 2000,
-    "empty pings": masked(9, b"") * 40_000,
-    "messages": masked(1, b"m") * 30_000,
-    "empty fragments": masked(1, b"m", last=False) + masked(0, b"", last=False) * 40_000,
-    "not UTF-8": masked(1, b"\xff"),
+    "pings": (b"", masked(9, b"p" * 125) * 2000),
+    "empty pings": (b"", masked(9, b"") * 40_000),
+    "messages": (b"", masked(1, b"m") * 30_000),
+    "empty fragments": (masked(1, b"m", last=False), masked(0, b"", last=False) * 40_000),
+    "not UTF-8": (b"", masked(1, b"\xff")),
 }
+"""What is sent first, and what then again and again."""
 
 
 @pytest.mark.parametrize("kind", WEBSOCKET_FLOODS)
@@ -171,10 +172,12 @@ async def test_a_websocket_that_only_sends_is_let_go(
             await asyncio.to_thread(line.sendall, UPGRADE)
             assert b"101" in await asyncio.to_thread(line.recv, 4096)
             before = held()
-            piece = WEBSOCKET_FLOODS[kind]
-            sent = await asyncio.to_thread(pour, line, iter([piece] * (64 * MIB // max(len(piece), PIECE))), 12.0)
+            first, piece = WEBSOCKET_FLOODS[kind]
+            pieces = iter([first, *[piece] * (64 * MIB // max(len(piece), PIECE))])
+            sent = await asyncio.to_thread(pour, line, pieces, 12.0)
             assert held() - before < GROWTH_MAX
-            assert sent < 32 * MIB
+            # A few thousand fragments are in its first bytes: what is taken beyond them lies in two kernels.
+            assert sent < (12 if kind == "empty fragments" else 32) * MIB
         assert await door.answers()
     assert "Traceback" not in caplog.text
 

@@ -5,6 +5,7 @@ Running the tests and printing belong to tests/compat/report.py; checking marker
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -72,6 +73,17 @@ def complaint(row_id: object, rows: Mapping[str, Row]) -> str | None:
             return f"row {row_id} is a remark ({row.not_applicable}), no test can prove it"
         return f"row {row_id} is split: name one of {', '.join(row.checks)}"
     return f"no row {row_id!r} in {TABLE.name}"
+
+
+def claimed(tests: Path) -> set[str]:
+    """Checks that a test below ``tests`` carries; those of the files that test the markers themselves do not count."""
+    return {
+        check
+        for file in tests.rglob("test_*.py")
+        if file.name != "test_compat_rows.py"
+        for named in re.findall(r"mark\.row\(([^)]*)\)", file.read_text())
+        for check in re.findall(r"\w+", named)
+    }
 
 
 def judge(rows: Mapping[str, Row], results: Iterable[tuple[str, str]]) -> list[Standing]:

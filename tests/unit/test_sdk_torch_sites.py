@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,39 @@ def test_a_lazy_model_is_shared_after_its_first_batch() -> None:
     assert to_numpy("0.weight", model.state_dict()["0.weight"]).shape == (3, 5)
 
 
+@pytest.fixture
+def process_group() -> Iterator[None]:
+    """PyTorch's own stand-in for a group of two, of which this process is the second."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    torch.distributed.init_process_group("fake", rank=1, world_size=2, store=FakeStore())
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_rank_is_told_by_its_environment(rank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it has a process group, by what torchrun sets; real ranks: the slow test below."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    _is_told(rank, monkeypatch)
+
+
+@pytest.mark.usefixtures("process_group")
+def test_a_rank_is_told_by_its_process_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word in the environment, as under a launcher that is not known here."""
+    _is_told("1", monkeypatch)
+
+
+def _is_told(rank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from swarmlearning.pyt import SwarmCallback, SwarmError
+
+    monkeypatch.delenv("SWARM_LOOPBACK", raising=False)
+    with pytest.raises(SwarmError, match=rf"this site trains in 2 processes \(this is rank {rank}\)"):
+        SwarmCallback(2, 1, model=torch.nn.Linear(2, 2))
+
+
+@pytest.mark.slow
 def test_every_rank_of_torchrun_is_told_at_once(tmp_path: Path) -> None:
     """Two real ranks, before and after the process group: each is told at once; before, both opened a session."""
     program = tmp_path / "train.py"

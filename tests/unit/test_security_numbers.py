@@ -1,65 +1,205 @@
-"""The bounds in docs/security.md are the constants' values: a number that is changed in one place is found here."""
+"""The bounds in docs/security.md are the constants' values: each row, each number, and nothing written by hand."""
 
 from __future__ import annotations
 
+import re
+from asyncio.sslproto import SSLProtocol
 from pathlib import Path
+from typing import Any
 
 import pytest
-from swarm.chain import rpc
+import swarm
+from swarm.chain import facade, rpc, training
+from swarm.core import blobid, dataschema, exported, limits
+from swarm.core.engine import context, credit, leading, messages, state
+from swarm.inspect import answers as told
+from swarm.inspect import source
 from swarm.net import answers, blobserve, lines, refusals, server, transfer
-from swarm.sl import transfers
-from swarm.sn import approvals, gateway, relay
+from swarm.node import sn_list
+from swarm.sl import app as sl_app
+from swarm.sl import directory, records, schemas, transfers
+from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, join, lifesigns, relay, starting
 
-LIMITS = lines.Limits()
-KIB, MIB = 1024, 1024 * 1024
-TEXT = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+LIMITS, PACE = lines.Limits(), transfer.Pace()
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "security.md").read_text()
 
-ROWS = {
-    "connections to a port / of one certificate key": f"{LIMITS.connections_max} / {LIMITS.peer_connections_max}",
+
+def solidity(contract: str, name: str) -> int:
+    """The value of a constant in a contract's source."""
+    source = (ROOT / "contracts" / "src" / f"{contract}.sol").read_text()
+    (value,) = re.findall(rf"constant {name} = (\d+);", source)
+    return int(value)
+
+
+Row = tuple[Any, ...]
+ROWS: dict[str, Row] = {
+    "connections to a port / of one certificate key": (
+        "{} / {}", LIMITS.connections_max, LIMITS.peer_connections_max,
+    ),
     "TLS handshakes of one address, and their time": (
-        f"{LIMITS.address_handshakes_max}, {LIMITS.handshake_seconds:.0f} s"
+        "{}, {} s", LIMITS.address_handshakes_max, LIMITS.handshake_seconds,
     ),
     "time and bytes of headers, of a body": (
-        f"{LIMITS.header_seconds:.0f} s and {LIMITS.header_bytes_max // KIB} KiB; "
-        f"{LIMITS.body_seconds:.0f} s and {LIMITS.body_bytes_max // MIB} MiB"
+        "{} s and {} KiB; {} s and {} MiB",
+        LIMITS.header_seconds, LIMITS.header_bytes_max / KIB, LIMITS.body_seconds, LIMITS.body_bytes_max / MIB,
     ),
     "chunk sizes, extensions and trailers of a request, empty lines before it": (
-        f"{LIMITS.header_bytes_max // KIB} KiB with the headers"
+        "{} KiB with the headers (counted by reads of {} KiB at most)",
+        LIMITS.header_bytes_max / KIB, SSLProtocol.max_size / KIB,
     ),
-    "an answer, pong or stream that the peer takes nothing of (on Linux)": f"{lines.UNREAD_SECONDS} s",
+    "requests of one connection at a time": (
+        "one; what is sent before it is answered is not heard, and the line ends with that answer",
+    ),
+    "an answer, pong or stream that the peer takes nothing of (on Linux)": (
+        "{} s; meanwhile a WebSocket is not read", lines.UNREAD_SECONDS,
+    ),
     "a WebSocket's message, its fragments; messages not taken yet": (
-        f"{LIMITS.message_bytes_max // MIB} MiB, {lines.FRAGMENTS_MAX}; {lines.MESSAGES_WAITING_MAX}"
+        "{} MiB, {}; {}", LIMITS.message_bytes_max / MIB, lines.FRAGMENTS_MAX, lines.MESSAGES_WAITING_MAX,
     ),
-    "connections left when a node stops": f"cut after {server.STOP_SECONDS} s",
+    "connections left when a node stops": ("cut after {} s", server.STOP_SECONDS),
     "what a refused request still sends is read and thrown away, so that the answer is not lost": (
-        f"{answers.LINGER_SECONDS:.0f} s, {answers.LINGER_BYTES_MAX // MIB} MiB"
+        "{} s, {} MiB", answers.LINGER_SECONDS, answers.LINGER_BYTES_MAX / MIB,
     ),
-    "a reader of our blobs that does not read": (
-        f"{blobserve.SEND_SECONDS:.0f} s for {blobserve.PIECE_BYTES // MIB} MiB"
+    "pulses of one member: rate, waiting for the engine": (
+        "{} a second (one more for each {} KiB), burst {}; {}",
+        sl_app.PULSES_PER_SECOND, sl_app.PULSE_TOKEN_BYTES / KIB, sl_app.PULSES_BURST, sl_app.PULSES_AT_ONCE_MAX,
     ),
-    "log lines about refused connections, certificates and invalid requests": (
-        f"{refusals.REFUSALS_LOGGED_PER_SECOND} a second a port"
+    "how a member says that its program ended": (
+        "an exit code of at most {}, a class's name of {} ASCII letters, digits and `_`; anything else refuses the "
+        "pulse",
+        messages.EXIT_CODE_MAX, messages.EXCEPTION_CHARS_MAX,
+    ),
+    "statements of a pulse that are heard": ("the sender's own, the last of each kind",),
+    "higher attempts on one member's word": (
+        "{} a round, then one in {} s; each by {} at most, by {} above {}",
+        credit.MOVES_BURST, credit.MOVE_SECONDS, limits.ATTEMPT_AHEAD_MAX, credit.ATTEMPT_AHEAD_LATE,
+        credit.ATTEMPT_LATE,
+    ),
+    "takeovers, proposals remembered for a round": (
+        "{} attempts; {} that nothing refers to", context.TAKEOVER_ATTEMPTS_KEPT, context.RESULTS_KEPT,
+    ),
+    "looks at the chain caused by pulses from further rounds": ("{} a second", 1 / state.REFRESH_SECONDS),
+    "questions to the chain about unknown certificate keys": (
+        "{} a second, burst {}", directory.UNKNOWN_PER_SECOND, directory.UNKNOWN_BURST,
+    ),
+    "a data schema": (
+        "{} KiB as a request, {} KiB from a program; {} columns, {} labels; {} at once and {} a second a member; "
+        "{} s for all of them, once a session",
+        sl_app.SCHEMA_BODY_BYTES_MAX / KIB, dataschema.TEXT_BYTES_MAX / KIB, dataschema.COLUMNS_MAX,
+        dataschema.LABELS_MAX, sl_app.SCHEMAS_BURST, sl_app.SCHEMAS_PER_SECOND, schemas.COMPARE_SECONDS,
+    ),
+    "a model file": (
+        "{} GiB; after the first round {} times the last merged one and {} MiB; never the last {} MiB of the disk, "
+        "with all pulls under way counted as if they were there",
+        blobid.BLOB_BYTES_MAX / GIB, leading.SIZE_FACTOR, leading.SIZE_SLACK_BYTES / MIB,
+        transfers.DISK_RESERVE_BYTES / MIB,
+    ),
+    "a peer's chunk list": (
+        "{} bytes a chunk of {} MiB, of {} GiB at most",
+        transfer.LIST_ITEM_BYTES, blobid.CHUNK_BYTES / MIB, blobid.BLOB_BYTES_MAX / GIB,
     ),
     "a pull: silence, rate; pulls at once": (
-        f"{transfer.Pace().idle_seconds:.0f} s, {transfer.Pace().rate_bytes_min // KIB} KiB/s over "
-        f"{transfer.Pace().rate_seconds:.0f} s; {transfers.PULLS_AT_ONCE_MAX}"
+        "{} s, {} KiB/s over {} s; {}",
+        PACE.idle_seconds, PACE.rate_bytes_min / KIB, PACE.rate_seconds, transfers.PULLS_AT_ONCE_MAX,
+    ),
+    "what slow pulls add to the wait for a round": (
+        "{} times the grace (`SL_PULL_GRACE_TIMES`), so {} s",
+        limits.PULL_GRACE_TIMES_DEFAULT, limits.PULL_GRACE_TIMES_DEFAULT * limits.FULL_QUORUM_SECONDS_DEFAULT,
+    ),
+    "a reader of our blobs that does not read": (
+        "{} s for {} MiB", blobserve.SEND_SECONDS, blobserve.PIECE_BYTES / MIB,
     ),
     "JSON-RPC at an SN: calls in a batch, rate of a member": (
-        f"{gateway.RPC_BATCH_MAX}; {relay.RATE_PER_SECOND:.0f} tokens a second, burst {relay.RATE_BURST:.0f}; "
-        f"an `eth_call` costs one token more for each {gateway.TOKEN_BYTES // KIB} KiB"
+        "{}; {} tokens a second, burst {}; an `eth_call` costs one token more for each {} KiB",
+        gateway.RPC_BATCH_MAX, relay.RATE_PER_SECOND, relay.RATE_BURST, gateway.TOKEN_BYTES / KIB,
+    ),
+    "announcements of an SN on chain; SNs that are looked up for them": (
+        "{} at once, then one in {} s; the newest {} at an SL, {} at an SN",
+        solidity("Membership", "ANNOUNCE_BURST"), solidity("Membership", "ANNOUNCE_SECONDS"),
+        sn_list.ANNOUNCED_MAX, fleet.SNS_LOOKED_UP_MAX,
+    ),
+    "records of members that an SL keeps": (
+        "{}, or as many as its run has ({} seats); each read when it is needed, and again after an event",
+        directory.RECORDS_MAX, exported.RUN_MEMBERS_MAX,
+    ),
+    "an export that is imported: file, members, jobs, runs a job, members a run, rounds a transaction": (
+        "{} MiB, {}, {}, {}, {}, {}",
+        exported.FILE_BYTES_MAX / MIB, exported.MEMBERS_MAX, exported.JOBS_MAX, exported.RUNS_MAX,
+        exported.RUN_MEMBERS_MAX, training.CARRIED_ROUNDS,
     ),
     "one `eth_getLogs`: blocks, answer; at once at geth, each on a line of its own": (
-        f"{gateway.LOGS_BLOCKS_MAX}, {rpc.LOGS_BYTES_MAX // MIB} MiB; {rpc.LOGS_AT_ONCE_MAX}"
+        "{}, {} MiB; {}", gateway.LOGS_BLOCKS_MAX, rpc.LOGS_BYTES_MAX / MIB, rpc.LOGS_AT_ONCE_MAX,
+    ),
+    "a node's or SN's answer to a chain call": (
+        "checked field by field before it is read; {} MiB from geth, {} MiB from an SN",
+        rpc.ANSWER_BYTES_MAX / MIB, limits.HTTP_BODY_BYTES_MAX / MIB,
+    ),
+    "a list on chain, as an SN gives it page by page": ("{} entries, each new", facade.LISTED_MAX),
+    "what an SN says of itself and its members to an operator's command": (
+        "checked field by field before it is shown; {} MiB, {} rows", source.ANSWER_BYTES_MAX / MIB, told.ROWS_MAX,
     ),
     "nodes that wait for an operator: all, of one certificate key": (
-        f"{approvals.WAITING_MAX}, {approvals.WAITING_PER_KEY_MAX}"
+        "{}, {} (the oldest gives way)", approvals.WAITING_MAX, approvals.WAITING_PER_KEY_MAX,
     ),
-}
+    "looks of one member at nodes, status and signs of life, its own signs included": (
+        "{} a second, burst {}", app.VIEWS_PER_SECOND, app.VIEWS_BURST,
+    ),
+    "another SN's table of signs of life": (
+        "members' rows only, {}; none over what was heard here within {} s",
+        lifesigns.ROWS_MAX, lifesigns.HEARD_HERE_SECONDS,
+    ),
+    "restarts of geth because another SN's chain node moves": ("one in {} s for each", gethhost.MOVE_SECONDS),
+    "how long one SN's invented head holds up another's start": ("{} s", starting.DOUBT_SECONDS),
+    "requests to join of one key; joins at once": (
+        "{} a second, burst {}; {}", admission.JOINS_PER_SECOND, admission.JOINS_BURST, admission.JOINS_WAITING_MAX,
+    ),
+    "nodes admitted without an operator, ever": (
+        "{}, then each needs `swarm approve`", join.OPEN_MEMBERS_MAX,
+    ),
+    "members of a job; a joiner's address": (
+        "{}; {} bytes, `https://host:port` only", limits.MEMBERS_JOINED_MAX, limits.URI_BYTES_MAX,
+    ),
+    "rounds, promises, commits kept on disk": (
+        "{} models, {} round names, {} commits", limits.KEEP_ROUNDS, context.CONTEXTS_KEPT, records.COMMITS_REMEMBERED,
+    ),
+    "log lines about refused connections, certificates and invalid requests": (
+        "{} a second a port", refusals.REFUSALS_LOGGED_PER_SECOND,
+    ),
+}  # fmt: skip
+
+
+def table() -> dict[str, tuple[str, str]]:
+    """The bounds of the page: what, and (bound, where)."""
+    rows = TEXT[TEXT.index("## Bounds") : TEXT.index("## Known and left")].splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows if row.startswith("| ")]
+    return {what: (bound, where) for what, bound, where in cells[2:]}
+
+
+def shown(value: float) -> str:
+    """A number as the page writes it; powers of two from 2^16 on as such."""
+    whole = int(value)
+    assert whole == value
+    power = whole.bit_length() - 1
+    return f"2^{power}" if power >= 16 and whole == 1 << power else f"{whole:,}"
 
 
 @pytest.mark.parametrize("what", ROWS)
 def test_a_documented_bound_is_the_one_in_the_code(what: str) -> None:
-    """The row's bound begins with the constants' values."""
-    row = next((line for line in TEXT.splitlines() if line.startswith(f"| {what} |")), None)
-    assert row is not None, f"docs/security.md has no row {what!r}"
-    assert row.split(" | ")[1].startswith(ROWS[what]), row
+    """The row's bound is made of the constants' values."""
+    form, *values = ROWS[what]
+    assert table()[what][0] == form.format(*map(shown, values))
+
+
+def test_every_bound_of_the_page_is_held_here() -> None:
+    """No row stands on the page alone, no number of a bound is written here, and each module that is named is there."""
+    page = table()
+    assert list(page) == list(ROWS)
+    for what, (form, *values) in ROWS.items():
+        assert not re.search(r"\d", form), what
+        assert form.count("{}") == len(values), what
+        for module in re.findall(r"`([^`]+)`", page[what][1]):
+            assert any((place / module).is_file() for place in (Path(swarm.__file__).parent, ROOT / "contracts/src")), (
+                module
+            )

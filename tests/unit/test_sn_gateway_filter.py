@@ -61,6 +61,7 @@ def test_the_list_is_exactly_the_documented_one():
     assert {c["method"] for c in GOOD} == set(METHODS)
 
 
+@pytest.mark.row("D01")
 @pytest.mark.parametrize(
     "method",
     [
