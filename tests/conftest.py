@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import abreast, leftovers, rows, tools
+from support import abreast, leftovers, patience, rows, tools
 
 # A gate gives the same verdict on the same code, also on a busy machine: `--hypothesis-profile=search` looks further.
 settings.register_profile(
@@ -46,7 +46,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuses markers that name no row or check of the table."""
+    """Refuses markers that name no row or check of the table; lengthens the bounds of tests that run abreast."""
+    if patience.FACTOR > 1:
+        for item in items:
+            marker = item.get_closest_marker("timeout")
+            alone = float(marker.args[0] if marker else item.config.getini("timeout") or 120)
+            item.add_marker(pytest.mark.timeout(patience.seconds(alone)), append=False)
     table = rows.load()
     complaints = set()
     for item in items:

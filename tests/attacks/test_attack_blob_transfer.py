@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import swarm
+from support import patience
 from support.certs import Authority
 from support.faultproxy import fault_proxy
 from swarm.core.blobid import BLOB_BYTES_MAX, CHUNK_BYTES, ChunkList, chunk_count, chunk_hash
@@ -382,7 +383,7 @@ async def test_a_pickle_of_another_site_is_refused_and_runs_nothing(pair: Pair, 
             context = client_context(pair.files)
             pulls = Transfers(pair.here, members, context, heard.put_nowait, Counters())  # type: ignore[arg-type]
             pulls.start(blob, chunks.size, (Address(bytes(20)),))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patience.seconds(20)):
                 while not isinstance(told := await heard.get(), BlobFailed | BlobVerified):
                     continue
             await pulls.aclose()

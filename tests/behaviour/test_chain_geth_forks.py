@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import tools
+from support import patience, tools
 from support.chains import CHAIN_ID, START_SECONDS_MAX, free_port
 from swarm.chain.geth.config import GethConfig, Peering
 from swarm.chain.geth.genesis import genesis
@@ -64,7 +64,7 @@ async def two_of_three(folder: Path):
 @pytest.mark.geth
 async def test_a_fork_of_equal_weight_is_left_by_one_side(tmp_path: Path) -> None:
     """Each seals its own block 1 and may not seal block 2; after one gave way, the two seal in turns on one chain."""
-    async with asyncio.timeout(WAIT_SECONDS_MAX), two_of_three(tmp_path) as (one, other):
+    async with asyncio.timeout(patience.seconds(WAIT_SECONDS_MAX)), two_of_three(tmp_path) as (one, other):
         for admin in (one, other):
             await admin.start_sealing()
         while (await one.tip())[0] < 1 or (await other.tip())[0] < 1:  # noqa: ASYNC110 - another process

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import patience
 from support.chains import CHAIN_ID, Geth, address_of, new_account, running
 from swarm.chain.deploy import attach, deploy
 from swarm.chain.geth.supervisor import State
@@ -77,7 +78,7 @@ async def test_a_killed_geth_is_started_again_and_nothing_is_lost(tmp_path: Path
         pid = chain.supervisor.status().pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(WAIT_SECONDS_MAX):
+        async with asyncio.timeout(patience.seconds(WAIT_SECONDS_MAX)):
             await swarm.membership.set_admitter(address_of(new_account()), True)
         assert await client.block_number() == head + 1
         status = chain.supervisor.status()
@@ -150,7 +151,7 @@ async def test_heads_are_told_again_after_a_restart(tmp_path: Path) -> None:
         watching = asyncio.create_task(chain.wake(waker))
         swarm = await deploy(client)
         await chain.restart()
-        async with asyncio.timeout(WAIT_SECONDS_MAX):
+        async with asyncio.timeout(patience.seconds(WAIT_SECONDS_MAX)):
             woken = False
             while not woken:
                 ticket = waker.ticket()

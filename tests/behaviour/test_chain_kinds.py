@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import patience
 from support.chains import CHAIN_ID, LiveChain, address_of, new_account, running
 from support.rounds import certified
 from support.swarms import EVENTS_SECONDS_MAX, Notebook, admit, background, feed_of
@@ -151,7 +152,7 @@ async def test_signed_bytes_survive_a_crash_before_sending(chain: LiveChain) -> 
     assert (await swarm.membership.member(STRANGER)).status is Status.NONE
 
     restarted = chain.client(outbox=outbox)
-    async with asyncio.timeout(EVENTS_SECONDS_MAX):
+    async with asyncio.timeout(patience.seconds(EVENTS_SECONDS_MAX)):
         while restarted.pending():
             await restarted.tend()
             await asyncio.sleep(0.02)

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from support import patience
 from support.chains import address_of, new_account, running
 from support.swarms import EVENTS_SECONDS_MAX, Notebook, admit, background, feed_of
 from swarm.chain.client import MemoryOutbox
@@ -64,7 +65,7 @@ async def test_an_orphaned_transaction_is_sent_again_as_the_same_bytes(tmp_path:
         assert row.hash == receipt.hash
         await chain.send("anvil_reorg", [1, []])
         assert job_id("orphan") not in await swarm.training.jobs()
-        async with background(client.keep()), asyncio.timeout(EVENTS_SECONDS_MAX):
+        async with background(client.keep()), asyncio.timeout(patience.seconds(EVENTS_SECONDS_MAX)):
             while client.pending():
                 client.waker.wake()
                 await chain.send("evm_mine", [])

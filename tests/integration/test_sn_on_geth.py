@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import tools
+from support import patience, tools
 from support.certs import Authority
 from support.snprocess import MemberClient, SnProcess, running_sn
 from swarm.core.ids import to_hex
@@ -56,7 +56,7 @@ async def test_joins_wake_ups_and_both_kinds_of_death(sn):
         first = await anext(stream)
         async with node_of(sn, "sl-2") as other:
             joined = await other.join()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(patience.seconds(30)):
                 while (told := await anext(stream))["head"]["number"] < joined["block"]:
                     assert told["head"]["number"] >= first["head"]["number"]
             assert told["logs"] >= 1

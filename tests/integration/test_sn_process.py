@@ -13,6 +13,7 @@ import urllib.request
 from importlib import resources
 
 import pytest
+from support import patience
 from support.certs import Authority
 from support.chains import free_port
 from support.snprocess import READY, MemberClient, SnProcess, clean_environ, running_sn
@@ -98,7 +99,7 @@ async def test_what_is_refused_at_the_door(sn, ca, tmp_path):
     foreign = stranger.node(tmp_path, "x", trusts=ca)
     expired = ca.node(tmp_path, "y")
     for files, field in ((foreign, "issuer"), (expired, "not_after")):
-        async with asyncio.timeout(10), MemberClient(sn, files) as node:
+        async with asyncio.timeout(patience.seconds(10)), MemberClient(sn, files) as node:
             if files is expired:
                 late = ca.node(tmp_path, "y", begins=-dt.timedelta(days=3), ends=-dt.timedelta(days=1))
                 node.context.load_cert_chain(late.cert, late.key)
@@ -157,7 +158,7 @@ async def test_wake_ups_arrive_for_each_block(sn, ca):
             await anext(aiter(other.http.websocket("/v1/events")))
         await node.join()
         stream = aiter(node.http.websocket("/v1/events"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience.seconds(10)):
             first = await anext(stream)
             joined = await other.join()
             second = await anext(stream)

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from support import patience
 from support.certs import Authority
 from support.snfleet import DEAD_SECONDS, FleetSn, SnFleet, agree, fleet_of, until
 from support.snprocess import MemberClient, SnProcess, clean_environ, running_sn
@@ -51,7 +52,7 @@ def sealer_of(sn: FleetSn) -> str:
 
 async def admitted(node: MemberClient) -> dict:
     """Join, asking again while the SN has not been given the right to admit."""
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(patience.seconds(LONG)):
         while True:
             try:
                 return await node.join()

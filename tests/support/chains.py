@@ -12,7 +12,7 @@ from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from support import tools
+from support import patience, tools
 from support.httprpc import HttpRpc
 from swarm.chain.client import ChainClient, MemoryOutbox
 from swarm.chain.embedded import EmbeddedChain
@@ -117,7 +117,7 @@ class Anvil(LiveChain):
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
         )
         self._rpc = HttpRpc(f"http://127.0.0.1:{port}")
-        async with asyncio.timeout(START_SECONDS_MAX):
+        async with asyncio.timeout(patience.seconds(START_SECONDS_MAX)):
             while not await _answers(self._rpc):  # noqa: ASYNC110 - another process; nothing signals us
                 await asyncio.sleep(0.02)
         if not self._funded:

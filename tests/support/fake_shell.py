@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support import patience
 from swarm.core.engine.messages import Left
 from swarm.sl.bridge import Evaluate, FifoBridge, LossReport, Merged, SessionOpen, SyncCall, SyncDone
 from swarmlearning import tensorfile
@@ -106,7 +107,7 @@ class Shell:
         return self.judged
 
     async def wait_ended(self, count: int = 1) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience.seconds(10)):
             while len(self.endings) < count:
                 self.changed.clear()
                 await self.changed.wait()

@@ -17,7 +17,7 @@ from typing import Any
 
 from swarm.net.tls import TlsFiles
 
-from . import warm
+from . import patience, warm
 from .certs import Authority
 from .chains import free_port
 from .snprocess import LOOPBACK, Place, SnProcess, clean_environ
@@ -134,6 +134,7 @@ class Lab:
     def run(self, *, seconds: float, sites: list[Site] | None = None) -> list[tuple[int, int]]:
         """Wait until the ML programs and SLs have ended by themselves; (ML, SL) exit codes."""
         codes = []
+        seconds = patience.seconds(seconds)
         until = time.monotonic() + seconds
         for site in sites or self.sites:
             pair = []
@@ -147,6 +148,7 @@ class Lab:
         return codes
 
     def wait(self, what: Callable[[], bool], *, seconds: float, say: str) -> None:
+        seconds = patience.seconds(seconds)
         until = time.monotonic() + seconds
         while not what():
             if time.monotonic() > until:

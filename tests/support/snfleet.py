@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from support import tools
+from support import patience, tools
 from support.certs import Authority
 from support.chains import free_port
 from support.snprocess import MemberClient, SnProcess
@@ -134,7 +134,7 @@ def fleet_of(folder: Path, *more: str) -> Iterator[SnFleet]:
 
 def until(holds: Callable[[], bool], seconds: float, what: str) -> float:
     """Seconds until it holds; an answer that fails counts as "not yet"."""
-    began = time.monotonic()
+    seconds, began = patience.seconds(seconds), time.monotonic()
     while True:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             if holds():

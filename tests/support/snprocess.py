@@ -23,7 +23,7 @@ from swarm.net.client import JsonClient
 from swarm.net.identity import anyone
 from swarm.net.tls import TlsFiles, client_context
 
-from . import warm
+from . import patience, warm
 from .certs import Authority
 from .chains import free_port
 
@@ -110,7 +110,7 @@ class SnProcess:
         else:
             with log.open("wb") as out:
                 self.process = subprocess.Popen([*self.place.prefix, *command], stdout=out, stderr=out, env=environ)
-        until = time.monotonic() + START_SECONDS
+        until = time.monotonic() + patience.seconds(START_SECONDS)
         while READY not in self.log:
             if self.process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"the SN did not start (exit {self.process.returncode}):\n{self.log}")
@@ -128,7 +128,7 @@ class SnProcess:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=45)
+            self.process.wait(timeout=patience.seconds(45))
         return int(self.process.returncode)
 
 
@@ -146,7 +146,7 @@ def running_sn(folder: Path, ca: Authority, *more: str, name: str = "sn-1") -> I
         if sn.process is not None and sn.process.poll() is None:
             sn.process.terminate()
             try:
-                sn.process.wait(timeout=45)
+                sn.process.wait(timeout=patience.seconds(45))
             except subprocess.TimeoutExpired:
                 sn.process.kill()
                 sn.process.wait()

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from support import patience
 from support.chains import LiveChain
 from swarm.chain.deploy import Deployed
 from swarm.chain.events import EventDecoder
@@ -44,7 +45,7 @@ class Notebook:
         self.news.set()
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(EVENTS_SECONDS_MAX):
+        async with asyncio.timeout(patience.seconds(EVENTS_SECONDS_MAX)):
             while len(self.got) < count:
                 self.news.clear()
                 await self.news.wait()

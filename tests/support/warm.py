@@ -104,11 +104,13 @@ def run(
     Raises:
         subprocess.TimeoutExpired: it has not ended after ``seconds``, and is killed.
     """
+    from support import patience  # not for the process that forks
+
     with tempfile.TemporaryDirectory(prefix="swarm-warm-") as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         process = _living().start(list(argv), environ, out, err, network or _here())
         try:
-            code = process.wait(timeout=seconds)
+            code = process.wait(timeout=patience.seconds(seconds))
         except BaseException:
             process.kill()
             process.wait()
