@@ -126,7 +126,7 @@ class OriginalClient:
     def open_pipes(self, *, wait: float = 10.0) -> None:
         """The original's order: both pipes must exist, response for reading first, then request for writing."""
         until = time.monotonic() + wait
-        while not (self.request_path.exists() and self.response_path.exists()):
+        while not (os.path.exists(self.request_path) and os.path.exists(self.response_path)):
             if time.monotonic() > until:
                 raise TimeoutError("no pipes")
             time.sleep(0.01)

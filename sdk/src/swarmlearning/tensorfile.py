@@ -9,10 +9,11 @@ size (stable), so that every tensor is aligned. Same tensors, order and metadata
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Mapping, Optional
 
@@ -167,7 +168,7 @@ def write(
         metadata: texts; ``platform`` says which kind of program wrote the file.
         dtypes: name -> "BF16" for arrays that are bfloat16 bits in plain uint16.
         durable: fsync file and folder; a file that another process takes over at once needs none.
-        mode: permission bits of the new file, before the umask.
+        mode: permission bits of the new file, whatever the umask: a file for another user is named so on purpose.
 
     Raises:
         TensorFileError: a dtype is not storable, or a bound is broken.
@@ -200,7 +201,7 @@ def _dtype_name(name: str, array: npt.NDArray[Any], wanted: Optional[str]) -> st
     return found
 
 
-@contextmanager
+@contextlib.contextmanager
 def atomic_file(path: PathLike, *, durable: bool = True, mode: int = 0o600) -> Iterator[IO[bytes]]:
     """A new file that takes the name ``path`` only if the block ends without an exception."""
     target = Path(os.fspath(path))
@@ -208,6 +209,9 @@ def atomic_file(path: PathLike, *, durable: bool = True, mode: int = 0o600) -> I
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
         with os.fdopen(os.open(temporary, flags, mode), "r+b", buffering=_COPY_BYTES) as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
+                with contextlib.suppress(PermissionError):  # a file system that has no such bits
+                    os.fchmod(file.fileno(), mode)
             yield file
             file.flush()
             if durable:

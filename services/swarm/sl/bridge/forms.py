@@ -27,6 +27,7 @@ from swarm.store.files import room_for
 
 from . import inline
 from .api import LossReport
+from .shared import ANYBODY, make_folder
 
 TRAINED_TENSORS, MERGED_TENSORS = "trained_weights.safetensors", "merged_weights.safetensors"
 TRAINED_PICKLE, MERGED_PICKLE = "trained_weights.pkl", "merged_weights.pkl"
@@ -70,9 +71,7 @@ def prepare_folder(folder: Path) -> None:
         OperatorFault: the folder or a file cannot be made or used.
     """
     try:
-        if not folder.is_dir():
-            folder.mkdir(parents=True)
-            folder.chmod(0o777)
+        make_folder(folder, ANYBODY)
         for name in (TRAINED_PICKLE, MERGED_PICKLE):
             path = folder / name
             flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -87,7 +86,8 @@ def prepare_folder(folder: Path) -> None:
     except OSError as fault:
         raise OperatorFault(
             f"the exchange folder {folder} cannot be used: {fault.strerror or fault};"
-            " mount it writable in SL and program, or set SWARM_EXCHANGE_DIR on both sides"
+            " mount it writable in SL and program, which may be two users (chmod 777), or set SWARM_EXCHANGE_DIR on"
+            " both sides"
         ) from fault
 
 
@@ -154,17 +154,24 @@ def _store(arrays: Mapping[str, npt.NDArray[Any]], target: Path) -> None:
     tensorfile.write(target, arrays, {"platform": platform_of(arrays)}, durable=False)
 
 
-def _regular(path: Path) -> None:
+def _regular(path: Path) -> os.stat_result:
     try:
         found = path.lstat()
     except FileNotFoundError:
         raise ProgramFault(f"the program announced {path.name}, which is not in {path.parent}") from None
     if not stat.S_ISREG(found.st_mode):
         raise ProgramFault(f"{path} is not a plain file (mode {found.st_mode:o}); links are not followed")
+    return found
 
 
 def _take_over(source: Path, target: Path) -> None:
-    _regular(source)
+    """By its name where the file is this user's, or this is root; another user's is copied: it stays theirs."""
+    owner = _regular(source).st_uid
+    if os.geteuid() not in (0, owner):
+        _copy(source, target)
+        with contextlib.suppress(PermissionError):  # a folder with the sticky bit: the program replaces it itself
+            source.unlink()
+        return
     try:
         os.replace(source, target)
     except OSError as fault:
@@ -180,7 +187,10 @@ def _copy(source: Path, target: Path) -> None:
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as fault:
-        raise ProgramFault(f"{source} cannot be read: {fault.strerror or fault}") from fault
+        raise ProgramFault(
+            f"{source} cannot be read by the SL, user id {os.geteuid()}: {fault.strerror or fault}; "
+            "run SL and program as one user, or let this file be readable by others (chmod o+r)"
+        ) from fault
     with os.fdopen(descriptor, "rb") as file, tensorfile.atomic_file(target, durable=False) as out:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ProgramFault(f"{source} is not a plain file; links are not followed")

@@ -20,6 +20,8 @@ from pathlib import Path
 
 from swarm.core.errors import OperatorFault
 
+from .shared import ANYBODY, PASSABLE, make_folder
+
 OPEN_POLL_SECONDS = 0.05
 BUFFER_BYTES_MAX = 256 * 1024
 """Bytes taken from the pipe before anyone asked for them."""
@@ -37,13 +39,18 @@ def make_pipe(path: Path) -> None:
         OperatorFault: it cannot be made, or something else has that name.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(path)
+        make_folder(path.parent, PASSABLE)
+        if not os.path.lexists(path):
+            # Renamed when it is open to all: a program that waits for the name must not meet a pipe it may not use.
+            made = path.with_name(f".{path.name}.{os.getpid()}.part")
+            made.unlink(missing_ok=True)
+            os.mkfifo(made)
+            made.chmod(ANYBODY)
+            made.rename(path)
         if not stat.S_ISFIFO(path.lstat().st_mode):
             raise OperatorFault(f"{path} exists and is not a named pipe; delete it or choose another channel")
         with contextlib.suppress(PermissionError):  # another user made it: its mode was that user's choice
-            path.chmod(0o777)
+            path.chmod(ANYBODY)
     except OSError as fault:
         raise OperatorFault(f"the named pipe {path} cannot be made: {fault.strerror or fault}") from fault
 

@@ -77,10 +77,8 @@ class Channel:
         )
         try:
             for path, variable in ((request, "SL_REQUEST_CHANNEL"), (response, "SL_RESPONSE_CHANNEL")):
-                while not path.exists():
+                while not self._is_there(path, variable):
                     self._pause(f"for the SL to create {path}", f"Start the SL, or correct {variable}.")
-                if not stat.S_ISFIFO(path.stat().st_mode):
-                    raise ChannelError(f"{path} ({variable}) is not a named pipe: delete it and restart the SL.")
             self._read = os.open(response, os.O_RDONLY | os.O_NONBLOCK)
             self._be_the_only_one(response)
             while self._write < 0:
@@ -89,6 +87,27 @@ class Channel:
         except BaseException:
             self.close()
             raise
+
+    def _is_there(self, path: Path, variable: str) -> bool:
+        """Whether this user may use the pipe; an SL that makes pipe and folders opens them to others a moment later."""
+        try:
+            mode = path.stat().st_mode
+            if not stat.S_ISFIFO(mode):
+                raise ChannelError(f"{path} ({variable}) is not a named pipe: delete it and restart the SL.")
+            ours = os.access(path, os.R_OK | os.W_OK)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except PermissionError:
+            ours = False
+        if ours:
+            return True
+        if self._clock() >= self._started + ALONE_SECONDS:
+            raise ChannelError(
+                f"{path} ({variable}) cannot be opened by user id {os.geteuid()}. Run SL and program as one user, or"
+                " let this user pass through the folders above it (chmod o+x) and use the pipes (chmod o+rw)."
+            )
+        self._sleep(POLL_SECONDS)
+        return False
 
     def _be_the_only_one(self, response: Path) -> None:
         """Two readers of one pipe would each get half of every answer; the lock ends with its process."""

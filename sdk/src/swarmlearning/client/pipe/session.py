@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import logging
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -369,7 +370,7 @@ class Session:
                 self._logger.warning("%s", line)
             if request.differs:
                 self._differs(request.differs[:DIFFERENCES_CHARS_MAX])
-            result = evaluate(tensorfile.TensorArrays(self._folder / MERGED_NAME, private=True))
+            result = evaluate(self._merged_arrays())
         except Exception as fault:
             reply.loss = -1.0
             text = f"Loss computation failed: {type(fault).__name__}: {fault}"
@@ -382,6 +383,15 @@ class Session:
         reply.loss, reply.metrics = result.loss, result.metric
         reply.epochsdone, reply.totalepochs = result.epochs_done, result.epochs_total
         channel.send(MessageType.LOSS_RESPONSE, reply)
+
+    def _merged_arrays(self) -> tensorfile.TensorArrays:
+        try:
+            return tensorfile.TensorArrays(self.merged_file, private=True)
+        except OSError as fault:
+            raise ChannelError(
+                f"{self.merged_file} cannot be read by user id {os.geteuid()}: {fault.strerror or fault}. Mount the"
+                " folder that the SL uses there, or run SL and program as one user."
+            ) from fault
 
     def progress(self, step: int, total: int, epochs_done: int, epochs_total: int) -> None:
         """Say how far the program is between two syncs: batch ``step`` of ``total``; and see that the SL is there.

@@ -1,0 +1,23 @@
+"""Folders that SL and program share though they may be two users, whatever the umask of the one that makes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ANYBODY = 0o777
+PASSABLE = 0o755
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """Make a folder and those above it that are missing; others may pass through them. What is there stays as it is.
+
+    Raises:
+        OSError: one of them cannot be made.
+    """
+    missing = [folder]
+    while not missing[-1].parent.is_dir():
+        missing.append(missing[-1].parent)
+    for one in reversed(missing):
+        if not one.is_dir():
+            one.mkdir(exist_ok=True)
+            one.chmod(mode if one == folder else PASSABLE)
