@@ -21,10 +21,10 @@ def node(monkeypatch: pytest.MonkeyPatch, *faults: ChainFault) -> Node:
     class Training:
         def __init__(self, client: Any, address: Any) -> None: ...
 
-        async def jobs(self) -> dict[bytes, str]:
+        async def name_of(self, job: bytes) -> str:
             if left:
                 raise left.pop(0)
-            return {}
+            return ""
 
     monkeypatch.setattr(service, "Training", Training)
     monkeypatch.setattr(service, "Membership", Training)

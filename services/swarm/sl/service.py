@@ -234,7 +234,7 @@ class Node:
         swarm, client = self._swarm, self._client
         training = Training(client, swarm.training)
         membership = Membership(client, swarm.membership)
-        if job not in await asked(training.jobs, self._waits, self._link.url):
+        if not await asked(partial(training.name_of, job), self._waits, self._link.url):
             raise ProgramFault(f"no training contract {name!r} exists in this swarm; an operator creates it first")
         members = Members(membership, self._journal)
         held = await asyncio.to_thread(self._held)
