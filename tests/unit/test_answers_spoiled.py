@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,11 +27,13 @@ from support.swarms import admit
 from swarm.chain.client import ChainClient
 from swarm.chain.deploy import Deployed, deploy
 from swarm.chain.geth.admin import GethAdmin
+from swarm.chain.geth.genesis import with_period
 from swarm.chain.keys import LocalSigner
 from swarm.chain.membership import Membership
 from swarm.chain.outbox import MemoryOutbox
 from swarm.chain.results import RESULTS
 from swarm.chain.rpc import unwrap
+from swarm.chain.suite import ENTRIES, VERSION
 from swarm.chain.training import Training
 from swarm.core.alive import Alive, WaitTold
 from swarm.core.errors import ChainFault, OperatorFault, SwarmFault
@@ -41,7 +44,10 @@ from swarm.inspect.history import runs_of
 from swarm.inspect.reading import read_run
 from swarm.inspect.source import Source, View, open_view
 from swarm.inspect.watch import screen
+from swarm.node import joining
+from swarm.sn import chainhost, entry
 from swarm.sn.fleet import Fleet, Sn
+from swarm.sn.heads import Heads
 
 WORD, NODE = "0x" + "11" * 32, "0x" + "22" * 20
 JOB = job_id(DEFAULT_JOB)
@@ -121,6 +127,45 @@ def _chain(asked: dict[str, Any], instead: dict[str, Any]) -> Any:
     return rpc
 
 
+@pytest.mark.parametrize("told", [{}, {"params": None}, {"params": {"result": 7}}, {"params": []}], ids=repr)
+async def test_a_node_goes_on_whatever_geth_tells_of_its_heads(
+    told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notifications without a head in them, and newest blocks that are spoiled: the next good one is published."""
+    chance, heads, path = random.Random(repr(told)), Heads(), tmp_path / "ipc"
+    monkeypatch.setattr(chainhost, "HEAD_RETRY_SECONDS", 0.0)
+    asked = 0
+
+    async def geth(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = json.loads(await reader.readline())["id"]
+        writer.write(json.dumps({"id": number, "result": "0x1"}).encode() + b"\n")
+        while not writer.is_closing():
+            writer.write(json.dumps({"method": "eth_subscription", **told}).encode() + b"\n")
+            await asyncio.sleep(0.001)
+
+    async def rpc(method: str, _: list[Any]) -> Any:
+        nonlocal asked
+        asked += 1
+        if method == "eth_getLogs":
+            return unwrap({"result": []}, method)
+        good = {**BLOCK, "number": hex(asked), "hash": f"0x{asked:064x}", "logsBloom": "0x00"}
+        return unwrap({"result": spoiled(good, chance) if asked % 2 else good}, method)
+
+    server = await asyncio.start_unix_server(geth, path)
+    pump = asyncio.create_task(chainhost._pump(path, rpc, heads))
+    try:
+        async with asyncio.timeout(20):
+            while asked < TRIES and not pump.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert not pump.done()
+        assert heads.latest is not None
+        assert heads.latest.number >= TRIES // 2
+    finally:
+        pump.cancel()
+        await asyncio.gather(pump, return_exceptions=True)
+        server.close()
+
+
 # -- other SNs ---------------------------------------------------------------------------------------------
 
 
@@ -156,6 +201,41 @@ async def test_a_spoiled_answer_of_another_sn_is_as_if_there_were_none() -> None
             assert tip.weight < 2**256
     assert 0 < read < 2 * TRIES
     fleet._clients.clear()
+
+
+WAY_IN: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "/v1/swarm": (
+        {
+            "chain_id": 5, "genesis_hash": WORD, "directory": NODE, "chain": "geth", "contracts_version": VERSION,
+            "contracts": {part.name: NODE for part in ENTRIES}, "can_reorganise": False,
+        },
+        lambda answer: joining._parse(answer, "https://fellow:1"),
+    ),
+    "/v1/chain": (
+        {"genesis": {"config": {"chainId": 5, "clique": {"period": 1, "epoch": 30000}}, "alloc": {}}},
+        lambda answer: with_period(
+            entry._chain(answer, SimpleNamespace(chain_id=5, genesis_hash=bytes(32)), "https://fellow:1")["genesis"], 0  # type: ignore[arg-type]
+        ),
+    ),
+    "/v1/chain/peers": (
+        {"peers": {NODE: "enode://" + "0" * 128 + "@127.0.0.1:30303"}},
+        lambda answer: entry._peers(answer, "https://fellow:1"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", WAY_IN)
+def test_a_spoiled_answer_on_the_way_in_is_a_sentence(path: str) -> None:
+    """What a node asks before it is a member: which swarm, which chain, which peers."""
+    good, read = WAY_IN[path]
+    chance, faults = random.Random(path), 0
+    assert read(good)
+    for _ in range(10 * TRIES):
+        try:
+            read(spoiled(good, chance))
+        except SwarmFault:
+            faults += 1
+    assert faults
 
 
 # -- the SN that an operator asks ----------------------------------------------------------------------------
