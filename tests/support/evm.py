@@ -88,6 +88,12 @@ class Evm:
             raise decode_revert(result.output, call=what)
         return result.output
 
+    def call_gas(self, to: Address, data: bytes) -> int:
+        """What a call on the head's state uses."""
+        return self.engine.call(
+            Env(self.number, self.time, ()), self.root, Call(person("x"), to, GAS, 0, data, ())
+        ).gas_used
+
     def _run(self, sender: Address, to: bytes | None, data: bytes, value: int, what: str) -> int:
         env = Env(self.number + 1, self.time + self.step, ())
         # A receipt has no revert data, so a failure is run once more as a call.
