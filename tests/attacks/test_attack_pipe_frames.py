@@ -204,11 +204,11 @@ def test_an_inline_tensor_named_twice_is_refused() -> None:
 
 def test_millions_of_tiny_fields_are_bounded() -> None:
     """A message of a million empty fields ends at the bound, in bounded time."""
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ProgramFault, match="more than"):
         for _ in inline.fields(memoryview(b"\x0a\x00" * 1_000_000)):
             pass
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @settings(deadline=None, max_examples=200)

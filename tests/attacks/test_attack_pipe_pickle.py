@@ -174,11 +174,11 @@ def test_hostile_instructions_cost_little(tmp_path: Path, raw: bytes, said: str)
     if said == "unknown":
         assert legacy_pickle.load(path) == {}
         return
-    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(PickleRefused, match=said):
         legacy_pickle.load(path)
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 256 * 1024 * 1024
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30
 
 
 @fuzz

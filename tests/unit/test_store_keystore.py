@@ -25,9 +25,9 @@ def test_the_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
 def test_opening_with_the_random_password_is_quick(tmp_path: Path) -> None:
     """A start pays far less than the 0.3 s it may cost."""
     load_or_create(tmp_path, None)
-    begun = time.perf_counter()
+    begun = time.process_time()
     load_or_create(tmp_path, None)
-    assert time.perf_counter() - begun < 0.3
+    assert time.process_time() - begun < 0.3
 
 
 @pytest.mark.parametrize("name", [KEY_FILE, PASSWORD_FILE])
