@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import patience
 from support.floods import POST, UPGRADE, endless, masked, pour
 from support.lab import Lab, lab
 from support.snprocess import MemberClient
@@ -185,5 +186,5 @@ def test_a_node_whose_lines_nobody_reads_ends_when_it_is_told(attacked: Attacked
     assert process.poll() is None
     began = time.monotonic()
     process.terminate()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=patience.seconds(60)) == 0
     assert time.monotonic() - began < GRACE_SECONDS

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import chaos, tools
+from support import chaos, patience, tools
 from support.certs import Authority
 from support.lab import Lab, lab
 from support.netlab import netlab
@@ -127,7 +127,7 @@ def test_clocks_that_differ_by_minutes_do_no_harm_and_by_more_are_named(tmp_path
             swarm.add_site(**(other_clock(minutes) if minutes else {})).start_sl()
         *right, ahead, behind = swarm.sites
         for wrong in (ahead, behind):
-            assert wrong.sl.wait(timeout=REFUSAL_SECONDS) != 0
+            assert wrong.sl.wait(timeout=patience.seconds(REFUSAL_SECONDS)) != 0
             assert "are the clocks in step?" in wrong.log("sl")
         chaos.train(swarm, *right)
         chaos.reach(swarm, 3, *right)
@@ -143,7 +143,7 @@ def test_an_sn_with_another_clock_is_named_by_its_sls(tmp_path: Path) -> None:
     try:
         swarm.sn.start()
         site = swarm.add_site().start_sl()
-        assert site.sl.wait(timeout=REFUSAL_SECONDS) != 0
+        assert site.sl.wait(timeout=patience.seconds(REFUSAL_SECONDS)) != 0
         assert "are the clocks in step?" in site.log("sl")
     finally:
         swarm.stop()

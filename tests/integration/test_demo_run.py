@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import tools
+from support import patience, tools
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "breast-cancer"
 LEFT_SECONDS_MAX = 10.0
@@ -149,7 +149,7 @@ def test_a_signal_in_mid_run_leaves_nothing_and_the_next_run_works(tmp_path: Pat
         else:
             pytest.fail(f"before {number.name} it did not come to training: {before}")
         process.send_signal(number)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=patience.seconds(60))
         if number is signal.SIGKILL:
             assert process.returncode == -signal.SIGKILL
         else:

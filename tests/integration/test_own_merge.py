@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import patience
 from support.lab import lab
 from swarmlearning import tensorfile
 from swarmlearning.client.result import RESULT_NAME
@@ -36,7 +37,7 @@ def test_a_method_of_a_sites_own_merges_a_run(tmp_path: Path, package: Path) -> 
         first = swarm.sites[0]
         first.start_ml(METHOD="trimmd")
         assert first.ml is not None
-        assert first.ml.wait(timeout=60) == 1
+        assert first.ml.wait(timeout=patience.seconds(60)) == 1
         assert "'trimmd', known on this node are coordmedian, geomedian, mean, mean-clipped, trimmed" in first.log("ml")
         for site, step in zip(swarm.sites, (1, 3, 1e6), strict=True):
             site.start_ml(MIN_PEERS=3, BATCHES=BATCHES, STEP=step, METHOD="Trimmed", SWARM_RESULT_DIR=site.out)

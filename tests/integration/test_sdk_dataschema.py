@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support import patience
 from support.lab import lab
 
 pytestmark = pytest.mark.timeout(240)
@@ -26,7 +27,7 @@ def test_other_labels_are_named_on_both_sides(tmp_path: Path, strict: bool) -> N
         if strict:  # their SLs stay a minute to acknowledge the open round for others
             assert one.ml is not None
             assert two.ml is not None
-            assert [ml.wait(timeout=RUN_SECONDS) for ml in (one.ml, two.ml)] == [1, 1]
+            assert [ml.wait(timeout=patience.seconds(RUN_SECONDS)) for ml in (one.ml, two.ml)] == [1, 1]
         else:
             assert swarm.run(seconds=RUN_SECONDS) == [(0, 0)] * 3
         logs = [(site.log("ml"), site.log("sl")) for site in (one, two)]

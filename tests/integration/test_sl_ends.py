@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support import warm
+from support import patience, warm
 from support.lab import lab
 from support.snprocess import clean_environ
 
@@ -20,7 +20,7 @@ def test_the_partner_of_a_program_that_raises_ends_by_name(tmp_path: Path) -> No
             site.start_ml(MIN_PEERS=2, BATCHES=50, BATCH_SECONDS=0.2, **({"FAIL_AT_BATCH": 3} if number == 0 else {}))
         lost, kept = swarm.sites
         assert lost.ml is not None
-        assert lost.ml.wait(timeout=120) == 1
+        assert lost.ml.wait(timeout=patience.seconds(120)) == 1
         page = json.loads((lost.folder / "exchange" / "result" / "swarm-result.json").read_text())
         assert page["verdict"] == "failed"
         assert "ended with RuntimeError" in lost.log("ml")

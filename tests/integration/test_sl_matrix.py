@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import patience
 from support.forked import Forked
 from support.lab import PROGRAMS, Lab, Site, lab
 from support.snprocess import clean_environ
@@ -80,14 +81,14 @@ def play(swarm: Lab, framework: str) -> Story:
         site.ml = start(site.folder, framework, **site.channels(), **slowly)
     swarm.wait(lambda: epochs_kept(back) >= 1, seconds=240, say="an epoch is kept")
     os.kill(back.ml.pid, signal.SIGKILL)
-    back.ml.wait(timeout=10)
+    back.ml.wait(timeout=patience.seconds(10))
     back.ml = start(back.folder, framework, **back.channels())
     late.ml = start(late.folder, framework, **late.channels())
     swarm.wait(lambda: bool(RESUMING.search(back.log("ml"))), seconds=240, say="the killed one is back")
     swarm.wait(lambda: bool(LATE.search(late.log("ml"))), seconds=240, say="the late one takes part")
     gate.touch()
     codes = swarm.run(seconds=240)
-    code = loopback.wait(timeout=240)
+    code = loopback.wait(timeout=patience.seconds(240))
     folders = (fresh.folder, back.folder, late.folder, alone)
     told = [Told((f / "ml.log").read_text(), json.loads((f / "out" / "result.json").read_text())) for f in folders]
     return Story(codes, *told, alone_code=code)

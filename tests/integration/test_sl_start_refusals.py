@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import patience
 from support.certs import DAY, Authority
 from support.chains import free_port
 from support.lab import Lab, Site, lab
@@ -33,7 +34,7 @@ def last_words(site: Site, *, within: float = REFUSED_SECONDS) -> str:
     site.start_sl()
     assert site.sl is not None
     try:
-        code = site.sl.wait(timeout=within)
+        code = site.sl.wait(timeout=patience.seconds(within))
     except subprocess.TimeoutExpired:
         site.sl.kill()
         site.sl.wait()
@@ -155,7 +156,7 @@ def test_two_sls_cannot_share_a_state_folder_or_a_certificate(swarm: Lab) -> Non
     finally:
         assert first.sl is not None
         first.sl.terminate()
-        assert first.sl.wait(timeout=30) == 0
+        assert first.sl.wait(timeout=patience.seconds(30)) == 0
 
 
 def test_another_swarm_is_not_joined_with_an_old_state_folder(swarm: Lab, tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_another_swarm_is_not_joined_with_an_old_state_folder(swarm: Lab, tmp_pa
     swarm.wait(site.healthy, seconds=60, say="the SL is ready")
     assert site.sl is not None
     site.sl.terminate()
-    assert site.sl.wait(timeout=30) == 0
+    assert site.sl.wait(timeout=patience.seconds(30)) == 0
     other = SnProcess(tmp_path / "other-sn", swarm.sn.files).start()
     try:
         site.sn = other

@@ -266,7 +266,7 @@ def die_at(sn: SnProcess, marker: str, by: signal.Signals = signal.SIGKILL) -> i
         while marker not in path.read_text():
             assert first.poll() is None, path.read_text()
         first.send_signal(by)
-        return first.wait(timeout=30)
+        return first.wait(timeout=patience.seconds(30))
 
 
 def swarm(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import warm
+from support import patience, warm
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 from swarm.core.blobid import ChunkList, chunk_hash
@@ -76,7 +76,7 @@ def test_a_busy_job_is_reset_by_force_only_and_its_runs_are_told_apart(tmp_path:
         assert forced.returncode == 0, forced.stderr
         assert "run 2 is open for joining; run 1 ended without a result" in forced.stdout
         assert [sl for _, sl in here.run(seconds=40)] == [1, 1]
-        assert watching.wait(timeout=20) == 1
+        assert watching.wait(timeout=patience.seconds(20)) == 1
         for site in here.sites:
             assert site.ml is not None
             assert site.ml.returncode != 0

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import warm
+from support import patience, warm
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 from swarm.core.blobid import CHUNK_BYTES, ChunkList, chunk_hash
@@ -187,5 +187,5 @@ def test_a_killed_leader_is_replaced_and_the_others_finish(tmp_path: Path) -> No
         assert swarm.run(seconds=RUN_SECONDS, sites=others) == [(0, 0)] * 2
         assert others[0].result()["sha256"] == others[1].result()["sha256"]
         assert victim.ml is not None
-        assert victim.ml.wait(timeout=90) != 0  # its program says that the SL is gone
+        assert victim.ml.wait(timeout=patience.seconds(90)) != 0  # its program says that the SL is gone
         assert any(r["attempt"] > 0 for r in record(swarm)["rounds"])

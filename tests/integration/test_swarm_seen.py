@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support import chaos, warm
+from support import chaos, patience, warm
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 from swarm.obs.metrics import FIGURES
@@ -48,7 +48,7 @@ def watched(swarm: Lab, until: str) -> tuple[int, str]:
                 if until.encode() in shown and shown.count(b"\x1b[H") >= 3:
                     process.send_signal(signal.SIGINT)
         os.close(ours)
-        return process.wait(timeout=10), shown.decode()
+        return process.wait(timeout=patience.seconds(10)), shown.decode()
 
 
 def fetch(url: str) -> str:
