@@ -26,7 +26,7 @@ from swarm.chain.events import (
     RoundOpened,
 )
 from swarm.chain.feed import Cursor, ForeignChain, Happened
-from swarm.chain.keys import CoincurveVerifier, LocalSigner
+from swarm.chain.keys import LocalSigner, SignatureVerifier
 from swarm.chain.membership import Membership
 from swarm.chain.names import DirectoryError, MembershipError, OwnedError, TrainingError
 from swarm.chain.rpc import RpcUnreachable
@@ -299,7 +299,7 @@ async def play_a_round(chain: LiveChain) -> None:
 
     signers = [LocalSigner(bytes(account.key)) for account in accounts]
     bundle = certified(state.round_name(JOB), roster, signers, swarm.training.domain)
-    bundle.verify(swarm.training.domain, CoincurveVerifier(), state.min_peers)
+    bundle.verify(swarm.training.domain, SignatureVerifier(), state.min_peers)
     assert await swarm.training.leader_of(JOB, 0) == bundle.leader
     receipt = await swarm.training.commit([bundle])
     merged = await swarm.training.merged_of(JOB, state.run, 0)

@@ -6,7 +6,7 @@ import pytest
 from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
-from swarm.chain.keys import CoincurveVerifier, LocalSigner
+from swarm.chain.keys import LocalSigner, SignatureVerifier
 from swarm.core.ids import Digest, sha256
 from swarm.core.statements import Signature
 
@@ -26,7 +26,7 @@ def test_signatures_are_those_of_eth_account_in_compact_form(key: bytes, digest:
     vs = int.from_bytes(found.vs, "big")
     assert (int.from_bytes(found.r, "big"), vs & ~PARITY, vs >> 255) == (theirs.r, theirs.s, theirs.v - 27)
     assert vs & ~PARITY <= ORDER // 2
-    assert CoincurveVerifier().recover(digest, found) == signer.address
+    assert SignatureVerifier().recover(digest, found) == signer.address
 
 
 @given(key=KEYS, digest=DIGESTS, bit=st.integers(0, 255))
@@ -39,7 +39,7 @@ def test_a_changed_digest_or_signature_does_not_recover_the_signer(key: bytes, d
     def changed(word: bytes) -> bytes:
         return bytes(x ^ y for x, y in zip(word, flip, strict=True))
 
-    verifier = CoincurveVerifier()
+    verifier = SignatureVerifier()
     assert verifier.recover(Digest(changed(digest)), good) != signer.address
     assert verifier.recover(digest, Signature(changed(good.r), good.vs)) != signer.address
     assert verifier.recover(digest, Signature(good.r, changed(good.vs))) != signer.address
@@ -53,7 +53,7 @@ def test_a_changed_digest_or_signature_does_not_recover_the_signer(key: bytes, d
 def test_malformed_signatures_recover_nobody(r: int, vs: int) -> None:
     """Numbers outside the curve's range give None, not an exception and not an address."""
     signature = Signature(r.to_bytes(32, "big"), vs.to_bytes(32, "big"))
-    assert CoincurveVerifier().recover(Digest(sha256(b"x")), signature) is None
+    assert SignatureVerifier().recover(Digest(sha256(b"x")), signature) is None
 
 
 @pytest.mark.parametrize("key", [b"", bytes(31), bytes(32), ORDER.to_bytes(32, "big"), b"\xff" * 33])

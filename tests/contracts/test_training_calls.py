@@ -9,7 +9,7 @@ from support.evm import Evm, person
 from support.model.training import MembershipModel, TrainingModel
 from support.twin import DONE, JOB, Twin, refused
 from swarm.chain.contract import artifact
-from swarm.chain.keys import CoincurveVerifier
+from swarm.chain.keys import SignatureVerifier
 from swarm.core.chain_view import Phase
 from swarm.core.ids import Digest
 
@@ -154,7 +154,7 @@ def test_a_rescue_after_out_of_bounds_is_not_deployed(seconds: int) -> None:
         libraries = {"TrainingCalls": calls.address, "TrainingCarried": calls.address}
         evm.deploy(person("admin"), artifact("Training"), members.address, seconds, libraries=libraries)
     with refused("TrainingBadRescueAfter", **bounds):
-        TrainingModel(MembershipModel(person("admin")), CoincurveVerifier(), Digest(bytes(32)), seconds)
+        TrainingModel(MembershipModel(person("admin")), SignatureVerifier(), Digest(bytes(32)), seconds)
 
 
 def test_a_call_is_settled_in_the_first_block_that_is_due() -> None:

@@ -15,7 +15,7 @@ from eth_hash.auto import keccak
 from support import wire
 from support.evm import Contract, Evm, person
 from support.solidity import harness
-from swarm.chain.keys import CoincurveVerifier
+from swarm.chain.keys import SignatureVerifier
 from swarm.core.ids import Digest, from_hex, job_id, to_hex
 from swarm.core.roster import Roster, leader
 from swarm.core.statements import KINDS, Join, Result, Signature, coefficient_from_bits
@@ -94,7 +94,7 @@ def test_a_statement_survives_json_and_is_signed_by_its_signer(vector: dict[str,
     statement = KINDS[vector["statement"]["kind"]].from_json(vector["statement"])
     digest = statement.digest(Digest(raw(VECTORS["training"]["domain"])))
     assert to_hex(digest) == vector["digest"]
-    signer = CoincurveVerifier().recover(digest, Signature.from_json(vector["signature"]))
+    signer = SignatureVerifier().recover(digest, Signature.from_json(vector["signature"]))
     assert to_hex(signer) == vector["signer"] == to_hex(statement.signer)
 
 
@@ -149,7 +149,7 @@ def test_a_join_is_the_same_on_all_sides(solidity: Contract) -> None:
     message = {n: raw(v) if abi == "bytes32" else v for (abi, n) in pairs for v in [vector["fields"][n]]}
     document = _document("SwarmMembership", VECTORS["membership"]["contract"], "Join", pairs, message)
     assert to_hex(_hash_eip191_message(encode_typed_data(full_message=document))) == vector["digest"]
-    signer = CoincurveVerifier().recover(Digest(raw(vector["digest"])), Signature.from_json(vector["signature"]))
+    signer = SignatureVerifier().recover(Digest(raw(vector["digest"])), Signature.from_json(vector["signature"]))
     assert signer == join.node
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.evm import Chain, deployed, person
 from support.model.training import Event, MembershipModel, TrainingModel, Tx
-from swarm.chain.keys import CoincurveVerifier, LocalSigner
+from swarm.chain.keys import LocalSigner, SignatureVerifier
 from swarm.chain.names import snake
 from swarm.chain.training import encode_bundle
 from swarm.core.bundle import Bundle, Contribution
@@ -61,7 +61,7 @@ class Twin:
         domain = domain_separator(TRAINING_DOMAIN, 0x5EED, self.chain.training.address)
         self.domain = domain
         self.members = MembershipModel(self.admin)
-        self.model = TrainingModel(self.members, CoincurveVerifier(), domain, rescue_after)
+        self.model = TrainingModel(self.members, SignatureVerifier(), domain, rescue_after)
         signers = [LocalSigner(sha256(b"node %d" % i)) for i in range(count)]
         self.nodes = sorted(signers, key=lambda s: s.address)
         self.by_address = {s.address: s for s in self.nodes}

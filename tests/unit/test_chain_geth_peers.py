@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from coincurve import PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
 from swarm.chain.geth.config import GethConfig
 from swarm.chain.geth.genesis import genesis, same_chain, with_period
 from swarm.chain.geth.peers import Enode, covered, network_of, networks, peers_max, restrict
@@ -89,8 +89,8 @@ def test_the_node_id_is_the_public_half_of_the_p2p_key(tmp_path: Path) -> None:
     """128 hex digits that the key file determines; an unreadable file is the operator's."""
     config = GethConfig(Path("geth"), tmp_path / "g", 1)
     ensure_keys(config, sealing=False)
-    key = PrivateKey(bytes.fromhex(config.node_key.read_text()))
-    assert node_id(config) == key.public_key.format(compressed=False).hex()[2:]
+    numbers = ec.derive_private_key(int(config.node_key.read_text(), 16), ec.SECP256K1()).public_key().public_numbers()
+    assert node_id(config) == f"{numbers.x:064x}{numbers.y:064x}"
     config.node_key.write_text("x")
     with pytest.raises(OperatorFault, match=r"nodekey\.secret"):
         node_id(config)

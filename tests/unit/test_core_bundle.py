@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from support.rounds import certified
-from swarm.chain.keys import CoincurveVerifier, LocalSigner
+from swarm.chain.keys import LocalSigner, SignatureVerifier
 from swarm.core.bundle import Bundle
 from swarm.core.errors import PeerFault
 from swarm.core.ids import ZERO32, Address, Digest, job_id
@@ -35,7 +35,7 @@ def with_items(b: Bundle, items: tuple) -> Bundle:
 def test_a_true_bundle_passes_and_survives_json() -> None:
     """A certified round verifies, and its JSON form brings back the same bundle."""
     b = bundle()
-    b.verify(DOMAIN, CoincurveVerifier(), 4)
+    b.verify(DOMAIN, SignatureVerifier(), 4)
     assert Bundle.from_json(json.loads(json.dumps(b.to_json()))) == b
 
 
@@ -84,7 +84,7 @@ def test_a_broken_bundle_is_refused_by_name(what: str) -> None:
     """Each rule of the contract that needs no chain state is checked by the follower itself."""
     make, text = BROKEN[what]
     with pytest.raises(PeerFault, match=text):
-        make().verify(DOMAIN, CoincurveVerifier(), 4)
+        make().verify(DOMAIN, SignatureVerifier(), 4)
 
 
 @pytest.mark.parametrize(

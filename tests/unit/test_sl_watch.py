@@ -22,7 +22,7 @@ from swarm.chain.events import (
     RunReset,
 )
 from swarm.chain.feed import Happened, Removed
-from swarm.chain.keys import CoincurveVerifier
+from swarm.chain.keys import SignatureVerifier
 from swarm.chain.wake import Waker
 from swarm.core.chain_view import JobState, Joiner, Role
 from swarm.core.engine.events import ChainView
@@ -34,7 +34,7 @@ from swarm.sl.watch import RETRY_SECONDS, TORN_READS_MAX, ChainWatch
 
 JOB = job_id(DEFAULT_JOB)
 A, B = Address(b"\xaa" * 20), Address(b"\xbb" * 20)
-EMPTY = TrainingModel(MembershipModel(A), CoincurveVerifier(), Digest(bytes(32))).state(JOB)
+EMPTY = TrainingModel(MembershipModel(A), SignatureVerifier(), Digest(bytes(32))).state(JOB)
 
 
 class Reading:

@@ -19,7 +19,7 @@ from swarm.chain.client import ChainClient
 from swarm.chain.events import EventDecoder
 from swarm.chain.feed import EventFeed
 from swarm.chain.joboptions import JobOptions
-from swarm.chain.keys import CoincurveVerifier, LocalSigner
+from swarm.chain.keys import LocalSigner, SignatureVerifier
 from swarm.chain.membership import Membership
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
@@ -259,7 +259,7 @@ class Node:
             return Engine(
                 config,
                 self._signer,
-                CoincurveVerifier(),
+                SignatureVerifier(),
                 _coefficients,
                 now=time.monotonic(),
                 journal=kept,

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from swarm.chain.client import Call as Transaction
 from swarm.chain.client import ChainClient
 from swarm.chain.deploy import Deployed
-from swarm.chain.keys import CoincurveVerifier
+from swarm.chain.keys import SignatureVerifier
 from swarm.chain.suite import ENTRIES, VERSION
 from swarm.core.alive import ALIVE_SECONDS, Alive, plain, waits_told
 from swarm.core.errors import ChainFault, LocalFault, OperatorFault
@@ -181,7 +181,7 @@ class Node:
         )
         self._policy = policy
         self._carrying = Carrying(state, deployed, waits)
-        self._admission = Admission(deployed.membership, journal, Approvals(state), CoincurveVerifier(), policy, waits)
+        self._admission = Admission(deployed.membership, journal, Approvals(state), SignatureVerifier(), policy, waits)
 
     async def serve(self, stop: asyncio.Event, serving: asyncio.Event) -> None:
         settings, several = self._settings, self._several

@@ -35,15 +35,14 @@ from eth.vm.forks.london.transactions import UnsignedDynamicFeeTransaction
 from eth.vm.interrupt import EVMMissingData
 from eth.vm.spoof import SpoofTransaction
 from eth_hash.auto import keccak
-from eth_keys.backends import get_backend
-from eth_keys.backends.coincurve import CoinCurveECCBackend
 from eth_typing import Address as EthAddress
 from eth_typing import BlockNumber, Hash32
 from trie.exceptions import MissingTrieNode
 
+from swarm.chain import secp256k1
 from swarm.chain.embedded.block import BLOCK_GAS, COINBASE, DIFFICULTY, Log, Receipt
 from swarm.chain.embedded.tx import AccessList, Tx
-from swarm.core.errors import LocalFault, OperatorFault
+from swarm.core.errors import LocalFault
 
 __all__ = ["ENGINE", "Account", "Call", "Engine", "Env", "Outcome", "Result"]
 
@@ -154,11 +153,7 @@ class Engine:
     """
 
     def __init__(self, chain_id: int, load: Callable[[bytes], bytes | None]) -> None:
-        if not isinstance(get_backend(), CoinCurveECCBackend):
-            raise OperatorFault(
-                "eth-keys does not use coincurve, which makes signatures 20 times slower; "
-                "unset ECC_BACKEND_CLASS or install coincurve"
-            )
+        secp256k1.require()
         self._chain_id = chain_id
         self._load = load
 

@@ -11,12 +11,12 @@ import os
 import secrets
 from pathlib import Path
 
-from coincurve import PrivateKey
 from eth_account import Account
 
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address, from_hex
 
+from ..secp256k1 import public_key
 from .config import GethConfig
 
 SCRYPT_ROUNDS = 4096
@@ -63,7 +63,7 @@ def node_id(config: GethConfig) -> str:
     """
     try:
         secret = bytes.fromhex(config.node_key.read_text().strip())
-        return PrivateKey(secret).public_key.format(compressed=False)[1:].hex()
+        return public_key(secret).hex()
     except (OSError, ValueError) as error:
         raise OperatorFault(f"the P2P key {config.node_key} cannot be used: {error}") from error
 
