@@ -290,7 +290,7 @@ def test_what_an_sn_says_ends_no_command_without_a_sentence() -> None:
 
     async def look(url: str) -> dict[str, Any]:
         async with open_view(Source(url, None)) as view:
-            return {"sn": view.status, "nodes": table.rows(members, view.signs), "jobs": {}}
+            return {"sn": view.status, "nodes": table.rows(members, view.signs), "jobs": {}, "jobs_more": 0}
 
     with operations_port() as (url, pages):
         for turn in range(2 * TRIES):

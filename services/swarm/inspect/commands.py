@@ -16,7 +16,7 @@ from rich.table import Table
 
 from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault
-from swarm.core.ids import to_hex
+from swarm.core.ids import DEFAULT_JOB, to_hex
 
 from . import table
 from .history import runs_of
@@ -33,6 +33,8 @@ POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 SHORT_HEX_CHARS = 10
 COLUMNS_IN_A_PIPE = 160
+JOBS_SHOWN_MAX = 100
+"""Jobs in `swarm status`."""
 OWN_FIGURE = (
     "* as an original client reports it: with a loss function that averages, its PyTorch loss is divided by the batch"
     " size once more"
@@ -145,8 +147,12 @@ async def _judge_past(view: View, job: str, run: int, say: Any) -> int:
 
 
 async def _status(view: View) -> dict[str, Any]:
-    jobs = {}
-    for job, name in (await view.training.jobs()).items():
+    jobs, all_jobs = {}, await view.training.jobs()
+    heard = {sign["said"]["job"] for sign in view.signs if sign["said"]}
+    # Those that somebody trains, then the newest: each is a question to the SN, and a chain may hold thousands.
+    newest = list(all_jobs.items())[::-1]
+    order = sorted(newest, key=lambda job: (job[1] not in heard, job[1] != DEFAULT_JOB))
+    for job, name in order[:JOBS_SHOWN_MAX]:
         state = await view.training.state(job)
         jobs[name] = {
             "run": state.run,
@@ -160,7 +166,12 @@ async def _status(view: View) -> dict[str, Any]:
         {"node": to_hex(node), "role": m.role.name.lower(), "status": m.status.name.lower(), "expires": m.expires}
         for node, m in (await view.membership.members()).items()
     ]
-    return {"sn": view.status, "nodes": table.rows(members, view.signs), "jobs": jobs}
+    return {
+        "sn": view.status,
+        "nodes": table.rows(members, view.signs),
+        "jobs": jobs,
+        "jobs_more": max(0, len(order) - JOBS_SHOWN_MAX),
+    }
 
 
 def _console() -> Console:
@@ -237,6 +248,8 @@ def _print_status(console: Console, found: dict[str, Any]) -> None:
     for name, job in found["jobs"].items():
         jobs.add_row(_safe(name), str(job["run"]), job["phase"], job["told"])
     console.print(jobs)
+    if found["jobs_more"]:
+        console.print(f"and {found['jobs_more']} more jobs (swarm history NAME shows one)", highlight=False)
 
 
 def _print_history(console: Console, rows: list[dict[str, Any]]) -> None:
