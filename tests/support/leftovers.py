@@ -32,6 +32,8 @@ LIBRARIES = ("tqdm", "tensorboard", "pytest_timeout", "QueueFeederThread", "over
 HELPERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "multiprocessing.spawn")
 """Processes that Python keeps for the life of this one or of a pool, whichever test needed them first."""
 NAMESPACES = Path("/run/netns")
+OWNED: set[int] = set()
+"""Processes that a fixture of a wider scope starts in the middle of a test, and ends itself."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def _children() -> list[int]:
         with contextlib.suppress(OSError):  # a thread that has just ended
             found += [int(pid) for pid in task.read_text().split()]
     living = [pid for pid in found if _state(pid) not in ("", "Z", "X")]
-    living = [pid for pid in living if pid != warm.forker_pid()]
+    living = [pid for pid in living if pid != warm.forker_pid() and pid not in OWNED]
     return [pid for pid in living if not any(name in _command(pid) for name in HELPERS)]
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from support import patience, tools
+from support import leftovers, patience, tools
 from support.certs import Authority
 from support.chains import free_port
 from support.snprocess import MemberClient, SnProcess
@@ -29,6 +29,14 @@ class FleetSn(SnProcess):
         command.remove("--sentinel")
         at = command.index("--sn-api-port")
         return command[:at] + command[at + 2 :]
+
+    def start(self) -> FleetSn:
+        try:
+            super().start()
+        finally:
+            if self.process is not None:
+                leftovers.OWNED.add(self.process.pid)  # the fleet ends it
+        return self
 
     def geth_pid(self) -> int:
         return int((self.state / "geth" / "geth.pid").read_text())

@@ -69,7 +69,7 @@ def pytest_configure(config):
 def run(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     """pytest on one file, in a process of its own with the guard and short times."""
     (folder / "conftest.py").write_text(CONFTEST.format(tests=str(TESTS)))
-    (folder / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
+    (folder / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\nfilterwarnings = ignore::DeprecationWarning\n")
     (folder / "test_it.py").write_text(text)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
