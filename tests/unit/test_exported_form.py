@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -129,6 +130,7 @@ RUN_AT = ("jobs", 0, "runs", 0)
         (put(*RUN_AT, "rounds", 0, 0, value="0x" + "00" * 32), r"rounds\[0\]\[0\]: a hash of zeros"),
         (put(*RUN_AT, "rounds", 0, 1, value=-1), r"rounds\[0\]\[1\]: expected a whole number"),
         (put(*RUN_AT, "rounds", value="many"), r"rounds: expected a list"),
+        (put(*RUN_AT, "rounds", value=[1] * 500_001), r"rounds: expected a list of at most 500000, found 500001"),
     ],
 )
 def test_attack_a_document_that_is_none_is_refused_by_the_place_in_it(spoil: Callable[[Any], None], said: str) -> None:
@@ -168,6 +170,32 @@ def test_a_document_has_a_bound_on_both_sides(monkeypatch: pytest.MonkeyPatch) -
         to_text(EXPORT)
     with pytest.raises(OperatorFault, match="at most"):
         from_text(text.encode() + b" ", "old.json")
+
+
+@pytest.mark.parametrize(("at", "many"), [(("members",), 10_000), ((*RUN_AT, "rounds"), 500_000)])
+def test_attack_a_long_list_costs_nothing_before_its_first_entry_was_looked_at(
+    at: tuple[str | int, ...], many: int
+) -> None:
+    """64 MiB of entries that are none cost gigabytes: a place and its text for each, and only then the first look."""
+    found = json.loads(to_text(EXPORT))
+    put(*at, value=[1] * many)(found)
+    data = json.dumps(found).encode()
+    assert traced(lambda: refused(data)) < traced(lambda: json.loads(data)) + 150_000
+
+
+def traced(act: Callable[[], object]) -> int:
+    """Peak of bytes allocated meanwhile."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def refused(data: bytes) -> None:
+    with pytest.raises(OperatorFault, match=r"\[0\]"):
+        from_text(data, "old.json")
 
 
 @pytest.mark.parametrize("text", ["0x" + "ab " * 12 + "abcd", "0x" + "\t" * 40, "0x" + " " * 40])

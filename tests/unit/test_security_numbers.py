@@ -129,6 +129,7 @@ ROWS: dict[str, Row] = {
         exported.FILE_BYTES_MAX / MIB, exported.MEMBERS_MAX, exported.JOBS_MAX, exported.RUNS_MAX,
         exported.RUN_MEMBERS_MAX, training.CARRIED_ROUNDS,
     ),
+    "rounds of one run in an export": ("{}", exported.RUN_ROUNDS_MAX),
     "one `eth_getLogs`: blocks, answer; at once at geth, each on a line of its own": (
         "{}, {} MiB; {}", gateway.LOGS_BLOCKS_MAX, rpc.LOGS_BYTES_MAX / MIB, rpc.LOGS_AT_ONCE_MAX,
     ),

@@ -7,7 +7,7 @@ it to one are :mod:`swarm.chain.exporting` and :mod:`swarm.chain.importing`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -17,8 +17,8 @@ from .ids import JOB_NAME_BYTES_MAX, ZERO32, Address, BlobId, Digest, from_hex, 
 
 FORM, FORM_VERSION = "swarm chain export", 1
 FILE_BYTES_MAX = 64 * 1024 * 1024
-MEMBERS_MAX, JOBS_MAX, RUNS_MAX, RUN_MEMBERS_MAX = 10_000, 10_000, 10_000, 1_000
-"""Of the swarm, of the swarm, of one job, and in the record of one run."""
+MEMBERS_MAX, JOBS_MAX, RUNS_MAX, RUN_MEMBERS_MAX, RUN_ROUNDS_MAX = 10_000, 10_000, 10_000, 1_000, 500_000
+"""Of the swarm, of the swarm, of one job, and in the record of one run (about as many rounds as the file has room for)."""
 OPTIONS_BYTES_MAX = 2048
 _UINT64_MAX = 2**64 - 1
 _CHAIN_ID_MAX = 2**63 - 1
@@ -214,12 +214,12 @@ def _run(place: _Place) -> PastRun:
         ended=place.at("ended").integer(0, _UINT64_MAX),
         members=members,
         contributors=frozenset(contributors),
-        rounds=tuple(_round(one) for one in place.at("rounds").items(None)),
+        rounds=tuple(_round(one) for one in place.at("rounds").items(RUN_ROUNDS_MAX)),
     )
 
 
 def _round(place: _Place) -> Merged:
-    pair = place.items(2)
+    pair = list(place.items(2))
     if len(pair) != 2:
         place.refuse("a round is a blob id and a size in bytes")
     return Merged(BlobId(pair[0].hash_()), pair[1].integer(0, _UINT64_MAX))
@@ -242,8 +242,19 @@ class _Place:
     """A value in the document, with the way to it for refusals."""
 
     where: str
-    path: str
+    step: str | int
     value: Any
+    parent: _Place | None = None
+
+    @property
+    def path(self) -> str:
+        """Made for a refusal only: a large document has millions of places."""
+        steps: list[str] = []
+        place: _Place | None = self
+        while place is not None and place.parent is not None:
+            steps.append(f"[{place.step}]" if isinstance(place.step, int) else f".{place.step}")
+            place = place.parent
+        return "".join(reversed(steps)).removeprefix(".") or str(self.step)
 
     def refuse(self, why: str) -> NoReturn:
         raise OperatorFault(f"{self.where}, {self.path}: {why}")
@@ -261,14 +272,14 @@ class _Place:
         return self
 
     def at(self, name: str) -> _Place:
-        return _Place(self.where, name if self.path == "the document" else f"{self.path}.{name}", self.value[name])
+        return _Place(self.where, name, self.value[name], self)
 
-    def items(self, most: int | None) -> list[_Place]:
-        if not isinstance(self.value, list) or (most is not None and len(self.value) > most):
-            bound = "a list" if most is None else f"a list of at most {most}"
+    def items(self, most: int) -> Iterator[_Place]:
+        """One after the other, so that the first that is wrong ends it."""
+        if not isinstance(self.value, list) or len(self.value) > most:
             found = len(self.value) if isinstance(self.value, list) else f"{self.value!r:.80}"
-            self.refuse(f"expected {bound}, found {found}")
-        return [_Place(self.where, f"{self.path}[{n}]", one) for n, one in enumerate(self.value)]
+            self.refuse(f"expected a list of at most {most}, found {found}")
+        return (_Place(self.where, n, one, self) for n, one in enumerate(self.value))
 
     def integer(self, least: int, most: int) -> int:
         if type(self.value) is not int or not least <= self.value <= most:
