@@ -26,7 +26,7 @@ DEFAULT, LUNGS = job_id(DEFAULT_JOB), job_id("lungs")
 FAR = 2**40
 
 
-def quiet(_: str) -> None:
+async def quiet(_: str) -> None:
     pass
 
 

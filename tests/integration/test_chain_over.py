@@ -137,14 +137,3 @@ def test_an_sn_that_does_not_run_is_not_waited_for(exported: Path, tmp_path: Pat
         import_file(exported, tmp_path, print, clock=lambda: now, sleep=sleep)
     assert HEARD_SECONDS_MAX < now < HEARD_SECONDS_MAX + 2
     assert not ImportFolder(tmp_path).wanted.exists()
-
-
-def test_two_imports_at_once_are_one(exported: Path, tmp_path: Path) -> None:
-    """The same file joins the one that is under way; another is refused."""
-    folder = ImportFolder(tmp_path)
-    folder.ask(exported.read_bytes())
-    folder.say(step="member 3 of 7")
-    folder.ask(exported.read_bytes())
-    assert folder.said() == {"step": "member 3 of 7"}
-    with pytest.raises(OperatorFault, match="another import is under way"):
-        folder.ask(b"{}")

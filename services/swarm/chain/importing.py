@@ -7,7 +7,7 @@ read back and compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from swarm.core.chain_view import Member, Phase, Status
@@ -22,14 +22,14 @@ from .membership import GRANT_WEI
 from .names import OptionsError
 from .training import CARRIED_ROUNDS
 
-Say = Callable[[str], None]
+Say = Callable[[str], Awaitable[None]]
 
 
 async def carry_over(swarm: Deployed, export: Export, say: Say) -> list[str]:
     """Carry ``export`` over, as a member that may admit others.
 
     Args:
-        say: gets a few words about each step that is taken.
+        say: gets a few words about each step before it is taken; what it raises ends the import there.
 
     Returns:
         A sentence for each thing that is as it is in this chain and not as in the export.
@@ -58,15 +58,16 @@ class _Import:
         missing = await self._missing_members()
         fresh = {job.name for job in self._export.jobs if await self._is_fresh(job)}
         for count, (node, member) in enumerate(missing.items(), 1):
-            self._say(f"member {count} of {len(missing)}")
+            await self._say(f"member {count} of {len(missing)}")
             grant = 0 if member.status is Status.REVOKED else GRANT_WEI
             await self._swarm.membership.restore(node, member, grant)
         for count, job in enumerate(self._export.jobs, 1):
-            self._say(f"job {count} of {len(self._export.jobs)}")
+            step = f"job {count} of {len(self._export.jobs)}"
+            await self._say(step)
             if job.name in fresh:
                 await self._swarm.training.carry_job(job.name, self._export.genesis, job.run)
-            await self._carry(job)
-        self._say("reading back")
+            await self._carry(job, step)
+        await self._say("reading back")
         await self._look(missing, genesis)
         return self._notes
 
@@ -118,7 +119,7 @@ class _Import:
                 raise self._differs(job, run)
         return False
 
-    async def _carry(self, job: PastJob) -> None:
+    async def _carry(self, job: PastJob, step: str) -> None:
         """What is still missing of a job that is there: options, then its runs in order."""
         training, number = self._swarm.training, job_id(job.name)
         if job.options:
@@ -126,6 +127,7 @@ class _Import:
         for run in job.runs:
             if await training.phase_of(number, run.run) is not Phase.NONE:
                 continue
+            await self._say(f"{step}, run {run.run} of {len(job.runs)}")
             last = await training.last_round(number, run.run)
             done = 0 if last is None else last[0] + 1
             for first in range(done, len(run.rounds), CARRIED_ROUNDS):

@@ -18,7 +18,7 @@ from .ids import JOB_NAME_BYTES_MAX, ZERO32, Address, BlobId, Digest, from_hex, 
 FORM, FORM_VERSION = "swarm chain export", 1
 FILE_BYTES_MAX = 64 * 1024 * 1024
 MEMBERS_MAX, JOBS_MAX, RUNS_MAX, RUN_MEMBERS_MAX, RUN_ROUNDS_MAX = 10_000, 10_000, 10_000, 1_000, 500_000
-"""Of the swarm, of the swarm, of one job, and in the record of one run (about as many rounds as the file has room for)."""
+"""Of the swarm, of the swarm, of one job, and in the record of one run: about as many rounds as a file has room for."""
 OPTIONS_BYTES_MAX = 2048
 _UINT64_MAX = 2**64 - 1
 _CHAIN_ID_MAX = 2**63 - 1
