@@ -281,6 +281,7 @@ def chain_export(
         Path | None,
         typer.Option("--state-dir", help="read the embedded chain in the state folder of an SN that does not run"),
     ] = None,
+    without: Annotated[list[str] | None, typer.Option("--without", help="leave this job out (repeatable)")] = None,
     sn: Sn = None,
     ops: Ops = None,
     cert: Cert = None,
@@ -300,9 +301,9 @@ def chain_export(
 
         if sn is not None or ops is not None:
             raise OperatorFault("--state-dir reads a folder, --sn and --ops ask an SN that runs: give one of them")
-        found, notes = export_to(file, None, *embedded_chain(state_dir))
+        found, notes = export_to(file, None, *embedded_chain(state_dir), without or ())
     else:
-        found, notes = export_to(file, _source(sn, ops, cert, key, cacert, capath), None, None)
+        found, notes = export_to(file, _source(sn, ops, cert, key, cacert, capath), None, None, without or ())
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(

@@ -6,15 +6,16 @@ form of the document is :mod:`swarm.core.exported`'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from eth_account import Account
 
 from swarm.core.chain_view import Merged, Phase
-from swarm.core.errors import ChainFault
-from swarm.core.exported import OPTIONS_BYTES_MAX, RUN_MEMBERS_MAX, Export, PastJob, PastRun
+from swarm.core.errors import ChainFault, OperatorFault
+from swarm.core.exported import OPTIONS_BYTES_MAX, RUN_MEMBERS_MAX, Export, PastJob, PastRun, refusal_of
 from swarm.core.ids import Address, BlobId, Digest, from_hex, job_id, to_hex
+from swarm.core.shown import shown
 
 from . import events as ev
 from .client import ChainClient, MemoryOutbox
@@ -52,14 +53,15 @@ class _Job:
     runs: dict[int, _Run] = field(default_factory=dict)
 
 
-async def read_swarm(rpc: Rpc, directory: Address, notes: list[str]) -> Export:
+async def read_swarm(rpc: Rpc, directory: Address, notes: list[str], without: Collection[str] = ()) -> Export:
     """Everything that an import can carry on.
 
     Args:
         notes: gets a sentence for each thing that is left out.
+        without: names of jobs to leave out.
 
     Raises:
-        OperatorFault: the contracts are newer than this program.
+        OperatorFault: the contracts are newer than this program, or ``without`` names a job that is not there.
         ChainFault: the chain failed, went on meanwhile, or there are no contracts of ours.
     """
     chain_id = int(await rpc("eth_chainId", []), 16)
@@ -71,7 +73,9 @@ async def read_swarm(rpc: Rpc, directory: Address, notes: list[str]) -> Export:
     contracts = {name: (await found.get(name)).target for name in READ if name in there}
     head = int(await rpc("eth_blockNumber", []), 16)
     genesis = await _block(rpc, 0)
-    jobs = await read_jobs(rpc, contracts, head, Digest(from_hex(genesis["hash"], 32)))
+    training = Training(client, contracts["Training"])
+    unwanted = [await _named(training, name) for name in without]
+    jobs = await read_jobs(rpc, contracts, head, Digest(from_hex(genesis["hash"], 32)), unwanted)
     everybody = await Membership(client, contracts["Membership"]).members()
     export = Export(
         chain_id=chain_id,
@@ -81,7 +85,7 @@ async def read_swarm(rpc: Rpc, directory: Address, notes: list[str]) -> Export:
         block=head,
         members={node: replace(member, since=0, changed_block=0) for node, member in everybody.items()},
     )
-    training = Training(client, contracts["Training"])
+    notes += [f"job {shown(name)} is left out, as --without says" for name in without]
     kept = []
     for job, (name, options, runs) in jobs.items():
         if _other_name(name, job):
@@ -92,21 +96,29 @@ async def read_swarm(rpc: Rpc, directory: Address, notes: list[str]) -> Export:
         committed = len(runs[-1].rounds) if runs else 0
         if len(runs) != run - 1 or (state.phase is not Phase.IDLE and state.round != committed):
             raise ChainFault(
-                f"the chain went on while job {name!r:.80} was read: export again, best with no run going on"
+                f"the chain went on while job {name!r:.80} was read: export again, best with no run going on, or "
+                "leave that job out (--without)"
             )
         if len(options.encode()) > OPTIONS_BYTES_MAX:
-            notes.append(f"the options of job {name} are left out: they are no UTF-8")
+            notes.append(f"the options of job {shown(name)} are left out: they are no UTF-8")
             options = ""
+        found_job = PastJob(name, run, options, tuple(runs))
+        refused = refusal_of(found_job, f"job {shown(name)} is left out since no import takes it")
+        if refused is not None:
+            notes.append(refused)
+            continue
         if state.phase is Phase.OPEN:
-            notes.append(f"run {state.run} of job {name} goes on at block {head}: here it ends, and is carried as far")
-        kept.append(PastJob(name, run, options, tuple(runs)))
+            notes.append(
+                f"run {state.run} of job {shown(name)} goes on at block {head}: here it ends, and is carried as far"
+            )
+        kept.append(found_job)
     return replace(export, jobs=tuple(kept))
 
 
 async def read_jobs(
-    rpc: Rpc, contracts: Mapping[str, Address], head: int, genesis: Digest
+    rpc: Rpc, contracts: Mapping[str, Address], head: int, genesis: Digest, without: Collection[Digest] = ()
 ) -> dict[Digest, tuple[str, str, list[PastRun]]]:
-    """Name, options and runs of each job, as the events up to block ``head`` tell them.
+    """Name, options and runs of each job but those ``without``, as the events up to block ``head`` tell them.
 
     Raises:
         ChainFault: the chain failed, or events are missing.
@@ -116,7 +128,7 @@ async def read_jobs(
     jobs: dict[Digest, _Job] = {}
     async for log in logs_up_to(rpc, head, list(wanted.values())):
         event = decode(log)
-        if event is not None:
+        if event is not None and event.job not in without:
             _add(jobs.setdefault(event.job, _Job()), log.block, event)
     times: dict[int, int] = {}
     out = {}
@@ -200,6 +212,17 @@ async def _past(rpc: Rpc, times: dict[int, int], number: int, run: _Run, genesis
         contributors=frozenset(run.contributors & set(members)),
         rounds=rounds,
     )
+
+
+async def _named(training: Training, name: str) -> Digest:
+    """Raises OperatorFault: no job is called that."""
+    try:
+        job = job_id(name)
+    except ValueError as error:
+        raise OperatorFault(f"--without {shown(name)}: {error}") from None
+    if (await training.state(job)).phase is Phase.NONE:
+        raise OperatorFault(f"--without {shown(name)}: no job is called that; swarm status lists them")
+    return job
 
 
 def _other_name(name: str, job: Digest) -> bool:

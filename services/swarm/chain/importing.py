@@ -15,6 +15,7 @@ from swarm.core.control.joboptions import JobOptions
 from swarm.core.errors import ChainFault, OperatorFault, Reverted
 from swarm.core.exported import Export, PastJob, PastRun
 from swarm.core.ids import DEFAULT_JOB, Address, Digest, from_hex, job_id, to_hex
+from swarm.core.shown import shown
 
 from .deploy import Deployed
 from .exporting import read_jobs, words_of
@@ -95,7 +96,7 @@ class _Import:
             OperatorFault: this chain has another job of that name, or other runs of it.
         """
         training, number = self._swarm.training, job_id(job.name)
-        name = _shown(job.name)
+        name = shown(job.name)
         state, origin = await training.state(number), await training.origin_of(number)
         if state.phase is Phase.NONE:
             return True
@@ -139,7 +140,7 @@ class _Import:
             JobOptions.from_text(job.options)
         except OperatorFault as error:
             self._notes.append(
-                f"job {_shown(job.name)}: no node of this version trains under its options ({error}): set others by "
+                f"job {shown(job.name)}: no node of this version trains under its options ({error}): set others by "
                 "`swarm job`"
             )
         _, changes = await self._swarm.options.get(number)
@@ -151,7 +152,7 @@ class _Import:
             if error.name != OptionsError.RUN_OPEN:
                 raise
             raise OperatorFault(
-                f"a node joined job {_shown(job.name)} before its options were carried: stop its SL, `swarm reset` the "
+                f"a node joined job {shown(job.name)} before its options were carried: stop its SL, `swarm reset` the "
                 "job, and import again"
             ) from error
 
@@ -171,17 +172,12 @@ class _Import:
                 if there.get(run.run) != run:
                     raise self._differs(job, run)
             if options != job.options:
-                now = f"{_shown(options)} in this chain" if options else "none in this chain"
-                self._notes.append(f"the options of job {_shown(job.name)} are {now}, and stay so")
+                now = f"{shown(options)} in this chain" if options else "none in this chain"
+                self._notes.append(f"the options of job {shown(job.name)} are {now}, and stay so")
 
     def _differs(self, job: PastJob, run: PastRun) -> OperatorFault:
         return OperatorFault(
-            f"run {run.run} of job {_shown(job.name)} stands in this chain otherwise than in the export "
+            f"run {run.run} of job {shown(job.name)} stands in this chain otherwise than in the export "
             f"({run.phase.name.lower()}, {len(run.rounds)} rounds there): it was carried from another export of that "
             "chain, and what was carried does not change"
         )
-
-
-def _shown(text: str) -> str:
-    """Somebody wrote it: no control characters, no more than a line."""
-    return "".join(c if c.isprintable() else "?" for c in text[:200])

@@ -14,12 +14,15 @@ from typing import Any, NoReturn
 from .chain_view import Member, Merged, Phase, Role, Status
 from .errors import OperatorFault
 from .ids import JOB_NAME_BYTES_MAX, ZERO32, Address, BlobId, Digest, from_hex, to_hex
+from .shown import shown
 
 FORM, FORM_VERSION = "swarm chain export", 1
 FILE_BYTES_MAX = 64 * 1024 * 1024
 MEMBERS_MAX, JOBS_MAX, RUNS_MAX, RUN_MEMBERS_MAX, RUN_ROUNDS_MAX = 10_000, 10_000, 10_000, 1_000, 500_000
 """Of the swarm, of the swarm, of one job, and in the record of one run: about as many rounds as a file has room for."""
 OPTIONS_BYTES_MAX = 2048
+LARGEST_NAMED = 5
+"""Jobs that the refusal of too large an export names."""
 _UINT64_MAX = 2**64 - 1
 _CHAIN_ID_MAX = 2**63 - 1
 _ENDS = (Phase.OPEN, Phase.COMPLETE, Phase.FAILED)
@@ -95,15 +98,30 @@ def to_text(export: Export) -> str:
         }
         for node, m in export.members.items()
     ]
-    jobs = [
-        {"name": j.name, "run": j.run, "options": j.options, "runs": [_run_json(r) for r in j.runs]}
-        for j in export.jobs
-    ]
+    jobs = [_job_json(job) for job in export.jobs]
     found = {"form": FORM, "version": FORM_VERSION, "chain": chain, "members": members, "jobs": jobs}
     text = json.dumps(found, indent=1) + "\n"
     if len(text) > FILE_BYTES_MAX:
-        raise OperatorFault(f"this swarm's export has {len(text)} bytes, and an import takes {FILE_BYTES_MAX}")
+        largest = sorted(export.jobs, key=lambda job: sum(len(r.rounds) + len(r.members) + 1 for r in job.runs))
+        names = ", ".join(shown(job.name) for job in largest[: -LARGEST_NAMED - 1 : -1])
+        raise OperatorFault(
+            f"this swarm's export has {len(text)} bytes, and an import takes {FILE_BYTES_MAX}: leave jobs out with "
+            f"--without; the largest are {names}"
+        )
     return text
+
+
+def refusal_of(job: PastJob, where: str) -> str | None:
+    """Why no import would take a file with this job in it; None where it takes it. ``where`` begins the sentence."""
+    try:
+        _job(_Place(where, "the job", _job_json(job)))
+    except OperatorFault as refused:
+        return str(refused)
+    return None
+
+
+def _job_json(job: PastJob) -> dict[str, Any]:
+    return {"name": job.name, "run": job.run, "options": job.options, "runs": [_run_json(r) for r in job.runs]}
 
 
 def _run_json(run: PastRun) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rich.table import Table
 from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault
 from swarm.core.ids import DEFAULT_JOB, to_hex
+from swarm.core.shown import printable
 
 from . import table
 from .history import runs_of
@@ -232,7 +233,7 @@ def _print_status(console: Console, found: dict[str, Any]) -> None:
     head = sn["head"]["number"] if sn["head"] else "none"
     health = "up" if sn["up"] else f"DOWN: {sn['reason']}"
     console.print(
-        _plain(
+        printable(
             f"SN {sn['node']}: {health}, {sn['swarm']['chain']} chain, block {head}, "
             f"admission {sn['swarm']['admission']}"
         ),
@@ -271,11 +272,7 @@ def _print_history(console: Console, rows: list[dict[str, Any]]) -> None:
 
 def _safe(text: str) -> str:
     """Others wrote it on the chain: no control characters, no markup of ours."""
-    return _plain(text).replace("[", "\\[")
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return printable(text).replace("[", "\\[")
 
 
 def _short(text: str) -> str:

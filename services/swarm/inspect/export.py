@@ -7,7 +7,7 @@ whatever version that still runs, or, for an embedded chain, from the state fold
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,12 +22,13 @@ from .source import Source, open_view
 
 
 def export_to(
-    path: Path, where: Source | None, folder: Path | None, directory: Address | None
+    path: Path, where: Source | None, folder: Path | None, directory: Address | None, without: Collection[str] = ()
 ) -> tuple[Export, list[str]]:
     """Write the export; what it holds, and a sentence for each thing that it does not.
 
     Args:
         where: an SN that runs; None: ``folder`` and ``directory``, an embedded chain and its Directory, are read.
+        without: names of jobs to leave out.
 
     Raises:
         OperatorFault: the file is there already or cannot be written, no SN, no chain, a newer one.
@@ -39,15 +40,29 @@ def export_to(
 
     async def act() -> Export:
         async with _chain(where, folder, directory) as (rpc, found):
-            return await read_swarm(rpc, found, notes)
+            return await read_swarm(rpc, found, notes, without)
 
     export = asyncio.run(act())
+    write_new(path, to_text(export))
+    return export, notes
+
+
+def write_new(path: Path, text: str) -> None:
+    """The whole file, or none.
+
+    Raises:
+        OperatorFault: it is there already, or cannot be written.
+    """
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(to_text(export))
+            try:
+                file.write(text)
+                file.flush()
+            except BaseException:
+                path.unlink()
+                raise
     except OSError as error:
         raise OperatorFault(f"{path} cannot be written: {error.strerror}") from None
-    return export, notes
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from swarm.core.errors import OperatorFault, SwarmFault
+from swarm.core.shown import printable
 
 from . import table
 
@@ -99,7 +100,7 @@ def screen(found: Mapping[str, Any], *, clock: str, trouble: str | None = None) 
     for row, texts in zip(found["nodes"], rows, strict=True):
         lines.append(_row(texts, widths))
         lines += [INDENT + waits(wait) for wait in row["waits"]]
-    return ["".join(c if c.isprintable() else "?" for c in line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 def waits(wait: Mapping[str, Any]) -> str:
