@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,9 @@ class Chain:
     async def holder_of(self, spki: Digest) -> Address | None:
         return next((n for n in map(node, range(100)) if sha256(n) == spki), None)
 
+    def revoke(self, one: Address) -> None:
+        self.records[one] = Member(Role.SL, Status.REVOKED, sha256(one), ZERO32, ZERO32, FAR, 1, 9)
+
 
 @pytest.fixture
 def chain() -> Chain:
@@ -40,9 +44,14 @@ def chain() -> Chain:
 
 
 @pytest.fixture
-def members(chain: Chain, tmp_path: Path) -> Iterator[Members]:
+def clock() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def members(chain: Chain, tmp_path: Path, clock: list[float]) -> Iterator[Members]:
     with Journal(tmp_path / "journal.db") as journal:
-        yield Members(chain, journal)  # type: ignore[arg-type]
+        yield Members(chain, journal, lambda: clock[0])  # type: ignore[arg-type]
 
 
 async def test_only_those_of_the_run_are_read_and_once(chain: Chain, members: Members) -> None:
@@ -93,3 +102,71 @@ async def test_what_is_kept_has_a_bound(chain: Chain, members: Members, monkeypa
         assert len(members._members) <= 8
         assert len(members._holders) <= 8
     assert chain.asked.count(node(1)) == 1
+
+
+async def test_what_no_event_told_of_is_found_after_a_while(chain: Chain, members: Members, clock: list[float]) -> None:
+    """A revocation whose event was lost holds at the latest 30 s later, a bounded number of questions a look."""
+    everybody = [node(number) for number in range(1, 41)]
+    await members.refresh(everybody)
+    chain.revoke(node(40))
+    clock[0] = directory.AGAIN_SECONDS - 1
+    await members.refresh(everybody)
+    assert members.active(node(40), 5)
+    clock[0] = directory.AGAIN_SECONDS
+    asked = len(chain.asked)
+    await members.refresh(everybody)
+    assert len(chain.asked) == asked + directory.AGAIN_MAX
+    for _ in range(2):
+        await members.refresh(everybody)
+    assert len(chain.asked) == asked + len(everybody)
+    assert not members.active(node(40), 5)
+
+
+async def test_an_answer_that_a_revocation_has_overtaken_is_not_kept(chain: Chain, members: Members) -> None:
+    """A peer knocks, its record is asked for; the chain tells of its end before the answer of before is here."""
+    peer, answer = node(7), asyncio.Event()
+    record = await chain.member(peer)
+    of_before = chain.member
+
+    async def late(one: Address) -> Member:
+        await answer.wait()
+        return record
+
+    chain.member = late  # type: ignore[method-assign]
+    knocking = asyncio.ensure_future(members.holder(sha256(peer), 5))
+    await asyncio.sleep(0)
+    chain.revoke(peer)
+    members.changed(peer)
+    chain.member = of_before  # type: ignore[method-assign]
+    await members.refresh([peer])
+    answer.set()
+    await knocking
+    assert not members.active(peer, 5)
+    assert await members.holder(sha256(peer), 5) is None
+
+
+async def test_a_large_run_is_read_in_parts(chain: Chain, members: Members) -> None:
+    """1,065 records: never more at once than the line to the SN lets wait; a part that was read stays."""
+    running, most, left = 0, 0, 950
+    answer = chain.member
+
+    async def counted(one: Address) -> Member:
+        nonlocal running, most, left
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        left -= 1
+        if left == 0:
+            raise ConnectionError("the SN went away")
+        return await answer(one)
+
+    chain.member = counted  # type: ignore[method-assign]
+    run = [node(number) for number in range(1, 1066)]
+    with pytest.raises(ConnectionError):
+        await members.refresh(run)
+    kept = sum(members.active(one, 5) for one in run)
+    assert kept == 900
+    await members.refresh(run)
+    assert most == directory.READ_AT_ONCE_MAX
+    assert sum(members.active(one, 5) for one in run) == len(run)

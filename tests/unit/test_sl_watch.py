@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -48,7 +49,7 @@ class Reading:
         self.views: list[ChainView] = []
         self.notices: list[Any] = []
         self.changes: list[Address] = []
-        self.listed = 0
+        self.listed = self.turns = 0
         self.link = type("Link", (), {"rpc": self.rpc, "url": "https://sn", "on_turn": [], "seen": lambda *_: None})()
 
     async def rpc(self, method: str, params: list[Any]) -> Any:
@@ -77,6 +78,9 @@ class Reading:
         return ()
 
     refresh = nothing
+
+    def all_changed(self) -> None:
+        self.turns += 1
 
     def active(self, *_: Any) -> bool:
         return True
@@ -178,8 +182,8 @@ async def test_an_sn_whose_answers_never_fit_is_at_fault() -> None:
     assert len(reading.states) == 1
 
 
-def happened(event: Any, *, removed: bool = False) -> Any:
-    log: Any = None
+def happened(event: Any, *, removed: bool = False, block: int = 0) -> Any:
+    log: Any = SimpleNamespace(block=block)
     return Removed(event, log) if removed else Happened(event, log, final=True)
 
 
@@ -231,3 +235,50 @@ async def test_each_change_of_a_member_is_told_to_those_who_keep_records(event: 
     reading.notices = [happened(event), happened(event, removed=True)]
     await reading.watch().look()
     assert reading.changes == [B, B]
+
+
+async def test_an_sn_that_has_not_the_block_of_an_event_is_behind() -> None:
+    """The event came by the SN of before: a record that this one gives now may be the one that the event ended."""
+    reading = Reading()
+    watch = reading.watch()
+    reading.head, reading.notices = 99, [happened(MemberRevoked(B, A), block=100)]
+    with pytest.raises(ChainFault, match="it is at block 99, this node has seen 100"):
+        await watch.look()
+    reading.head = 100
+    await watch.look()
+    assert [view.head for view in reading.views] == [100]
+
+
+async def test_an_event_that_is_taken_back_asks_for_no_block_of_its_own() -> None:
+    """After a reorganisation a shorter chain is not behind for ever."""
+    reading = Reading()
+    watch = reading.watch()
+    event = MemberRevoked(B, A)
+    reading.head, reading.notices = 99, [happened(event, block=100), happened(event, removed=True, block=100)]
+    await watch.look()
+    assert [view.head for view in reading.views] == [99]
+
+
+async def test_after_a_turn_to_another_sn_joiners_and_records_are_read_anew() -> None:
+    """What the one before told may be of a block that the new one does not have, and the other way round."""
+    reading = Reading()
+    reading.states, reading.rosters, reading.joiners = [OPEN], [FOUNDERS], [BOTH]
+    watch = reading.watch()
+    await watch.look()
+    for turned in reading.link.on_turn:
+        turned()
+    await watch.look()
+    assert (reading.listed, reading.turns) == (2, 1)
+
+
+async def test_joiners_are_read_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that never came is made up for."""
+    reading = Reading()
+    reading.states, reading.rosters, reading.joiners = [OPEN], [FOUNDERS], [BOTH]
+    watch = reading.watch()
+    await watch.look()
+    await watch.look()
+    assert reading.listed == 1
+    monkeypatch.setattr("swarm.sl.watch.AGAIN_SECONDS", 0.0)
+    await watch.look()
+    assert reading.listed == 2

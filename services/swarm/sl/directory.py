@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from swarm.chain.membership import Membership
 from swarm.core.chain_view import Member, Role, Status
@@ -25,14 +26,23 @@ UNKNOWN_PER_SECOND, UNKNOWN_BURST = 5.0, 50.0
 
 RECORDS_MAX = 4096
 """Members whose records are kept; more only while a run has more. The oldest that no run needs go."""
+READ_AT_ONCE_MAX = 100
+"""Records asked for side by side: the line to the SN lets a bounded number of calls wait."""
+AGAIN_SECONDS, AGAIN_MAX = 30.0, 16
+"""What is known is read again after so long, so many records a look: events make it prompt, this makes it certain."""
 
 
 class Members:
     """Those of the swarm's members that this node has to do with, as the chain last had them."""
 
-    def __init__(self, membership: Membership, journal: Journal) -> None:
+    def __init__(self, membership: Membership, journal: Journal, now: Callable[[], float] = time.monotonic) -> None:
         self._membership = membership
         self._journal = journal
+        self._now = now
+        self._changes = 0
+        """How often a record became void: what was asked before that may be the record of before."""
+        self._read_at: dict[Address, float] = {}
+        """Of each known member, when; the oldest first."""
         self._unknown = Buckets(UNKNOWN_PER_SECOND, UNKNOWN_BURST)
         self._members: dict[Address, Member] = {}
         self._holders: dict[bytes, Address] = {}
@@ -42,23 +52,36 @@ class Members:
         }
 
     async def refresh(self, nodes: Iterable[Address]) -> None:
-        """Read the records of these that are not known, or have changed; of nobody else."""
-        wanted = set(nodes)
-        missing = [node for node in wanted if node not in self._members]
-        for node, record in zip(missing, await asyncio.gather(*map(self._membership.member, missing)), strict=True):
-            self._keep(node, record)
+        """Read the records of these that are not known, or have changed, and some that were read long ago."""
+        wanted, old = set(nodes), self._now() - AGAIN_SECONDS
+        asked = [node for node in wanted if node not in self._members]
+        asked += [node for node, at in self._read_at.items() if at <= old][:AGAIN_MAX]
+        for first in range(0, len(asked), READ_AT_ONCE_MAX):
+            some = asked[first : first + READ_AT_ONCE_MAX]
+            for node, record in zip(some, await asyncio.gather(*map(self._membership.member, some)), strict=True):
+                self._keep(node, record)
         for node in [n for n in self._members if n not in wanted][: max(0, len(self._members) - RECORDS_MAX)]:
-            self.changed(node)
+            self._forget(node)
 
     def changed(self, node: Address) -> None:
         """The chain told of a change of this member, or took one back: its record is read anew when it is needed."""
+        self._changes += 1
+        self._forget(node)
+
+    def all_changed(self) -> None:
+        """Another SN answers from now on: it may be some blocks behind the one that told of changes."""
+        for node in list(self._members):
+            self.changed(node)
+
+    def _forget(self, node: Address) -> None:
         record = self._members.pop(node, None)
+        self._read_at.pop(node, None)
         if record is not None and self._holders.get(record.spki) == node:
             del self._holders[record.spki]
 
     def _keep(self, node: Address, record: Member) -> None:
-        self.changed(node)
-        self._members[node] = record
+        self._forget(node)
+        self._members[node], self._read_at[node] = record, self._now()
         if record.status is not Status.NONE:
             self._holders[record.spki] = node
 
@@ -78,7 +101,11 @@ class Members:
         if node is None:
             node = await self._membership.holder_of(spki)
             if node is not None and node not in self._members:
-                self._keep(node, await self._membership.member(node))
+                before = self._changes
+                record = await self._membership.member(node)
+                if self._changes != before:  # it may be a record of before the change: used once, not kept
+                    return node if record.spki == spki and record.active_at(block_time) else None
+                self._keep(node, record)
         return node if node is not None and self.active(node, block_time) else None
 
     def expect(self, node: Address) -> Expectation:

@@ -43,7 +43,7 @@ from swarm.core.roster import Roster
 from swarm.node.sn_link import SnLink
 from swarm.node.sn_list import SnList
 
-from .directory import Members
+from .directory import AGAIN_SECONDS, Members
 from .origin import find_origin
 from .records import Records
 
@@ -89,6 +89,9 @@ class ChainWatch:
         """What the chain says of the model to begin from, and the options it was read for."""
         self._joiners: tuple[int, tuple[Joiner, ...]] | None = None
         """Of which run, and who; None once an event told of a change."""
+        self._joiners_at = 0.0
+        self._told_block = 0
+        """Of the newest event: an SN that does not have it yet would give records of before it."""
         self.block_time = 0
         self.head = 0
         self.reorgs = 0
@@ -97,7 +100,7 @@ class ChainWatch:
         self._doubted_at = time.monotonic()
         self._troubled_at = 0.0
         self.trouble = ""
-        link.on_turn.append(feed.reanchor)
+        link.on_turn += [feed.reanchor, self._turned]
 
     async def run(self) -> None:
         """Deliver a view after each change, for ever."""
@@ -139,8 +142,14 @@ class ChainWatch:
         await self._feed.catch_up(self._event)
         await self._deliver(await self._view())
 
+    def _turned(self) -> None:
+        """Another SN answers: what was read from the one before may be of a block that this one does not have."""
+        self._joiners = None
+        self._members.all_changed()
+
     async def _event(self, notice: Happened | Removed) -> None:
-        event = notice.event
+        event, block = notice.event, notice.log.block
+        self._told_block = block - 1 if isinstance(notice, Removed) else max(self._told_block, block)
         if isinstance(event, MEMBER_EVENTS):
             self._members.changed(event.node)
         elif isinstance(event, JOINER_EVENTS) and event.job == self._job:
@@ -173,9 +182,11 @@ class ChainWatch:
                 self._rpc("eth_getBlockByNumber", ["latest", False]),
             )
             number, timestamp = _head_of(block)
-            if number < self.head:
+            if number < max(self.head, self._told_block):
                 # A replaced block comes back within moments; an SN that lags must not look like lost rounds.
-                raise ChainFault(f"the SN is behind: it is at block {number}, this node has seen {self.head}")
+                raise ChainFault(
+                    f"the SN is behind: it is at block {number}, this node has seen {max(self.head, self._told_block)}"
+                )
             joiners = await self._read_joiners(state)
             await self._members.refresh({*(j.node for j in joiners), *roster.addresses, *self._sns.announced})
             if not _torn(state, roster, joiners):
@@ -211,8 +222,10 @@ class ChainWatch:
     async def _read_joiners(self, state: JobState) -> tuple[Joiner, ...]:
         """Read once, and again after an event that changed them: a run has up to 1,000, and blocks are many."""
         kept = self._joiners
-        if kept is None or kept[0] != state.run or sum(j.joined for j in kept[1]) != state.joined_count:
+        old = time.monotonic() - self._joiners_at >= AGAIN_SECONDS
+        if kept is None or old or kept[0] != state.run or sum(j.joined for j in kept[1]) != state.joined_count:
             kept = self._joiners = (state.run, await self._training.joiners_of(self._job))
+            self._joiners_at = time.monotonic()
         return kept[1]
 
     async def _read_options(self, state: JobState) -> None:
