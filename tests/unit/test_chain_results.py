@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from swarm.chain.feed import EventFeed
 from swarm.chain.membership import Membership
 from swarm.chain.outbox import MemoryOutbox
 from swarm.chain.receipt import revert_of
-from swarm.chain.results import RESULTS
+from swarm.chain.results import RESULTS, check_result
 from swarm.chain.rpc import RpcError, unwrap
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
@@ -150,3 +151,17 @@ class _NoCursor:
 
 async def _ignore(event: Any) -> None:
     return None
+
+
+def test_a_long_answer_costs_no_multiple_of_itself() -> None:
+    """4 MB of hex in one string, whole bytes or half a one: looked at without a copy for each byte."""
+    for text, fits in (("0x" + "ab" * 2_000_000, True), ("0x" + "ab" * 2_000_000 + "c", False)):
+        tracemalloc.start()
+        try:
+            check_result("eth_call", text)
+            assert fits
+        except ChainFault as fault:
+            assert not fits, fault  # noqa: PT017
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2 * len(text)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.tools import ROOT
+from swarm.sl.bridge.shared import ANYBODY, make_folder
 
 SL, PROGRAM = 10001, 10002
 
@@ -78,3 +82,23 @@ def test_a_model_that_the_sl_may_not_read_is_one_sentence(folder: Path) -> None:
             forms.take(forms.Form.TENSORS, folder, None, slice(0, 0), folder / "target")
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_link_put_where_a_folder_is_made_opens_no_other_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """Who may write above puts it there in the moment before, or after, the folder is made: the keys stay closed."""
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    wanted = tmp_path / "exchange"
+
+    def beaten(self: Path, *_: Any, **__: Any) -> None:
+        self.symlink_to(keys)
+        if not late:
+            raise FileExistsError(17, "File exists", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", beaten)
+    with contextlib.suppress(OSError):
+        make_folder(wanted, ANYBODY)
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o700

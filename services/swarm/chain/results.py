@@ -13,14 +13,16 @@ from typing import Any
 from swarm.core.errors import ChainFault
 
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
-_DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+_DATA = re.compile(r"0x[0-9a-fA-F]*")
+"""Whole bytes or not is asked of the length: a group that repeats would cost 60 bytes of memory for each byte."""
 ADDRESS, WORD = 20, 32
 LIST_MAX = 1_000_000
 """Entries of a result; its bytes are bounded by the transports."""
 
 
-HEIGHT_MAX, TIME_MAX = 2**63 - 1, 253_402_300_799
-"""A block's number, and its time: the last second of the year 9999, which calendars still know."""
+HEIGHT_MAX, TIME_MAX = 2**32 - 1, 253_402_300_799
+"""A block's number: 136 years of one a second, since commands ask for logs up to it page by page; and its time: the
+last second of the year 9999, which calendars still know."""
 
 
 class _Bad(Exception):
@@ -54,7 +56,8 @@ def _height(value: Any) -> None:
 
 
 def _data(value: Any, what: str = "the result", size: int | None = None) -> None:
-    if not isinstance(value, str) or not _DATA.fullmatch(value) or (size is not None and len(value) != 2 + 2 * size):
+    fits = isinstance(value, str) and (len(value) % 2 == 0 if size is None else len(value) == 2 + 2 * size)
+    if not fits or not _DATA.fullmatch(value):
         raise _Bad(f"{what} is no hex data{'' if size is None else f' of {size} bytes'}: {value!r:.80}")
 
 

@@ -149,7 +149,7 @@ async def _judge_past(view: View, job: str, run: int, say: Any) -> int:
 
 async def _status(view: View) -> dict[str, Any]:
     jobs, all_jobs = {}, await view.training.jobs()
-    heard = {sign["said"]["job"] for sign in view.signs if sign["said"]}
+    heard = {sign["said"].get("job") for sign in view.signs if sign["said"]}
     # Those that somebody trains, then the newest: each is a question to the SN, and a chain may hold thousands.
     newest = list(all_jobs.items())[::-1]
     order = sorted(newest, key=lambda job: (job[1] not in heard, job[1] != DEFAULT_JOB))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 ANYBODY = 0o777
@@ -18,6 +19,15 @@ def make_folder(folder: Path, mode: int) -> None:
     while not missing[-1].parent.is_dir():
         missing.append(missing[-1].parent)
     for one in reversed(missing):
-        if not one.is_dir():
-            one.mkdir(exist_ok=True)
-            one.chmod(mode if one == folder else PASSABLE)
+        try:
+            one.mkdir()
+        except FileExistsError:
+            if not one.is_dir():
+                raise
+            continue  # somebody else's, or a link to it: it stays as it is
+        # By descriptor and no link: who may write above could put a link to another folder in its place meanwhile.
+        made = os.open(one, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.fchmod(made, mode if one == folder else PASSABLE)
+        finally:
+            os.close(made)
