@@ -28,7 +28,7 @@ $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are: $(KNOWN)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo example wheel test check check-style check-unit check-sim sim mutants fix compat bench slither clean distclean images certs setup setup-dev
+.PHONY: help demo example wheel test test-slow check check-style check-unit check-sim sim mutants fix compat bench slither clean distclean images certs setup setup-dev
 # One thing after the other, whatever -j says; only the parts of `check` stand on their own.
 ifeq ($(filter check-%,$(MAKECMDGOALS)),)
 .NOTPARALLEL:

@@ -268,7 +268,7 @@ chain = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-app.add_typer(chain)
+app.add_typer(chain, short_help="carry members, jobs and runs into a new chain")
 StateOfSn = Annotated[
     Path | None, typer.Option("--state-dir", envvar="SWARM_STATE_DIR", help="state folder of this host's SN")
 ]

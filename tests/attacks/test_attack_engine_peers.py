@@ -62,11 +62,6 @@ class Scene:
         said = Proposal(self.context().name, attempt, by, result.hash())
         return ProposalMessage(Signed(said, Key(by).sign(said.digest(self.world.domain))), result, ())
 
-    def attempt_led_by(self, node: Address) -> int:
-        """The first attempt from here on whose turn is this node's."""
-        context = self.context()
-        return next(a for a in range(context.promised, 64) if context.leader(a) == node)
-
 
 @pytest.fixture
 def scene() -> Scene:

@@ -7,8 +7,6 @@ from support.twin import DONE, FAR, JOB, Twin, refused
 from swarm.core.chain_view import Phase, Role
 from swarm.core.ids import DEFAULT_JOB, Digest, job_id, sha256
 
-OPERATOR = person("operator")
-
 
 def reset(twin: Twin, *, force: bool = False) -> None:
     twin.step("Training", twin.admin, "reset", JOB, force)

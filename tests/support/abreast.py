@@ -23,7 +23,9 @@ class Workplace:
         try:
             netlab.unshare()
         except netlab.NotPermitted as fault:
-            raise pytest.UsageError(f"tests abreast need root, for a network each ({fault}): leave out -n") from fault
+            raise pytest.UsageError(
+                f"tests abreast need root, for a network each ({fault}): make test ABREAST=0 (pytest: leave out -n)"
+            ) from fault
         self._own = netlab.current()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -128,11 +128,6 @@ def attempts(found: Any) -> list[int]:
     return [r["attempt"] for r in found["rounds"]]
 
 
-def own_statements(site: Site, kind: str) -> list[str]:
-    """This site's log lines that name ``kind``."""
-    return [line for line in site.log("sl").splitlines() if kind in line]
-
-
 def folder_bytes(folder: Path) -> int:
     """Bytes of all files below a folder that is being written."""
     total = 0

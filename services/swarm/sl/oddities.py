@@ -1,4 +1,4 @@
-"""NaNs and infinities in model files: which tensors hold them, and how they pass a merge untouched.
+"""NaNs, infinities and variances below zero in model files: which tensors hold them, and how they pass a merge.
 
 Owns reading them off a file and setting them aside while a method works; whether a model may hold them is
 ``core.engine.oddities``' business.
