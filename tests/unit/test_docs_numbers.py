@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from support import rows
+from swarm.chain import suite
 from swarm.chain.geth import peers as geth_peers
 from swarm.chain.geth import watchdog
 from swarm.core import alive, blobid, dataschema, limits
 from swarm.core.engine import peers
 from swarm.inspect import watch
-from swarm.sl import app, merging, schemas, transfers
+from swarm.sl import app, directory, merging, schemas, transfers
 from swarm.sn import gethhost, sealing, settings, starting
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +63,8 @@ SENTENCES: dict[str, list[tuple[Any, ...]]] = {
         ("A pull leaves {} MiB of the disk free.", transfers.DISK_RESERVE_BYTES / MIB),
     ],
     "docs/chain.md": [
+        ("keeps the contracts' version, {} at present", suite.VERSION),
+        ("each once, after each event that changes it, and again after {} s", directory.AGAIN_SECONDS),
         ("(after {} s without one the node goes on by itself)", starting.ALONE_SECONDS),
         ("goes over to a period of {} s", gethhost.PERIOD_SEVERAL_SECONDS),
         ("neither answers nor seals for {} s (`--sn-dead-after`)", settings.SN_DEAD_SECONDS),

@@ -29,7 +29,7 @@ TEXT = (ROOT / "docs" / "security.md").read_text()
 def solidity(contract: str, name: str) -> int:
     """The value of a constant in a contract's source."""
     source = (ROOT / "contracts" / "src" / f"{contract}.sol").read_text()
-    (value,) = re.findall(rf"constant {name} = (\d+);", source)
+    (value,) = re.findall(rf"constant {name} = ([\d_]+);", source)
     return int(value)
 
 
@@ -121,8 +121,10 @@ ROWS: dict[str, Row] = {
         sn_list.ANNOUNCED_MAX, fleet.SNS_LOOKED_UP_MAX,
     ),
     "records of members that an SL keeps": (
-        "{}, or as many as its run has ({} seats); each read when it is needed, and again after an event",
-        directory.RECORDS_MAX, exported.RUN_MEMBERS_MAX,
+        "{}, or as many as its run has ({} seats); each read when it is needed, {} side by side, and again after an"
+        " event and after {} s, {} a look",
+        directory.RECORDS_MAX, solidity("Training", "SEATS_MAX"),
+        directory.READ_AT_ONCE_MAX, directory.AGAIN_SECONDS, directory.AGAIN_MAX,
     ),
     "an export that is imported: file, members, jobs, runs a job, members a run, rounds a transaction": (
         "{} MiB, {}, {}, {}, {}, {}",
