@@ -51,7 +51,7 @@ def client_of(node: MemberClient, chain_id: int) -> ChainClient:
     async def rpc(method, params):
         return unwrap(await node.rpc(method, *params), method)
 
-    return ChainClient(rpc, Account.from_key(node.signer._key.secret), MemoryOutbox(), chain_id=chain_id)
+    return ChainClient(rpc, Account.from_key(node.signer._key), MemoryOutbox(), chain_id=chain_id)
 
 
 async def raw_rpc(node: MemberClient, body: bytes):
@@ -122,7 +122,7 @@ async def test_a_member_cannot_run_code_of_its_own(sn, ca):
     async with new_node(sn, ca, "m-3") as node:
         await node.join()
         chain_id = (await node.http.get("/v1/swarm"))["chain_id"]
-        account = Account.from_key(node.signer._key.secret)
+        account = Account.from_key(node.signer._key)
         loop = "0x5b600056"
         common = {"nonce": 0, "gas": 60_000_000, "maxFeePerGas": 10, "maxPriorityFeePerGas": 1, "value": 0}
         for target in ({"to": None}, {"to": "0x" + "77" * 20}):

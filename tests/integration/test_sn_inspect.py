@@ -33,7 +33,7 @@ async def training_of(node: MemberClient) -> Training:
         return unwrap(await node.rpc(method, *params), method)
 
     found = await node.http.get("/v1/swarm")
-    account = Account.from_key(node.signer._key.secret)
+    account = Account.from_key(node.signer._key)
     client = ChainClient(rpc, account, MemoryOutbox(), chain_id=found["chain_id"])
     return Training(client, Address(from_hex(found["contracts"]["Training"], 20)))
 

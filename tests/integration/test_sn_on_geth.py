@@ -70,7 +70,7 @@ async def test_joins_wake_ups_and_both_kinds_of_death(sn):
             assert time.monotonic() < until, "geth was not restarted"
             await asyncio.sleep(0.2)
         assert sn.process.poll() is None
-        key = node.signer._key.secret
+        key = node.signer._key
     orphan = geth_pid(sn)
     sn.kill()
     sn.start()

@@ -84,7 +84,7 @@ async def test_a_new_certificate_is_bound_to_the_same_node(sn, ca):
     """Rotation: the same chain key with a new certificate key goes on, and the old one has its overlap."""
     async with member(sn, ca, "sl-rotates") as old:
         await old.join()
-        key = old.signer._key.secret
+        key = old.signer._key
         async with member(sn, ca, "sl-rotates", key=key, cert={"ends": dt.timedelta(days=5)}) as new:
             answer = await new.join()
             assert answer["node"] == to_hex(old.signer.address)
@@ -239,9 +239,9 @@ async def test_kill_9_loses_no_member(tmp_path, ca):
             await node.http.post("/v1/join", body)
             sn.kill()
             sn.start()
-        async with member(sn, ca, "sl-1", key=node.signer._key.secret) as again:
+        async with member(sn, ca, "sl-1", key=node.signer._key) as again:
             assert await again.http.get("/v1/swarm") == before
-        async with MemberClient(sn, node_files(sn, "sl-1"), key=node.signer._key.secret) as again:
+        async with MemberClient(sn, node_files(sn, "sl-1"), key=node.signer._key) as again:
             again.own = again.context.own
             assert (await again.join())["admitted"]
             assert "result" in await again.rpc("eth_blockNumber")

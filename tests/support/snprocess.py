@@ -33,7 +33,8 @@ READY = "Starting SWARM-API-SERVER on port:"
 
 def clean_environ(**extra: str) -> dict[str, str]:
     """The environment without settings of the person who runs the tests."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SN_", "SL_", "SWARM_", "SENTINEL_", "THIS_"))}
+    own = ("SN_", "SL_", "SWARM_", "SENTINEL_", "THIS_", "COLUMNS", "LINES")  # the last two: of the terminal, if any
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(own)}
     return {**kept, "SWARM_LOG_FORMAT": "human", **extra}
 
 
