@@ -59,6 +59,13 @@ def test_bad_days_break_nothing(first: int, runs: Runs) -> None:
         assert sum(outcome.faults.values()) >= FAULTS_MIN
 
 
+@pytest.mark.parametrize("seed", [161, 230])
+def test_a_start_that_was_taken_back_may_have_other_founders(seed: int, runs: Runs) -> None:
+    """None of the first roster acknowledges round 0 then: it stood still, since nobody believed the others' commit."""
+    (outcome,) = list(runs.of(range(seed, seed + 1), pair=False)) if seed < SEEDS else [quick(seed, False)]
+    assert not outcome.violations, told(outcome)
+
+
 @pytest.mark.skipif(SEEDS < ROWS_NEED_SEEDS, reason=f"only with SWARM_SIM_SEEDS={ROWS_NEED_SEEDS} or more")
 @pytest.mark.timeout(1200)
 def test_every_row_of_the_failure_table_was_exercised(runs: Runs) -> None:

@@ -50,8 +50,9 @@ def contradiction(state: EngineState, view: ChainView) -> str | None:
 def fault(state: EngineState, bundle: Bundle) -> str | None:
     """Why a bundle cannot be what this node's members decided, or None.
 
-    Where the chain did go back, a round's name may be another. Then one at least of the members that this node knew
-    must have acknowledged: the keys of invented ones are anybody's.
+    Where the chain did go back, a round's name may be another. Then one at least of the members that this node knew,
+    has heard over TLS, or is, must have acknowledged: the keys of invented ones are anybody's. Those of the first
+    roster alone would not do: after a start that was taken back, others may be the founders.
     """
     name, view = bundle.name, state.view
     known = state.names.get(_key(name))
@@ -60,7 +61,8 @@ def fault(state: EngineState, bundle: Bundle) -> str | None:
     other = f"it names round {name.round} with {_other(known.name, name)}"
     if view.reorgs <= known.reorgs:
         return f"{other}, and no block was taken back"
-    if not known.members & {ack.node for ack, _ in bundle.acks}:
+    acknowledged = {ack.node for ack, _ in bundle.acks}
+    if not acknowledged & {state.config.me, *known.members} and not any(map(state.peers.was_heard, acknowledged)):
         return f"{other}, and none of the members that this node knows acknowledged it"
     return None
 

@@ -107,6 +107,11 @@ class Peers:
         peer = self[node]
         return peer.phase == STALLED or (peer.phase == ABSENT and now - peer.phase_at >= self._stalled_seconds)
 
+    def was_heard(self, node: Address) -> bool:
+        """Whether it ever said something to this node, over a line on which it showed the certificate of a member."""
+        found = self._table.get(node)
+        return found is not None and found.pulse_at is not None
+
     def heard_within(self, node: Address, now: float, seconds: float) -> bool:
         """Whether it said something lately."""
         at = self[node].pulse_at
