@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from swarm.core.chain_view import Member, Role, Status
+from swarm.core.errors import ChainFault
 from swarm.core.ids import ZERO32, Address, Digest, sha256
 from swarm.sl import directory
 from swarm.sl.directory import Members
@@ -170,3 +171,32 @@ async def test_a_large_run_is_read_in_parts(chain: Chain, members: Members) -> N
     await members.refresh(run)
     assert most == directory.READ_AT_ONCE_MAX
     assert sum(members.active(one, 5) for one in run) == len(run)
+
+
+async def test_a_turn_to_another_sn_in_the_middle_hides_nobody(chain: Chain, members: Members) -> None:
+    """It comes while a newcomer is asked about: the others, known before, are no less active."""
+    await members.refresh([node(1), node(2)])
+    answer = chain.member
+
+    async def turning(one: Address) -> Member:
+        chain.member = answer  # type: ignore[method-assign]
+        members.all_changed()
+        return await answer(one)
+
+    chain.member = turning  # type: ignore[method-assign]
+    everybody = [node(1), node(2), node(3)]
+    await members.refresh(everybody)
+    assert all(members.active(one, 5) for one in everybody)
+
+
+async def test_turns_without_end_make_a_look_void(members: Members, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounded: then it is a fault of the chain, told and tried again; no member is taken for one that has gone."""
+    read = members._read
+
+    async def void(nodes: Sequence[Address]) -> None:
+        await read(nodes)
+        members.all_changed()
+
+    monkeypatch.setattr(members, "_read", void)
+    with pytest.raises(ChainFault, match="records of 2 members were void 5 times"):
+        await members.refresh([node(1), node(2)])

@@ -24,9 +24,10 @@ from swarm.core.ids import Address, from_hex
 from swarm.core.limits import SN_API_PORT
 from swarm.net.client import JsonClient
 from swarm.net.faults import BadAnswer, Unreachable
-from swarm.net.identity import PeerIdentity, anyone
+from swarm.net.identity import anyone
 from swarm.net.tls import TlsFiles, client_context
 from swarm.net.uri import bracketed, node_url
+from swarm.node.sn_link import expect_sn
 
 from .answers import check_signs, check_status
 from .ready import operations_port
@@ -90,7 +91,7 @@ async def open_view(where: Source) -> AsyncIterator[View]:
         OperatorFault: nobody answers there, or we are refused.
     """
     context = None if where.tls is None else client_context(where.tls)
-    expect = anyone if context is None else _sn_or_nameless
+    expect = anyone if context is None else expect_sn
     async with JsonClient(where.url, context, expect, answer_bytes_max=ANSWER_BYTES_MAX) as client:
         try:
             status = check_status(await client.get("/v1/status"))
@@ -120,8 +121,3 @@ async def open_view(where: Source) -> AsyncIterator[View]:
         yield View(
             rpc, Training(reader, training), Membership(reader, membership), status, signs, contracts.get("JobOptions")
         )
-
-
-def _sn_or_nameless(peer: PeerIdentity) -> None:
-    if peer.spiffe is not None and peer.spiffe.role != "sn":
-        raise PeerFault(f"the node behind the SN's address shows a certificate of role {peer.spiffe.role}")

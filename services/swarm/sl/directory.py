@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from swarm.chain.membership import Membership
 from swarm.core.chain_view import Member, Role, Status
-from swarm.core.errors import PeerFault
+from swarm.core.errors import ChainFault, PeerFault
 from swarm.core.ids import Address, Digest, to_hex
 from swarm.net.identity import PeerIdentity
 from swarm.net.uri import parse_uri
@@ -28,6 +28,8 @@ RECORDS_MAX = 4096
 """Members whose records are kept; more only while a run has more. The oldest that no run needs go."""
 READ_AT_ONCE_MAX = 100
 """Records asked for side by side: the line to the SN lets a bounded number of calls wait."""
+TURNS_MAX = 5
+"""Reads of one look that a turn to another SN may make void."""
 AGAIN_SECONDS, AGAIN_MAX = 30.0, 16
 """What is known is read again after so long, so many records a look: events make it prompt, this makes it certain."""
 
@@ -52,16 +54,28 @@ class Members:
         }
 
     async def refresh(self, nodes: Iterable[Address]) -> None:
-        """Read the records of these that are not known, or have changed, and some that were read long ago."""
+        """Read the records of these that are not known, or have changed, and some that were read long ago.
+
+        Raises:
+            ChainFault: an SN does not answer; or answers came from one SN after the other, again and again.
+        """
         wanted, old = set(nodes), self._now() - AGAIN_SECONDS
-        asked = [node for node in wanted if node not in self._members]
-        asked += [node for node, at in self._read_at.items() if at <= old][:AGAIN_MAX]
-        for first in range(0, len(asked), READ_AT_ONCE_MAX):
-            some = asked[first : first + READ_AT_ONCE_MAX]
-            for node, record in zip(some, await asyncio.gather(*map(self._membership.member, some)), strict=True):
-                self._keep(node, record)
+        await self._read([node for node, at in self._read_at.items() if at <= old][:AGAIN_MAX])
+        for _ in range(TURNS_MAX):
+            missing = [node for node in wanted if node not in self._members]
+            if not missing:
+                break
+            await self._read(missing)  # a turn to another SN meanwhile has made all of them void
+        else:
+            raise ChainFault(f"records of {len(missing)} members were void {TURNS_MAX} times before all were read")
         for node in [n for n in self._members if n not in wanted][: max(0, len(self._members) - RECORDS_MAX)]:
             self._forget(node)
+
+    async def _read(self, nodes: Sequence[Address]) -> None:
+        for first in range(0, len(nodes), READ_AT_ONCE_MAX):
+            some = nodes[first : first + READ_AT_ONCE_MAX]
+            for node, record in zip(some, await asyncio.gather(*map(self._membership.member, some)), strict=True):
+                self._keep(node, record)
 
     def changed(self, node: Address) -> None:
         """The chain told of a change of this member, or took one back: its record is read anew when it is needed."""
