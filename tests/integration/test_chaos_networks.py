@@ -106,8 +106,9 @@ def outage(folder: Path, *ways: tuple[bool, bool], seconds: float) -> None:
         assert "Traceback" not in "".join(s.log("sl") for s in swarm.sites)
 
 
+@pytest.mark.row("D10a")
 def test_s6_a_site_without_network_is_left_behind_and_comes_back_by_itself(tmp_path: Path) -> None:
-    """Scenario 6, scaled: cut both ways, past the time after which it is not live."""
+    """Scenario 6, scaled: cut both ways, past the time after which it is not live; no round is limited to minPeers."""
     outage(tmp_path, (True, True), seconds=LIVE_SECONDS + 3)
 
 

@@ -226,6 +226,7 @@ async def test_merge_methods_of_a_site_are_the_sls_to_know(tmp_path: Path, monke
 
 
 @pytest.mark.row("K02")
+@pytest.mark.row("D10a")
 def test_unknown_arguments_give_one_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
