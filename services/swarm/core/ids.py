@@ -15,6 +15,7 @@ BlobId = NewType("BlobId", bytes)
 """32 bytes: chunk root of a blob (see :mod:`swarm.core.blobid`)."""
 
 ZERO32 = bytes(32)
+NO_DIGEST = Digest(ZERO32)
 DEFAULT_JOB = "defaultbb.cqdb.sml.hpe"
 """The training contract that always exists (row K02)."""
 
