@@ -29,6 +29,11 @@ MODULES = (
     "client.basis",
     "client.loops",
     "client.names",
+    "swci.client",
+    "swci.answers",
+    "swci.topology",
+    "swci.later",
+    "swci.errors",
     "tensorfile",
 )
 """Public modules in the order of the page; ``pytorch`` and ``base`` repeat ``pyt`` and ``client.swarm``."""
