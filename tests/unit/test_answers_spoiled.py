@@ -39,7 +39,7 @@ from swarm.core.alive import Alive, WaitTold
 from swarm.core.errors import ChainFault, OperatorFault, SwarmFault
 from swarm.core.ids import DEFAULT_JOB, Address, job_id
 from swarm.core.statements import FLAG_DONE
-from swarm.inspect import commands, table
+from swarm.inspect import printing, standing, table
 from swarm.inspect.history import runs_of
 from swarm.inspect.reading import read_run
 from swarm.inspect.source import Source, View, open_view
@@ -308,7 +308,7 @@ def test_what_an_sn_says_ends_no_command_without_a_sentence() -> None:
                 continue
             drawn += 1
             console = Console(file=io.TextIOWrapper(io.BytesIO(), "utf-8"), width=200)
-            commands._print_status(console, found)
+            printing.print_status(console, found)
             "\n".join(screen(found, clock="now")).encode()
             json.dumps(found)
     assert drawn > 10
@@ -348,7 +348,7 @@ async def _two_rounds(chain: Embedded) -> View:
 READINGS: dict[str, Callable[[View], Any]] = {
     "audit": lambda view: read_run(view, DEFAULT_JOB, None),
     "history": lambda view: runs_of(view, DEFAULT_JOB),
-    "status": commands._status,
+    "status": standing.standing,
 }
 
 

@@ -17,7 +17,7 @@ from support.fake_shell import bridge_at
 from support.sdk_channel import point_at
 from swarm.core.errors import OperatorFault
 from swarm.demo.table import plain_lines
-from swarm.inspect import commands
+from swarm.inspect import printing
 from swarm.sl.settings import load_settings
 from swarmlearning.base import SwarmError
 from swarmlearning.plain import SwarmCallback
@@ -85,7 +85,7 @@ async def test_a_file_system_without_locks_is_said_once(
 
 def test_times_say_their_zone() -> None:
     """What operators read of the swarm and the demo: ISO 8601, UTC."""
-    assert commands._clock(0) == "1970-01-01T00:00:00Z"
+    assert printing.clock(0) == "1970-01-01T00:00:00Z"
     assert re.match(ISO, plain_lines("title", [])[0])
 
 

@@ -13,7 +13,7 @@ from swarm.core.ids import Address, BlobId, Digest
 from swarm.core.limits import NOT_REPORTED
 from swarm.core.roster import Roster
 from swarm.core.statements import FLAG_OBSERVER, FLAG_OWN_FIGURE, Result, method_word
-from swarm.inspect import commands, history
+from swarm.inspect import history, printing
 from swarm.inspect.record import build
 
 JOB, A, B, C = Digest(b"\x01" * 32), Address(b"\x0a" * 20), Address(b"\x0b" * 20), Address(b"\x0c" * 20)
@@ -94,7 +94,7 @@ def test_the_table_counts_what_was_merged_and_marks_an_original_clients_loss():
     ]
     found = record(*events)
     text = io.StringIO()
-    commands._print_record(Console(file=text, width=200), found)
+    printing.print_record(Console(file=text, width=200), found)
     lines = text.getvalue().splitlines()
     row = next(line for line in lines if "mean" in line)
     assert re.split(r"\s*[│|]\s*", row.strip("│┃| "))[4] == "2"
@@ -103,5 +103,5 @@ def test_the_table_counts_what_was_merged_and_marks_an_original_clients_loss():
     assert any(line.startswith("* as an original client reports it") for line in lines)
     assert history._row("job", 1, list(enumerate(events)))["contributors"] == sorted(["0x" + A.hex(), "0x" + B.hex()])
     plain = io.StringIO()
-    commands._print_record(Console(file=plain, width=200), record(*events[:4], part(B, 0), merged(0)))
+    printing.print_record(Console(file=plain, width=200), record(*events[:4], part(B, 0), merged(0)))
     assert "original client" not in plain.getvalue()

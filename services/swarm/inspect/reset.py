@@ -24,7 +24,7 @@ from swarm.node.sn_link import SnLink
 
 from . import table
 from .answers import check_signs
-from .operator import Operator, OperatorSettings, operator
+from .operator import OperatorSettings, operator
 from .reading import job_of, time_of
 
 
@@ -52,11 +52,19 @@ def main(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
 
 async def _reset(settings: ResetSettings) -> str:
     async with operator(settings) as here:
-        return await _open_next(here, settings.job, force=settings.force)
+        return await open_next(here.link, here.training, settings.job, force=settings.force, mend="--force")
 
 
-async def _open_next(here: Operator, name: str, *, force: bool) -> str:
-    link, training = here.link, here.training
+async def open_next(link: SnLink, training: Training, name: str, *, force: bool, mend: str) -> str:
+    """Open a job's next run; a sentence that says which, and how the one before ended.
+
+    Args:
+        mend: how whoever asks would say ``force``.
+
+    Raises:
+        OperatorFault: no such job, members are live, nothing to reset.
+        ChainFault: the chain refused or did not answer.
+    """
     job = await job_of(training, name)
     before = await training.state(job)
     try:
@@ -66,7 +74,7 @@ async def _open_next(here: Operator, name: str, *, force: bool) -> str:
             live = await _live(link, training, job, error.values["members"])
             raise OperatorFault(
                 f"{name} is busy: run {before.run} has {len(live)} live members: {'; '.join(live)}. Wait for its end, "
-                "or end it with --force: their programs fail then"
+                f"or end it with {mend}: their programs fail then"
             ) from error
         if error.name == TrainingError.WRONG_PHASE:
             raise OperatorFault(f"nothing to reset: nobody has joined run {before.run} of {name} yet") from error

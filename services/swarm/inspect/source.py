@@ -7,17 +7,17 @@ the key that calls are made with is a throw-away one.
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from eth_account import Account
 
 from swarm.chain.client import ChainClient, MemoryOutbox
 from swarm.chain.membership import Membership
-from swarm.chain.rpc import RpcUnreachable, unwrap
+from swarm.chain.rpc import Rpc, RpcUnreachable, unwrap
 from swarm.chain.training import Training
 from swarm.core.errors import OperatorFault, PeerFault
 from swarm.core.ids import Address, from_hex
@@ -41,6 +41,15 @@ class Source:
 
     url: str
     tls: TlsFiles | None
+
+
+class Asked(Protocol):
+    """An SN that is asked: by one connection, or by a link that turns to another SN."""
+
+    @property
+    def url(self) -> str: ...
+
+    async def get(self, path: str) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +102,6 @@ async def open_view(where: Source) -> AsyncIterator[View]:
     context = None if where.tls is None else client_context(where.tls)
     expect = anyone if context is None else expect_sn
     async with JsonClient(where.url, context, expect, answer_bytes_max=ANSWER_BYTES_MAX) as client:
-        try:
-            status = check_status(await client.get("/v1/status"))
-            signs = check_signs(await client.get("/v1/alive"))
-            contracts = {name: Address(from_hex(text, 20)) for name, text in status["swarm"]["contracts"].items()}
-            membership, training = contracts["Membership"], contracts["Training"]
-        except BadAnswer as error:
-            raise OperatorFault(f"{where.url} refused: {error.message}") from error
-        except Unreachable as error:
-            raise OperatorFault(
-                f"no SN answers: {error}; is it running? (--ops names its operations port, --sn its API)"
-            ) from error
-        except PeerFault as error:
-            raise OperatorFault(f"{where.url} is not an SN's port: {error}") from error
-        except KeyError as error:
-            raise OperatorFault(f"the SN at {where.url} names no contract {error}: it is of another version") from error
         numbers = itertools.count(1)
 
         async def rpc(method: str, params: list[Any]) -> Any:
@@ -117,7 +111,51 @@ async def open_view(where: Source) -> AsyncIterator[View]:
             except (Unreachable, PeerFault) as error:
                 raise RpcUnreachable(f"{method}: {error}") from error
 
+        status = await _status(client)
         reader = ChainClient(rpc, Account.create(), MemoryOutbox(), chain_id=status["swarm"]["chain_id"])
-        yield View(
-            rpc, Training(reader, training), Membership(reader, membership), status, signs, contracts.get("JobOptions")
+        yield await _view(client, rpc, reader, status)
+
+
+async def read_view(sn: Asked, rpc: Rpc, reader: ChainClient) -> View:
+    """The view of a member that has its own way to an SN.
+
+    Raises:
+        OperatorFault: nobody answers there, or we are refused.
+    """
+    return await _view(sn, rpc, reader, await _status(sn))
+
+
+async def _status(sn: Asked) -> dict[str, Any]:
+    with _explained(sn):
+        return check_status(await sn.get("/v1/status"))
+
+
+async def _view(sn: Asked, rpc: Rpc, reader: ChainClient, status: dict[str, Any]) -> View:
+    with _explained(sn):
+        signs = check_signs(await sn.get("/v1/alive"))
+        contracts = {name: Address(from_hex(text, 20)) for name, text in status["swarm"]["contracts"].items()}
+        return View(
+            rpc,
+            Training(reader, contracts["Training"]),
+            Membership(reader, contracts["Membership"]),
+            status,
+            signs,
+            contracts.get("JobOptions"),
         )
+
+
+@contextmanager
+def _explained(sn: Asked) -> Iterator[None]:
+    """What went wrong, as whoever runs a command can mend it."""
+    try:
+        yield
+    except BadAnswer as error:
+        raise OperatorFault(f"{sn.url} refused: {error.message}") from error
+    except Unreachable as error:
+        raise OperatorFault(
+            f"no SN answers: {error}; is it running? (--ops names its operations port, --sn its API)"
+        ) from error
+    except PeerFault as error:
+        raise OperatorFault(f"{sn.url} is not an SN's port: {error}") from error
+    except KeyError as error:
+        raise OperatorFault(f"the SN at {sn.url} names no contract {error}: it is of another version") from error

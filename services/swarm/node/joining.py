@@ -21,7 +21,6 @@ from swarm.core.statements import MEMBERSHIP_DOMAIN, Join, Signer, domain_separa
 from swarm.net.faults import BadAnswer, TlsRefused, Unreachable
 from swarm.net.identity import PeerIdentity
 from swarm.obs.waits import Waits
-from swarm.store.journal import Journal
 
 log = logging.getLogger("swarm.join")
 
@@ -52,6 +51,14 @@ class Swarm:
     """All that the Directory names, libraries included."""
 
 
+class Kept(Protocol):
+    """Where the pin is kept: a node's journal, or what else outlives the process."""
+
+    def get(self, key: str) -> bytes | None: ...
+
+    def put(self, key: str, value: bytes) -> None: ...
+
+
 class Sn(Protocol):
     """What joining needs of the way to an SN; a single JsonClient will do, a SnLink turns to others."""
 
@@ -63,9 +70,7 @@ class Sn(Protocol):
     async def post(self, path: str, body: Any) -> Any: ...
 
 
-async def find_swarm(
-    client: Sn, journal: Journal, waits: Waits, *, wait_seconds: float, mend: str = "--sn-ip"
-) -> Swarm:
+async def find_swarm(client: Sn, journal: Kept, waits: Waits, *, wait_seconds: float, mend: str = "--sn-ip") -> Swarm:
     """Ask the SN what swarm this is, waiting visibly until it answers; pins it at the first time.
 
     Args:
@@ -98,7 +103,7 @@ async def find_swarm(
     return swarm
 
 
-def check_pin(journal: Journal, url: str, answer: Any) -> Swarm:
+def check_pin(journal: Kept, url: str, answer: Any) -> Swarm:
     """What the SN at ``url`` says the swarm is; it must be the one pinned in this state folder, if one is.
 
     Raises:
@@ -116,6 +121,7 @@ def check_pin(journal: Journal, url: str, answer: Any) -> Swarm:
 
 
 def _pin(swarm: Swarm) -> bytes:
+    """What makes a swarm this one."""
     return json.dumps(
         {
             "chain_id": swarm.chain_id,
