@@ -73,6 +73,14 @@ def certs(ctx: typer.Context) -> None:
     pki(ctx.args, prog_name="swarm certs")
 
 
+@app.command(context_settings=PASS_ON, short_help="The operator's shell: commands, scripts, REST.")
+def swci(ctx: typer.Context) -> None:
+    """Run the operator's shell (its flags: swarm swci --help; its commands: HELP)."""
+    from swarm.swci.__main__ import main as run
+
+    raise typer.Exit(run(ctx.args))
+
+
 @app.command(context_settings=PASS_ON, short_help="Train one model at several sites on this machine.")
 def demo(ctx: typer.Context) -> None:
     """Train one model at several sites on this machine (its flags: swarm demo --help)."""

@@ -33,18 +33,28 @@ class Opt:
         env: one name, or several of which the first that is set counts.
         unit: shown in the help.
         switch: the flag takes no value and means true.
+        lines: a value may have line breaks.
     """
 
     flags: tuple[str, ...]
     env: tuple[str, ...]
     unit: str
     switch: bool
+    lines: bool
 
-    def __init__(self, *flags: str, env: str | tuple[str, ...] = (), unit: str = "", switch: bool = False) -> None:
+    def __init__(
+        self,
+        *flags: str,
+        env: str | tuple[str, ...] = (),
+        unit: str = "",
+        switch: bool = False,
+        lines: bool = False,
+    ) -> None:
         object.__setattr__(self, "flags", flags)
         object.__setattr__(self, "env", (env,) if isinstance(env, str) else env)
         object.__setattr__(self, "unit", unit)
         object.__setattr__(self, "switch", switch)
+        object.__setattr__(self, "lines", lines)
 
     @property
     def shown(self) -> str:
@@ -110,7 +120,8 @@ def load(
         elif variable is not None:
             values[name], sources[name] = environ[variable], variable
     for name, value in values.items():
-        if isinstance(value, str) and any(ord(one) < 32 or ord(one) == 127 for one in value):
+        allowed = "\r\n\t" if opts[name].lines else ""
+        if isinstance(value, str) and any((ord(one) < 32 or ord(one) == 127) and one not in allowed for one in value):
             raise OperatorFault(
                 f"{sources[name]} is {value!r}, with characters that cannot be seen: write the file it comes from with"
                 " Unix line ends, and the value without line breaks"

@@ -1,0 +1,111 @@
+"""``swarm swci``: settings, one session over real things, and the face that the settings mean."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from swarm.core.errors import OperatorFault, SwarmFault
+from swarm.node.entry import exit_with, run_node, start_logs
+from swarm.node.settings import load_node_settings
+
+from .settings import SwciSettings
+
+if TYPE_CHECKING:
+    from .folder import Folder
+    from .session import Session
+
+SCRIPT_BYTES_MAX = 1024 * 1024
+DEFAULT_CONTEXT = "default"
+NAMES_SECONDS = 5.0
+"""Names for completion are at most so old."""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
+    """The command line; the process's exit code.
+
+    Raises:
+        OperatorFault: settings, certificate, state folder, script.
+    """
+    settings = load_node_settings(SwciSettings, argv, environ)
+    start_logs("ERROR" if settings.log_level == "INFO" else settings.log_level)
+    try:
+        return run_node(_run(settings))
+    except BrokenPipeError:  # the reader has seen enough; nothing is left to flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+async def _run(settings: SwciSettings) -> int:
+    from swarm.node.identity import state_folder
+
+    from .access import RealAccess
+    from .commands import HANDLERS
+    from .contexts import ContextBook
+    from .session import Session
+
+    state = state_folder(settings)
+    book = ContextBook(state / "contexts.json")
+    access = RealAccess(settings, state, book)
+    session = Session(access, book, _folder(settings), dict(HANDLERS), time.time, limits=settings.limits)
+    session.columns = shutil.get_terminal_size((160, 40)).columns
+    if settings.sn_url:
+        if DEFAULT_CONTEXT not in book.names or book.get(DEFAULT_CONTEXT).url != settings.sn_url:
+            book.create(DEFAULT_CONTEXT, settings.sn_url)
+        book.switch(DEFAULT_CONTEXT)
+    try:
+        return await _faces(settings, session, state)
+    finally:
+        await access.aclose()
+
+
+def _folder(settings: SwciSettings) -> Folder:
+    from .folder import Folder
+
+    if not settings.folder.is_dir():
+        raise OperatorFault(f"USR_DIR={settings.folder}: there is no such folder")
+    return Folder(settings.folder)
+
+
+async def _faces(settings: SwciSettings, session: Session, state: Path) -> int:
+    from . import faces
+
+    out = sys.stdout
+    if settings.line is not None:
+        return (await faces.run_lines(session, faces.script_lines(settings.line.encode()), out, echo=False)).code
+    faces.banner(out.write)
+    script = settings.script_path
+    if script is not None:
+        outcome = await faces.run_lines(session, faces.read_script(script, SCRIPT_BYTES_MAX), out)
+        if outcome.ends or not faces.is_terminal():
+            return 0 if session.leaving else outcome.code if outcome.ends else 0
+    if faces.is_terminal():
+        from .prompt import typed_lines
+
+        last = await faces.run_lines(session, typed_lines(session, state, lambda: refresh(session)), out, echo=False)
+    else:
+        pipe: IO[bytes] = sys.stdin.buffer
+        last = await faces.run_lines(session, faces.piped_lines(pipe), out)
+    return last.code if last.ends and not session.leaving else 0
+
+
+async def refresh(session: Session) -> None:
+    """Names for completion, in the background; a swarm that does not answer is no trouble here."""
+    from .names import learn
+
+    while True:
+        try:
+            await learn(session)
+        except SwarmFault:
+            session.known.clear()
+        await asyncio.sleep(NAMES_SECONDS)
+
+
+if __name__ == "__main__":
+    exit_with(main, "swarm swci")

@@ -1,0 +1,16 @@
+"""What each command of the table does: one module a group, one function a command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from swarm.swci.session import Handler
+
+from . import contexts, contracts, shell, swarm
+
+HANDLERS: Mapping[str, Handler] = {
+    **shell.HANDLERS,
+    **contexts.HANDLERS,
+    **swarm.HANDLERS,
+    **contracts.HANDLERS,
+}

@@ -1,0 +1,73 @@
+"""Commands that look at the swarm as a whole."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console
+
+from swarm.core.errors import OperatorFault
+from swarm.inspect.nodes import Node, nodes_of
+from swarm.inspect.printing import print_status
+from swarm.inspect.standing import standing
+from swarm.inspect.watch import waits
+from swarm.swci.grammar import Typed
+from swarm.swci.picking import pick
+from swarm.swci.say import INDENT, Say, stamp
+from swarm.swci.session import Handler, Session
+from swarm.swci.table import Kind
+
+NODES_HEADER = "NODE TYPE, HOST, PORT, CONTAINER, UUID, PARENT UUID, I-AM-ALIVE"
+
+
+async def list_nodes(session: Session, typed: Typed, say: Say) -> None:
+    found = await nodes_now(session)
+    say.line(NODES_HEADER)
+    for node in found:
+        parts = (node.kind, node.host, node.port, node.name, node.node, node.parent, stamp(node.at))
+        say.line(",".join(parts))
+
+
+async def nodes_now(session: Session) -> list[Node]:
+    member = await session.member()
+    found = await nodes_of(await member.view(), session.clock())
+    session.known[Kind.NODE] = [node.node for node in found]
+    return found
+
+
+async def status(session: Session, typed: Typed, say: Say) -> None:
+    found = await standing(await (await session.member()).view())
+    printed(session, say, lambda console: print_status(console, found))
+
+
+async def why(session: Session, typed: Typed, say: Say) -> None:
+    found = await standing(await (await session.member()).view())
+    rows = [(row, wait) for row in found["nodes"] for wait in row["waits"]]
+    say.lines([f"{row['role']} {row['name']}: {waits(wait)}" for row, wait in rows])
+    for name, job in found["jobs"].items():
+        say.line(f"contract {name}: run {job['run']}, {job['phase']}: {job['told']}")
+
+
+async def logs(session: Session, typed: Typed, say: Say) -> None:
+    node = pick("node", typed.values["node"], [one.node for one in await nodes_now(session)])
+    raise OperatorFault(
+        f"node {node} shares no log lines: no site offers them yet; read them at that site (docker logs, or its files)"
+    )
+
+
+def printed(session: Session, say: Say, draw: Callable[[Console], Any]) -> None:
+    """What the command line prints as tables, as lines of an answer."""
+    text = io.StringIO()
+    draw(Console(file=text, width=max(40, session.columns - len(INDENT)), soft_wrap=False))
+    for line in text.getvalue().splitlines():
+        say.line(line)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "LIST NODES": list_nodes,
+    "STATUS": status,
+    "WHY": why,
+    "LOGS": logs,
+}

@@ -1,0 +1,195 @@
+"""EXPLAIN: what an error means, whose fault it is, and what to do; by its name or the text that it was printed with."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from swarm.core.errors import OperatorFault
+from swarm.core.shown import shown
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Args: means: one sentence; whose: fault; mend: what to do."""
+
+    means: str
+    whose: str
+    mend: str
+
+
+OPERATOR, PEER, CHAIN, NOBODY, PROGRAM = "the operator's", "another node's", "the chain's", "nobody's", "the program's"
+_BEHIND = Explained(
+    "a node's statement about a round does not fit what the chain has recorded",
+    PEER,
+    "nothing: the nodes settle it by themselves; if it comes again and again, compare versions and clocks",
+)
+_BOUND = Explained("a text or list is beyond its bound; the error names both numbers", OPERATOR, "give a shorter one")
+_OWNER = Explained("the caller does not own this contract", OPERATOR, "send it from the SN that owns it (the sentinel)")
+
+BY_NAME: Mapping[str, Explained] = {
+    "MembershipNotActive": Explained(
+        "the caller is no active member: never admitted, suspended, revoked or expired",
+        OPERATOR,
+        "see STATUS; join again, renew the certificate, or have an SN's operator approve or resume it",
+    ),
+    "MembershipNotAllowed": Explained(
+        "the caller is a member, in a role that may not do this; the error names the role that may",
+        OPERATOR,
+        "use a certificate of that role: swci (or sn) for tasks, runners, contracts and resets",
+    ),
+    "MembershipNotAdmitter": Explained(
+        "only SNs that the swarm's owner named admitters may do this", OPERATOR, "do it at an SN that is one"
+    ),
+    "MembershipUnknown": Explained("no member has this address", OPERATOR, "compare it with LIST NODES or STATUS"),
+    "MembershipAlready": Explained("this node is a member already", NOBODY, "nothing: it can take part"),
+    "MembershipKeyTaken": Explained(
+        "this certificate's key belongs to another member",
+        OPERATOR,
+        "every node needs a certificate of its own; a node with a new state folder gets its old one back (--state-dir)",
+    ),
+    "MembershipBadRole": Explained("no such role", OPERATOR, "take one of sn, sl, swci, swop"),
+    "MembershipExpiryPast": Explained(
+        "the membership would end before it begins", OPERATOR, "renew the certificate; compare the clocks"
+    ),
+    "MembershipWrongStatus": Explained(
+        "the member's status does not allow this step", OPERATOR, "see STATUS: resume, revoke or admit it first"
+    ),
+    "MembershipGrantFailed": Explained(
+        "the admission grant could not be paid", CHAIN, "see the balance of the SN that admits"
+    ),
+    "MembershipOverlapTooLong": _BOUND,
+    "MembershipEmptyKey": Explained("no certificate key was named", PEER, "join again with a whole certificate"),
+    "MembershipNotSn": Explained(
+        "only SNs announce an address", PEER, "nothing, unless the certificate's role is wrong"
+    ),
+    "MembershipAnnouncedTooOften": Explained(
+        "an SN announced itself twice within a short time", NOBODY, "nothing: it does so again later"
+    ),
+    "MembershipUriTooLong": _BOUND,
+    "MembershipEnodeTooLong": _BOUND,
+    "ReentrancyGuardReentrantCall": Explained(
+        "a contract was entered twice in one transaction", PEER, "report it: no node of this platform does that"
+    ),
+    "OwnableUnauthorizedAccount": _OWNER,
+    "OwnableInvalidOwner": Explained("that address can own nothing", OPERATOR, "name a member's address"),
+    "DirectoryUnknownName": Explained(
+        "the swarm's Directory has no contract of that name",
+        CHAIN,
+        "the swarm is of another version: see docs/chain.md",
+    ),
+    "DirectoryBadEntry": Explained("an entry of the Directory cannot be", CHAIN, "name a contract that is deployed"),
+    "TrainingUnknownJob": Explained(
+        "no training contract has this name", OPERATOR, "LIST CONTRACTS shows them; CREATE CONTRACT makes one"
+    ),
+    "TrainingJobExists": Explained("there is a training contract of that name", NOBODY, "use it as it is"),
+    "TrainingBadName": Explained("a contract's name has 1 to 160 bytes", OPERATOR, "choose another name"),
+    "TrainingTooManyJobs": Explained(
+        "the swarm has as many training contracts as it may", OPERATOR, "use one of them again: RESET CONTRACT"
+    ),
+    "TrainingWrongPhase": Explained(
+        "the contract's run is in a phase that does not allow this step",
+        OPERATOR,
+        "GET CONTRACT STATUS tells the phase; RESET CONTRACT opens the next run",
+    ),
+    "TrainingWrongRun": Explained(
+        "this is about another run than the present one", PEER, "start the program again: it joins the present run"
+    ),
+    "TrainingMinPeersZero": Explained("minPeers must be 1 or more", PROGRAM, "mend the program's minPeers"),
+    "TrainingMinPeersAboveRun": Explained(
+        "this site asks for more peers than the run was begun with",
+        PROGRAM,
+        "give all sites the same minPeers, then RESET CONTRACT",
+    ),
+    "TrainingFull": Explained("the run has as many members as one may", OPERATOR, "use a further contract"),
+    "TrainingUriTooLong": _BOUND,
+    "TrainingAlreadyJoined": Explained("this node is in the run already", NOBODY, "nothing"),
+    "TrainingNotJoined": Explained(
+        "this node is not in the run, or was left out after a silence", PEER, "start its program again"
+    ),
+    "TrainingMembersLive": Explained(
+        "the run's members are at work; a reset would end their programs",
+        OPERATOR,
+        "wait for the end (GET CONTRACT STATUS), or RESET CONTRACT <contract> FORCE",
+    ),
+    "TrainingAlreadyClosed": Explained("this node has reported its end already", NOBODY, "nothing"),
+    "TrainingBadRescueAfter": _BOUND,
+    "TrainingCallOpen": Explained(
+        "a call for absent members is open already", NOBODY, "nothing: it is settled when due"
+    ),
+    "TrainingCallTooEarly": Explained("a call for absent members is not due yet", NOBODY, "nothing"),
+    "TrainingNoCall": Explained("that call is over", NOBODY, "nothing"),
+    "TrainingAlreadyAnswered": Explained("this node has answered the call", NOBODY, "nothing"),
+    **dict.fromkeys(
+        (
+            *("TrainingWrongRound", "TrainingWrongPrev", "TrainingWrongRoster", "TrainingWrongLeader"),
+            *("TrainingOrder", "TrainingItemNotMember", "TrainingItemSignature", "TrainingItemFlags"),
+            *("TrainingAckNotRoster", "TrainingAckSignature", "TrainingTooFewItems", "TrainingTooFewAcks"),
+            *("TrainingWrongInputs", "TrainingWrongManifest", "TrainingEmpty"),
+        ),
+        _BEHIND,
+    ),
+    "OptionsUnknownJob": Explained("no training contract has this name", OPERATOR, "LIST CONTRACTS shows them"),
+    "OptionsRunOpen": Explained(
+        "the options of a contract are fixed while its run is open", OPERATOR, "wait for its end, or RESET CONTRACT"
+    ),
+    "OptionsTooLong": _BOUND,
+    "OutOfGas": Explained("a transaction ran out of its gas", CHAIN, "report it with the command that was typed"),
+}
+"""Errors of the contracts; a test holds that none is missing."""
+
+BY_TEXT: Mapping[str, Explained] = {
+    "API server is down": Explained(
+        "the SN of this context does not answer", OPERATOR, "start it, or WAIT FOR IP; GET CONTEXT INFO tells why"
+    ),
+    "Unable to contact API-Server": Explained(
+        "the SN of this context does not answer", OPERATOR, "start it, or WAIT FOR IP; GET CONTEXT INFO tells why"
+    ),
+    "no SN answers": Explained(
+        "nobody listens at the address, or it is not reached from here",
+        OPERATOR,
+        "start the SN, or mend the context's address; WAIT FOR IP waits for it",
+    ),
+    "no receipt": Explained(
+        "the chain has not confirmed a transaction in time", CHAIN, "see STATUS; it is sent again by itself"
+    ),
+    "no context is in use": Explained(
+        "a command needs a swarm, and none was named", OPERATOR, "CREATE CONTEXT, then SWITCH CONTEXT"
+    ),
+    "CHECKIN NOT ALLOWED": Explained(
+        "the contract's run does not take check-ins now", OPERATOR, "GET CONTRACT STATUS; RESET CONTRACT if it is over"
+    ),
+    "errUidNotMatchingWithEnroll": Explained(
+        "a node reports for a task that another one enrolled for", PEER, "RESET TASKRUNNER, and assign the task again"
+    ),
+    "DESC IS TOO LONG": _BOUND,
+    "Error code: 6002": Explained(
+        "the original's licence server refuses", OPERATOR, "none is needed here: leave it out"
+    ),
+    "belongs to another running process": Explained(
+        "another process of this operator holds the state folder", OPERATOR, "wait for it, or end it"
+    ),
+}
+"""Texts that users search for."""
+NEAR_RATIO = 0.6
+
+
+def explain(error: str) -> list[str]:
+    """Three lines about the error that ``error`` names or holds.
+
+    Raises:
+        OperatorFault: none of those that are known; names the nearest.
+    """
+    words = re.findall(r"\w+", error)
+    found = next((name for name in BY_NAME if name in words), "") or next(
+        (name for name in BY_NAME if name.lower() == error.strip().lower()), ""
+    )
+    text = "" if found else next((text for text in BY_TEXT if text.lower() in error.lower()), "")
+    if not found and not text:
+        near = difflib.get_close_matches(error.strip(), [*BY_NAME, *BY_TEXT], n=1, cutoff=NEAR_RATIO)
+        mend = f"did you mean {near[0]}?" if near else "docs/operations.md tells what to look at first"
+        raise OperatorFault(f"nothing is known of {shown(error)!r}; {mend}")
+    one = BY_NAME[found] if found else BY_TEXT[text]
+    return [f"{found or text}: {one.means}", f"Fault : {one.whose}", f"Mend  : {one.mend}"]

@@ -1,0 +1,24 @@
+"""The names that completion offers, read from the swarm of the context in use."""
+
+from __future__ import annotations
+
+from swarm.chain.training import Training
+from swarm.inspect.answers import check_signs
+
+from .session import Session
+from .table import Kind
+
+
+async def learn(session: Session) -> None:
+    """Read them anew, if a context is in use.
+
+    Raises:
+        SwarmFault: its swarm cannot be asked.
+    """
+    if not session.book.current:
+        return
+    member = await session.member()
+    jobs = await Training(member.reader, member.swarm.training).jobs()
+    session.known[Kind.CONTRACT] = sorted(jobs.values())
+    signs = check_signs(await member.link.get("/v1/alive"))
+    session.known[Kind.NODE] = [sign["node"] for sign in signs if sign["alive"] and sign["role"] != "swci"]

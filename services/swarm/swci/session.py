@@ -1,0 +1,184 @@
+"""One shell: its counter, its context, its folder, EXIT ON FAILURE; takes lines and has commands answer them.
+
+It acts over small interfaces (an :class:`Access` to swarms, a clock, a sleep), so it needs no network of its own. What
+a command does stands in the modules of ``commands``; how lines come and answers go is a face's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from swarm.chain.client import ChainClient
+from swarm.core.errors import OperatorFault, SwarmFault
+from swarm.inspect.operator import Member
+from swarm.store.journal import Journal
+
+from .contexts import Context, ContextBook
+from .folder import Folder
+from .grammar import Nothing, Refusal, Typed, parse
+from .say import Say
+from .table import Kind
+
+log = logging.getLogger("swarm.swci")
+
+EXIT_REFUSED = OperatorFault.exit_code
+EXIT_TIMEOUT = 3
+EXIT_INTERRUPTED = 130
+MINUTES_DEFAULT = 120
+RUN_WAIT, GENERIC_WAIT, OLD_WAIT = (
+    "SWCI_RUN_TASK_MAX_WAIT_TIME",
+    "SWCI_GENERIC_TASK_MAX_WAIT_TIME",
+    "SWCI_TASK_MAX_WAIT_TIME",
+)
+
+
+class TimedOut(SwarmFault):
+    """A wait came to its limit."""
+
+    exit_code = EXIT_TIMEOUT
+
+
+class Access(Protocol):
+    """The way to swarms."""
+
+    async def why_down(self, url: str) -> str:
+        """Why the SN there does not serve; "" if it does.
+
+        Raises:
+            OperatorFault: asking again will not help.
+        """
+
+    async def member(self, context: Context) -> Member:
+        """This SWCI as a member of that swarm; joins it the first time.
+
+        Raises:
+            SwarmFault: it cannot be one; says why.
+        """
+
+    def writing(self, member: Member) -> AbstractAsyncContextManager[tuple[ChainClient, Journal]]:
+        """This operator's transactions in that swarm, one process at a time; the journal is for submit keys too."""
+
+    async def leave(self, context: Context) -> None:
+        """Forget what is open of that context: its address changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long WAIT FOR TASKRUNNER waits, in minutes; None where the user set nothing: as long as peers renew."""
+
+    run: int | None = None
+    generic: int | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Args: code: 0, or the exit code of what failed; ends: this was the session's last line."""
+
+    code: int = 0
+    ends: bool = False
+
+
+Handler = Callable[["Session", Typed, Say], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Session:
+    """One shell. Not for two lines at once: who serves several callers queues them."""
+
+    access: Access
+    book: ContextBook
+    folder: Folder
+    handlers: dict[str, Handler]
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    limits: Limits = field(default_factory=Limits)
+    columns: int = 160
+    number: int = 0
+    """Commands executed so far: what the prompt shows."""
+    exit_on_failure: bool = False
+    leaving: bool = False
+    known: dict[Kind, list[str]] = field(default_factory=dict)
+    """Names seen lately, for completion."""
+    _work: asyncio.Future[None] | None = None
+    _interrupted: bool = False
+
+    @property
+    def prompt(self) -> str:
+        return f"SWCI:{self.number} > "
+
+    async def run(self, line: str, write: Callable[[str], object], *, prompt: str | None = None) -> Outcome:
+        """Execute one line; never raises because of what stands in it.
+
+        Args:
+            prompt: before answers that stand on a prompt line; None: the shell's own.
+        """
+        found = parse(line)
+        if isinstance(found, Nothing):
+            return Outcome()
+        say = Say(write, self.prompt if prompt is None else prompt)
+        try:
+            if isinstance(found, Refusal):
+                say.error(found.told)
+                code = EXIT_REFUSED
+            else:
+                code = await self._act(found, say)
+        finally:
+            self.number += 1
+        return Outcome(code, self.leaving or (code != 0 and self.exit_on_failure))
+
+    def interrupt(self) -> bool:
+        """End the command that runs; False if none does."""
+        if self._work is None or self._work.done():
+            return False
+        self._interrupted = True
+        self._work.cancel()
+        return True
+
+    async def member(self) -> Member:
+        return await self.access.member(self.book.get())
+
+    def names(self, kind: Kind) -> Iterable[str]:
+        """What exists of a kind, as far as it is known without asking anybody."""
+        if kind is Kind.CONTEXT:
+            return self.book.names
+        if kind in (Kind.FILE, Kind.FOLDER):
+            return self.folder.names()
+        return self.known.get(kind, [])
+
+    async def _act(self, typed: Typed, say: Say) -> int:
+        """The exit code of one command."""
+        self._interrupted = False
+        self._work = asyncio.ensure_future(self._handled(typed, say))
+        try:
+            await asyncio.wait({self._work})
+        except asyncio.CancelledError:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+            raise
+        work, self._work = self._work, None
+        if work.cancelled():
+            say.error(f"{typed.command.name} was interrupted")
+            return EXIT_INTERRUPTED
+        error = work.exception()
+        if error is None:
+            return 0
+        if isinstance(error, SwarmFault):
+            say.error(str(error))
+            return error.exit_code
+        log.error("%s failed", typed.command.name, exc_info=error)
+        say.error(f"{typed.command.name} failed by a fault of SWCI itself: {type(error).__name__}: {error}")
+        if os.environ.get("SWARM_DEBUG"):
+            raise error
+        return 1
+
+    async def _handled(self, typed: Typed, say: Say) -> None:
+        handler = self.handlers.get(typed.command.name)
+        if handler is None:
+            raise OperatorFault(f"{typed.command.name} is not offered by this version yet")
+        await handler(self, typed, say)
