@@ -16,6 +16,8 @@ from swarm.chain.geth import peers as geth_peers
 from swarm.chain.geth import watchdog
 from swarm.core import alive, blobid, dataschema, limits
 from swarm.core.engine import peers
+from swarm.core.tasktext import bounds as tasktext
+from swarm.core.tasktext import scalars
 from swarm.inspect import watch
 from swarm.sl import app, directory, merging, schemas, transfers
 from swarm.sn import gethhost, sealing, settings, starting
@@ -81,6 +83,20 @@ SENTENCES: dict[str, list[tuple[Any, ...]]] = {
             merging.SMALL_WINDOW_BYTES / KIB,
             merging.WINDOW_BYTES / KIB,
         ),
+    ],
+    "docs/task-files.md": [
+        (
+            "A file has {} KiB at most, a body {} lines of {} bytes each, numbers {} digits.",
+            tasktext.TEXT_BYTES_MAX / KIB,
+            tasktext.SLOTS_MAX,
+            tasktext.SLOT_BYTES_MAX,
+            scalars.DIGITS_MAX,
+        ),
+        ("Lists and maps lie {} deep at most", tasktext.DEPTH_MAX),
+        ("to {} characters, no line breaks", tasktext.FREE_CHARS_MAX),
+        ("to {} lines of one Dockerfile.", tasktext.STEPS_MAX),
+        ("to {} of `Src`", tasktext.SHARED_MAX),
+        ("to {} of `Operation`", tasktext.OPERATIONS_MAX),
     ],
     "docs/sdk.md": [
         ("A program waits at most {} s for sites that do not answer.", schemas.COMPARE_SECONDS),
