@@ -26,6 +26,9 @@ FILES = {
     "TrainingCarried": "src/training/TrainingCarried.sol",
     "Training": "src/Training.sol",
     "JobOptions": "src/JobOptions.sol",
+    "Tasks": "src/Tasks.sol",
+    "TaskrunnersPeers": "src/tasks/TaskrunnersPeers.sol",
+    "Taskrunners": "src/Taskrunners.sol",
 }
 CODE_BYTES_MAX = 24_576
 """EIP-170: a larger contract cannot be deployed."""

@@ -16,9 +16,9 @@ from swarm.chain.embedded.tx import Tx as SignedTx
 from swarm.chain.embedded.tx import contract_address
 from swarm.chain.events import EventDecoder
 from swarm.chain.logs import Log
-from swarm.chain.suite import SUITE
+from swarm.chain.suite import SUITE, Terms
 from swarm.core.ids import Address, Digest
-from swarm.core.limits import RESCUE_AFTER_SECONDS
+from swarm.core.limits import RESCUE_AFTER_SECONDS, TASK_LEASE_SECONDS
 
 GAS = 60_000_000
 CHAIN_ID = 0x5EED
@@ -138,6 +138,8 @@ class Chain:
     membership: Contract
     training: Contract
     options: Contract
+    tasks: Contract
+    runners: Contract
 
 
 def person(name: str) -> Address:
@@ -145,13 +147,22 @@ def person(name: str) -> Address:
     return Address(keccak(name.encode())[12:])
 
 
-def deployed(*, rescue_after: int = RESCUE_AFTER_SECONDS) -> Chain:
+def deployed(*, rescue_after: int = RESCUE_AFTER_SECONDS, task_lease: int = TASK_LEASE_SECONDS) -> Chain:
     admin = person("admin")
     evm = Evm([admin])
     made: dict[str, Contract] = {}
     for part in SUITE:
         there = {name: one.address for name, one in made.items()}
-        arguments = part.arguments(there, rescue_after)
+        arguments = part.arguments(there, Terms(rescue_after, task_lease))
         made[part.name] = evm.deploy(admin, artifact(part.name), *arguments, libraries=there)
     evm.decoder = EventDecoder({name: one.address for name, one in made.items()})
-    return Chain(evm, admin, made["Directory"], made["Membership"], made["Training"], made["JobOptions"])
+    return Chain(
+        evm,
+        admin,
+        made["Directory"],
+        made["Membership"],
+        made["Training"],
+        made["JobOptions"],
+        made["Tasks"],
+        made["Taskrunners"],
+    )

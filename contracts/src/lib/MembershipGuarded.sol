@@ -28,4 +28,14 @@ abstract contract MembershipGuarded {
             revert IMembership.MembershipNotAllowed(msg.sender, IMembership.Role.SWCI);
         }
     }
+
+    /// @dev Those who write tasks and give them to runners: SN, SWCI. No SWOP: a stolen key of one must not write other
+    ///      sites' tasks.
+    function _requireConductor() internal view {
+        _requireActive();
+        IMembership.Role role = _membership.member(msg.sender).role;
+        if (role != IMembership.Role.SN && role != IMembership.Role.SWCI) {
+            revert IMembership.MembershipNotAllowed(msg.sender, IMembership.Role.SWCI);
+        }
+    }
 }

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
@@ -42,6 +42,8 @@ RESEND_SECONDS = 10.0
 KEEPER_SECONDS = 5.0
 MINED_LOOK_SECONDS = 1.0
 RESIGN_MAX = 3
+ABREAST_MAX = 16
+"""Transactions of one batch that are in flight at once."""
 PENDING_MAX = 64
 """Transactions of ours under way; one more is refused."""
 CONTRACT_BYTES_MAX = 128 * 1024
@@ -75,6 +77,8 @@ class Call:
     gas: int
     label: str
     value: int = 0
+    abreast: int = 1
+    """How many transactions share what one may tie up, since they are in flight together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +186,40 @@ class ChainClient:
             f"another process uses the key of {to_hex(self.address)}"
         )
 
+    async def submit_all(self, calls: Sequence[Call], *, seconds_max: float = RECEIPT_SECONDS_MAX) -> list[Receipt]:
+        """Send transactions, up to ABREAST_MAX in flight at once and mined in this order, and wait for all.
+
+        Each must be right whatever became of those before it: they are not stopped by a refusal.
+
+        Raises:
+            Reverted, ChainFault: as :meth:`submit`, the first fault; all others have been waited for.
+        """
+        receipts: list[Receipt] = []
+        faults: list[ChainFault] = []
+        for at in range(0, len(calls), ABREAST_MAX):
+            window = [replace(call, abreast=ABREAST_MAX) for call in calls[at : at + ABREAST_MAX]]
+            flights: list[tuple[Call, _Flight]] = []
+            try:
+                for call in window:
+                    flight = await self._launch(call)
+                    flight.until, flight.watched = self._clock() + seconds_max, True
+                    flights.append((call, flight))
+            except ChainFault as fault:
+                faults.append(fault)
+            try:
+                for call, flight in flights:
+                    try:
+                        raw = await self._land(flight)
+                        receipts.append(await (self.submit(call) if raw is None else self._judge(call, raw)))
+                    except ChainFault as fault:
+                        faults.append(fault)
+            finally:
+                for _, flight in flights:
+                    flight.watched = False
+            if faults:
+                raise faults[0]
+        return receipts
+
     async def balance(self) -> int:
         """Wei of this account."""
         return number(await self.rpc("eth_getBalance", [to_hex(self.address), "latest"]))
@@ -279,7 +317,7 @@ class ChainClient:
             "nonce": nonce,
             "gas": call.gas,
             "maxPriorityFeePerGas": TIP_WEI,
-            "maxFeePerGas": max(TIP_WEI, min(FEE_WEI_MAX, RESERVE_WEI // call.gas)),
+            "maxFeePerGas": max(TIP_WEI, min(FEE_WEI_MAX, RESERVE_WEI // call.abreast // call.gas)),
             "value": call.value,
             "data": to_hex(call.data),
         }

@@ -25,7 +25,17 @@ from eth_utils.abi import collapse_if_tuple
 from swarm.core.errors import ChainFault, LocalFault, Reverted
 from swarm.core.ids import Address
 
-CONTRACTS = ("Directory", "Membership", "TrainingCalls", "TrainingCarried", "Training", "JobOptions")
+CONTRACTS = (
+    "Directory",
+    "Membership",
+    "TrainingCalls",
+    "TrainingCarried",
+    "Training",
+    "JobOptions",
+    "Tasks",
+    "TaskrunnersPeers",
+    "Taskrunners",
+)
 
 
 _PLACEHOLDER = re.compile(r"__\$[0-9a-f]{34}\$__")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from swarm.core.errors import ChainFault, Reverted
 from swarm.core.ids import Address, to_hex
-from swarm.core.limits import RESCUE_AFTER_SECONDS
 
 from .client import Call, ChainClient
 from .contract import artifact
@@ -15,12 +14,15 @@ from .directory import Directory
 from .joboptions import JobOptions
 from .membership import Membership
 from .names import DirectoryError
-from .suite import ENTRIES, SUITE, VERSION, Made, Part, require_version
+from .suite import ENTRIES, SUITE, VERSION, Made, Part, Terms, require_version
+from .taskrunners import Taskrunners
+from .tasks import Tasks
 from .training import Training
 
 GAS_PER_BYTE = 200 + 16 * 2 + 100
 """Code deposit, calldata and some for the constructor's own writes."""
 GAS_BASE = 2_000_000
+_DEFAULT = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Deployed:
     membership: Membership
     training: Training
     options: JobOptions
+    tasks: Tasks
+    runners: Taskrunners
     addresses: Mapping[str, Address]
     """By contract name, in the suite's order, for :class:`~swarm.chain.events.EventDecoder`."""
 
@@ -41,11 +45,13 @@ class Deployed:
             Membership(client, made["Membership"]),
             Training(client, made["Training"]),
             JobOptions(client, made["JobOptions"]),
+            Tasks(client, made["Tasks"]),
+            Taskrunners(client, made["Taskrunners"]),
             {part.name: made[part.name] for part in SUITE},
         )
 
 
-async def create(client: ChainClient, part: Part, made: Made, rescue_after: int = RESCUE_AFTER_SECONDS) -> Address:
+async def create(client: ChainClient, part: Part, made: Made, terms: Terms = _DEFAULT) -> Address:
     """Deploy one contract of ours.
 
     Args:
@@ -54,29 +60,27 @@ async def create(client: ChainClient, part: Part, made: Made, rescue_after: int 
     Raises:
         ChainFault: there is no code behind the new address.
     """
-    data = artifact(part.name).creation(part.arguments(made, rescue_after), made)
+    data = artifact(part.name).creation(part.arguments(made, terms), made)
     receipt = await client.submit(Call(None, data, GAS_BASE + GAS_PER_BYTE * len(data), f"deployment of {part.name}"))
     if receipt.contract is None or await client.rpc("eth_getCode", ["0x" + receipt.contract.hex(), "latest"]) == "0x":
         raise ChainFault(f"{part.name} left no code; is this chain's EVM London or newer?")
     return receipt.contract
 
 
-async def deploy(
-    client: ChainClient, admitters: Sequence[Address] = (), *, rescue_after: int = RESCUE_AFTER_SECONDS
-) -> Deployed:
+async def deploy(client: ChainClient, admitters: Sequence[Address] = (), *, terms: Terms = _DEFAULT) -> Deployed:
     """Deploy the contracts and wire them.
 
     Args:
         client: of the sentinel; it becomes owner and admitter.
         admitters: others who may admit from the start.
-        rescue_after: seconds of block time until a call may be settled.
+        terms: what is final once the contracts stand.
 
     Raises:
         ChainFault: the account has no ether, or the chain refused a step.
     """
     made: dict[str, Address] = {}
     for part in SUITE:
-        made[part.name] = await create(client, part, made, rescue_after)
+        made[part.name] = await create(client, part, made, terms)
     swarm = Deployed.at(client, made)
     for part in ENTRIES:
         await swarm.directory.set(part.name, made[part.name], VERSION)

@@ -12,10 +12,13 @@ from swarm.core.errors import ChainFault
 from swarm.core.ids import Address, BlobId, Digest
 from swarm.core.roster import Roster
 from swarm.core.statements import Result, coefficient_from_bits
+from swarm.core.taskview import ItemKind, Outcome
 
+from . import taskevents
 from .contract import artifact, decode_event
 from .logs import Log
 from .names import snake
+from .taskcodec import read_fault, read_order, read_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +318,11 @@ EVENTS: Mapping[str, Mapping[str, type]] = {
     }
     | {"Merged": RoundMerged},
     "JobOptions": {"OptionsSet": OptionsSet},
+    "Tasks": {c.__name__: c for c in taskevents.TASKS},
+    "Taskrunners": {c.__name__: c for c in taskevents.TASKRUNNERS},
     "TrainingCalls": {},
     "TrainingCarried": {},
+    "TaskrunnersPeers": {},
 }
 """By contract and ABI name; a test holds it complete."""
 
@@ -330,6 +336,15 @@ _CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "words": tuple,
     "members": tuple,
     "phase": Phase,
+    "kind": ItemKind,
+    "items": tuple,
+    "order": read_order,
+    "outcome": Outcome,
+    "report": read_report,
+    "reports": lambda v: tuple(map(read_report, v)),
+    "fault": read_fault,
+    "swops": tuple,
+    "given": tuple,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from swarm.core.errors import ChainFault
@@ -69,6 +69,31 @@ class Facade:
                 raise ChainFault(
                     f"the list of {self.CONTRACT}.{function} repeats itself or has over {LISTED_MAX} entries"
                 )
+
+    async def _rows(
+        self,
+        read: Callable[[Any], Sequence[T]],
+        page: int,
+        most: int,
+        function: str,
+        *before: Any,
+        block: int | str = "latest",
+    ) -> list[T]:
+        """As :meth:`_list` for a list whose entries have no key of their own, and which has ``most`` entries at most.
+
+        Raises:
+            ChainFault: it does not end; and as :meth:`_read`.
+        """
+        out: list[T] = []
+        while True:
+            found = await self._read(read, function, *before, len(out), page, block=block)
+            out += found
+            if len(found) > page or len(out) > most:
+                raise ChainFault(
+                    f"the list of {self.CONTRACT}.{function} has over {most} entries, or a page over {page}"
+                )
+            if len(found) < page:
+                return out
 
     async def _send(self, function: str, *arguments: Any, gas: int = GAS_SIMPLE, value: int = 0) -> Receipt:
         data = self._artifact.functions[function].encode(arguments)

@@ -90,6 +90,54 @@ class OptionsError(StrEnum):
     TOO_LONG = "OptionsTooLong"
 
 
+class TaskError(StrEnum):
+    UNKNOWN = "TaskUnknown"
+    NOT_CREATOR = "TaskNotCreator"
+    BAD_TEXT = "TaskBadText"
+    BAD_TYPE = "TaskBadType"
+    RESERVED = "TaskReserved"
+    KEY_REUSED = "TaskKeyReused"
+    FROZEN = "TaskFrozen"
+    BAD_COUNT = "TaskBadCount"
+    BAD_ITEM = "TaskBadItem"
+    TOO_LONG = "TaskTooLong"
+    ITEM_MISSING = "TaskItemMissing"
+    TEXT_DIFFERS = "TaskTextDiffers"
+    UNKNOWN_PREREQ = "TaskUnknownPrereq"
+    DRAFTS_FULL = "TaskDraftsFull"
+    TOO_MANY = "TaskTooMany"
+
+
+class RunnerError(StrEnum):
+    UNKNOWN = "RunnerUnknown"
+    EXISTS = "RunnerExists"
+    BAD_NAME = "RunnerBadName"
+    TOO_MANY = "RunnerTooMany"
+    BAD_LEASE = "RunnerBadLease"
+    BAD_COUNT = "RunnerBadCount"
+    ORDER = "RunnerOrder"
+    FULL = "RunnerFull"
+    BUSY = "RunnerBusy"
+    NOT_BUSY = "RunnerNotBusy"
+    NOT_CURRENT = "RunnerNotCurrent"
+    WRONG_PHASE = "RunnerWrongPhase"
+    KEY_REUSED = "RunnerKeyReused"
+    TASK_NOT_FINAL = "RunnerTaskNotFinal"
+    TASK_NOT_RUNNABLE = "RunnerTaskNotRunnable"
+    WRONG_PREREQ = "RunnerWrongPrereq"
+    NOT_FOLLOWER = "RunnerNotFollower"
+    NOT_NAMED = "RunnerNotNamed"
+    NOT_ENROLLED = "RunnerNotEnrolled"
+    NOT_IN = "RunnerNotIn"
+    NOT_READY = "RunnerNotReady"
+    WRONG_ATTEMPT = "RunnerWrongAttempt"
+    REPORTED = "RunnerReported"
+    PAIRS_OPEN = "RunnerPairsOpen"
+    NOTHING_FAILED = "RunnerNothingFailed"
+    NOTHING_OPEN = "RunnerNothingOpen"
+    NOT_DUE = "RunnerNotDue"
+
+
 ERRORS: Mapping[str, tuple[type[StrEnum], ...]] = {
     "Directory": (DirectoryError, OwnedError),
     "Membership": (MembershipError, OwnedError, GuardError),
@@ -97,5 +145,8 @@ ERRORS: Mapping[str, tuple[type[StrEnum], ...]] = {
     "TrainingCarried": (TrainingError, MembershipError),
     "Training": (TrainingError, GuardError),
     "JobOptions": (OptionsError, GuardError),
+    "Tasks": (TaskError, GuardError),
+    "TaskrunnersPeers": (RunnerError,),
+    "Taskrunners": (RunnerError, GuardError),
 }
 """By contract; a test holds it complete. Compare with ``Reverted.name``."""

@@ -11,16 +11,32 @@ from typing import Any
 
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address
+from swarm.core.limits import RESCUE_AFTER_SECONDS, TASK_LEASE_SECONDS
 
 from .directory import Directory
 from .facade import Facade
 from .joboptions import JobOptions
 from .membership import Membership
+from .taskrunners import Taskrunners
+from .tasks import Tasks
 from .training import Training
 
-VERSION = 3
+VERSION = 4
 """Of all contracts together, as their Directory keeps it; grows with every change of any of them."""
 Made = Mapping[str, Address]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is settled for a swarm when its contracts are deployed.
+
+    Args:
+        rescue_after: seconds of block time until a call is due.
+        task_lease: seconds of block time after which a silent peer of a task is suspected.
+    """
+
+    rescue_after: int = RESCUE_AFTER_SECONDS
+    task_lease: int = TASK_LEASE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +45,8 @@ class Part:
 
     name: str
     facade: type[Facade] | None = None
-    arguments: Callable[[Made, int], tuple[Any, ...]] = lambda made, rescue_after: ()
-    """Of its constructor, from the addresses of the earlier ones and the seconds until a call is due."""
+    arguments: Callable[[Made, Terms], tuple[Any, ...]] = lambda made, terms: ()
+    """Of its constructor, from the addresses of the earlier ones."""
 
 
 SUITE: tuple[Part, ...] = (
@@ -38,8 +54,11 @@ SUITE: tuple[Part, ...] = (
     Part("Membership", Membership),
     Part("TrainingCalls"),
     Part("TrainingCarried"),
-    Part("Training", Training, lambda made, rescue_after: (made["Membership"], rescue_after)),
+    Part("Training", Training, lambda made, terms: (made["Membership"], terms.rescue_after)),
     Part("JobOptions", JobOptions, lambda made, _: (made["Training"],)),
+    Part("Tasks", Tasks, lambda made, _: (made["Membership"],)),
+    Part("TaskrunnersPeers"),
+    Part("Taskrunners", Taskrunners, lambda made, terms: (made["Tasks"], terms.task_lease)),
 )
 DIRECTORY, *_ENTRIES = SUITE
 ENTRIES: tuple[Part, ...] = tuple(_ENTRIES)

@@ -21,6 +21,11 @@ DEFAULT_JOB = "defaultbb.cqdb.sml.hpe"
 
 JOB_NAME_BYTES_MAX = 160
 
+DEFAULT_RUNNER = "defaulttaskbb.taskdb.sml.hpe"
+"""The task runner that always exists (row C20)."""
+ROOT_TASK = "ROOTTASK"
+"""The task that always exists, the first prerequisite of all (row T01)."""
+
 
 def job_id(name: str) -> Digest:
     """keccak256 of the job's UTF-8 name: the key of a job in every contract and statement.

@@ -39,3 +39,27 @@ NOT_REPORTED = -(2**63)
 
 HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 RPC_BATCH_MAX = 50
+
+TASK_LEASE_SECONDS = 120
+"""The default; what holds in a swarm is fixed when its contracts are deployed. A silent peer is suspected after it."""
+TASK_LEASE_SECONDS_MIN, TASK_LEASE_SECONDS_MAX = 5, 86_400
+TASK_TEXT_CHARS_MAX, TASK_TEXT_BYTES_MAX = 160, 640
+"""Name, author, prereq and outcome of a task, and the name of a runner."""
+TASK_LINES_MAX, TASK_LINE_BYTES_MAX = 1_024, 640
+TASK_CHUNKS_MAX, TASK_CHUNK_BYTES = 16, 4_096
+"""The exact text of a task on chain: 64 KiB at most, in chunks."""
+TASK_APPEND_MAX = 4
+"""Items of one batch (row C14)."""
+TASK_DRAFTS_MAX = 16
+"""Open drafts of one creator."""
+RUNNER_SWOPS_MAX = 64
+"""SWOPs enrolled, or named, in one assignment."""
+RUNNER_PAIRS_MAX = 250
+"""Pairs that one SWOP offers, or that an assignment asks for."""
+RUNNER_FOLLOWERS_MAX = 250
+RUNNER_REPORTS_MAX = 16
+"""Results in one report."""
+ENROL_SECONDS = 300
+ENROL_SECONDS_MIN, ENROL_SECONDS_MAX = 10, 86_400
+EXPECT_SECONDS = 5
+"""How long a start waits for SWOPs that the assigner saw and that have not answered."""

@@ -126,7 +126,9 @@ async def _run(settings: SnSettings, stop: asyncio.Event, serving: asyncio.Event
             client = ChainClient(host.rpc, account, outbox, chain_id=host.chain_id, confirmations=depth)
             heads.on_head.append(lambda _: client.waker.wake())
             if door is None:
-                deployed = await ensure(client, journal, waits, rescue_after=settings.rescue_after)
+                deployed = await ensure(
+                    client, journal, waits, rescue_after=settings.rescue_after, task_lease=settings.task_lease
+                )
             else:
                 deployed = await contracts_of(client, host.geth, door, journal, waits)
             log.info("Setting up blockchain layer for the swarm node: FINISHED")
@@ -353,17 +355,19 @@ class Node:
         self._members.head_moved()
 
     async def _beat(self) -> None:
-        """Let block time pass while a call waits for it, on a chain that seals on demand.
+        """Let block time pass while a call or an assignment waits for it, on a chain that seals on demand.
 
         The embedded chain seals an empty block; a geth of period 0 needs a transaction for it. Where blocks come by
         the clock the head has always moved, and there is nothing to do.
         """
-        training, beat = self._deployed.training, self._host.heartbeat
-        pause = max(HEARTBEAT_SECONDS_MIN, await training.rescue_after() / HEARTBEATS_PER_RESCUE)
+        training, runners, beat = self._deployed.training, self._deployed.runners, self._host.heartbeat
+        shortest = min(await training.rescue_after(), await runners.lease_seconds())
+        pause = max(HEARTBEAT_SECONDS_MIN, shortest / HEARTBEATS_PER_RESCUE)
         while True:
             await asyncio.sleep(pause)
             try:
-                if await training.open_calls() and time.monotonic() - self._head_at >= pause / 2:
+                waited_for = await training.open_calls() or await runners.waiting()
+                if waited_for and time.monotonic() - self._head_at >= pause / 2:
                     if beat is not None:
                         await asyncio.to_thread(beat)
                     else:

@@ -9,7 +9,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from swarm.chain.geth.peers import networks
-from swarm.core.limits import OPS_PORT_SN, RESCUE_AFTER_SECONDS_MAX, RESCUE_AFTER_SECONDS_MIN, SN_API_PORT
+from swarm.core.limits import (
+    OPS_PORT_SN,
+    RESCUE_AFTER_SECONDS_MAX,
+    RESCUE_AFTER_SECONDS_MIN,
+    SN_API_PORT,
+    TASK_LEASE_SECONDS_MAX,
+    TASK_LEASE_SECONDS_MIN,
+)
 from swarm.core.options import Opt
 from swarm.net.uri import SERVICE_PORT, node_url, parse_uri
 from swarm.node.settings import NodeSettings, Port, load_node_settings
@@ -99,6 +106,13 @@ class SnSettings(NodeSettings):
             ge=RESCUE_AFTER_SECONDS_MIN,
             le=RESCUE_AFTER_SECONDS_MAX,
         )
+    )
+    task_lease: Annotated[int | None, Opt("--task-lease", env="SWARM_TASK_LEASE_SECONDS", unit="seconds")] = Field(
+        None,
+        description="how long a peer of a task may be silent before whoever wants its task runner may end the "
+        "assignment; fixed at the sentinel's first start (default: 120)",
+        ge=TASK_LEASE_SECONDS_MIN,
+        le=TASK_LEASE_SECONDS_MAX,
     )
     p2p_allow: Annotated[str | None, Opt("--p2p-allow", env="SWARM_P2P_ALLOW", unit="networks")] = Field(
         None,
