@@ -52,7 +52,7 @@ async def _run(settings: SwciSettings) -> int:
 
     state = state_folder(settings)
     book = ContextBook(state / "contexts.json")
-    access = RealAccess(settings, state, book)
+    access = RealAccess(settings, state)
     session = Session(access, book, _folder(settings), dict(HANDLERS), time.time, limits=settings.limits)
     session.columns = shutil.get_terminal_size((160, 40)).columns
     if settings.sn_url:
@@ -83,8 +83,11 @@ async def _faces(settings: SwciSettings, session: Session, state: Path) -> int:
     script = settings.script_path
     if script is not None:
         outcome = await faces.run_lines(session, faces.read_script(script, SCRIPT_BYTES_MAX), out)
-        if outcome.ends or not faces.is_terminal():
+        if outcome.ends or not (faces.is_terminal() or settings.mode == "WEB"):
             return 0 if session.leaving else outcome.code if outcome.ends else 0
+    if settings.mode == "WEB":
+        await serve_web(settings, session)
+        return 0
     if faces.is_terminal():
         from .prompt import typed_lines
 
@@ -93,6 +96,37 @@ async def _faces(settings: SwciSettings, session: Session, state: Path) -> int:
         pipe: IO[bytes] = sys.stdin.buffer
         last = await faces.run_lines(session, faces.piped_lines(pipe), out)
     return last.code if last.ends and not session.leaving else 0
+
+
+async def serve_web(settings: SwciSettings, first: Session) -> None:
+    """The REST face until this process is asked to end; each client begins as the start script left ``first``."""
+    import signal
+
+    from swarm.net.server import Limits, serve
+    from swarm.node.identity import tls_contexts
+
+    from .callers import Callers
+    from .folder import Folder
+    from .session import Session
+    from .web import UPLOAD_BODY_BYTES_MAX, Shells, Web, web_app
+
+    context, _ = tls_contexts(settings)
+    assert context.own is not None  # read with the certificate
+
+    def fresh() -> Session:
+        folder = Folder(first.folder.root)
+        folder.here = first.folder.here
+        return Session(first.access, first.book.copy(), folder, first.handlers, first.clock, first.sleep, first.limits)
+
+    web = Web(Callers(context.own, settings.operators, settings.viewers), Shells(fresh), first.folder.root)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    limits = Limits(body_bytes_max=UPLOAD_BODY_BYTES_MAX)
+    async with serve(web_app(web, "1"), settings.listen, settings.web_port, context, limits) as running:
+        print(f"SWCI serves REST at https://{running.host}:{running.port}", flush=True)
+        await ended.wait()
 
 
 async def refresh(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""The real way to swarms: one member of role SWCI a context, opened when it is first needed, kept until the end.
+"""The real way to swarms: one member of role SWCI for each SN's address, opened when it is first needed, then kept.
 
 Owns connections and the journal that transactions stand in. The journal is held for the time of a change only, so that
 two shells of one operator, and ``swarm reset`` beside them, work with the same key one after the other.
@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from swarm.chain.client import ChainClient
@@ -24,7 +25,7 @@ from swarm.node.sn_link import expect_sn
 from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
 
-from .contexts import Context, ContextBook
+from .contexts import Context, Pin
 
 JOIN_SECONDS = 60.0
 """How long a command waits to become a member: an SN that starts, an approval."""
@@ -35,13 +36,33 @@ JOURNAL_SECONDS = 30.0
 LOOK_SECONDS = 0.1
 
 
-class RealAccess:
-    """Args: settings: identity and state folder; book: keeps which swarm each context means."""
+@dataclass(frozen=True, slots=True)
+class _Open:
+    member: Member
+    pin: bytes
+    stack: AsyncExitStack
 
-    def __init__(self, settings: NodeSettings, state: Path, book: ContextBook) -> None:
-        self._settings, self._state, self._book = settings, state, book
+
+class _Kept:
+    """A pin while a member is opened."""
+
+    def __init__(self, pin: bytes | None) -> None:
+        self.pin = pin
+
+    def get(self, key: str) -> bytes | None:
+        return self.pin
+
+    def put(self, key: str, value: bytes) -> None:
+        self.pin = value
+
+
+class RealAccess:
+    """Args: settings: identity; state: the folder of the account and its journals."""
+
+    def __init__(self, settings: NodeSettings, state: Path) -> None:
+        self._settings, self._state = settings, state
         self._who: Identity | None = None
-        self._open: dict[str, tuple[Member, AsyncExitStack]] = {}
+        self._open: dict[str, _Open] = {}
         self._opening = asyncio.Lock()
         self.waits = Waits()
 
@@ -56,29 +77,31 @@ class RealAccess:
             return error.cause
         return ""
 
-    async def member(self, context: Context) -> Member:
+    async def member(self, context: Context, pin: Pin) -> Member:
+        known = pin.get(PIN_KEY)
         async with self._opening:
-            if context.name not in self._open:
-                self._open[context.name] = await self._enter(context)
-            return self._open[context.name][0]
-
-    async def leave(self, context: Context) -> None:
-        if context.name in self._open:
-            _, stack = self._open.pop(context.name)
-            await stack.aclose()
+            found = self._open.get(context.url)
+            if found is not None and known not in (None, found.pin):
+                # The context was made when another swarm stood there; whether that is back is asked anew.
+                await self._open.pop(context.url).stack.aclose()
+                found = None
+            if found is None:
+                found = self._open[context.url] = await self._enter(context, known)
+        if known is None:
+            pin.put(PIN_KEY, found.pin)
+        return found.member
 
     async def aclose(self) -> None:
-        for name in list(self._open):
-            _, stack = self._open.pop(name)
-            await stack.aclose()
+        for url in list(self._open):
+            await self._open.pop(url).stack.aclose()
 
     async def _identity(self) -> Identity:
         if self._who is None:
             self._who = await identity(self._settings)
         return self._who
 
-    async def _enter(self, context: Context) -> tuple[Member, AsyncExitStack]:
-        who = await self._identity()
+    async def _enter(self, context: Context, pin: bytes | None) -> _Open:
+        who, kept = await self._identity(), _Kept(pin)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(JOIN_SECONDS):
@@ -86,7 +109,7 @@ class RealAccess:
                         joined(
                             who,
                             [context.url],
-                            self._book.pin(context.name),
+                            kept,
                             self.waits,
                             wait_seconds=SN_SECONDS,
                             mend=f"the address of context {context.name}",
@@ -99,7 +122,8 @@ class RealAccess:
                 ) from None
             news = asyncio.ensure_future(member.link.listen())
             stack.push_async_callback(_ended, news)
-            return member, stack.pop_all()
+            assert kept.pin is not None  # the first look at the swarm set it
+            return _Open(member, kept.pin, stack.pop_all())
 
     @asynccontextmanager
     async def writing(self, member: Member) -> AsyncIterator[tuple[ChainClient, Journal]]:
@@ -116,7 +140,7 @@ class RealAccess:
 
     async def _journal(self, member: Member) -> Journal:
         """The state folder's own if it belongs to this swarm, else one of this swarm's."""
-        pin = next((self._book.get(name).pin for name, (one, _) in self._open.items() if one is member), "").encode()
+        pin = next(one.pin for one in self._open.values() if one.member is member)
         first = await self._locked(self._state / JOURNAL)
         known = first.get(PIN_KEY)
         if known is None:

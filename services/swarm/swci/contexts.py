@@ -112,6 +112,12 @@ class ContextBook:
         self._known[context.name] = replace(context, env=env)
         self._keep()
 
+    def copy(self) -> ContextBook:
+        """The same contexts for somebody else: what is done to them there is not kept, and not seen here."""
+        found = ContextBook(None)
+        found._known, found.current = dict(self._known), self.current
+        return found
+
     def pin(self, name: str) -> Pin:
         return Pin(lambda: self.get(name).pin, lambda pin: self._set_pin(name, pin))
 

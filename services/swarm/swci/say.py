@@ -21,16 +21,19 @@ NONE = "(none)"
 
 
 class Say:
-    """Args: write: takes text as it comes; prompt: what a line on the prompt begins with."""
+    """Args: write: takes text as it comes; prompt: what a line on the prompt begins with; indent: of result lines."""
 
-    def __init__(self, write: Callable[[str], object], prompt: str = "") -> None:
+    def __init__(self, write: Callable[[str], object], prompt: str = "", indent: str = INDENT) -> None:
         self._write = write
         self._prompt = prompt
+        self._indent = indent
         self._marks = 0
 
     def line(self, text: str) -> None:
         """A line of the result. Others may have written a part of it: it cannot steer a terminal."""
-        self._out(INDENT + printable(text))
+        shown = self._indent + printable(text)
+        # What somebody called "ERROR x" is no failure of ours.
+        self._out(" " + shown if shown.startswith(ERROR) else shown)
 
     def lines(self, texts: list[str]) -> None:
         """A list of names; one that is empty says so."""

@@ -19,7 +19,7 @@ from swarm.core.errors import OperatorFault, SwarmFault
 from swarm.inspect.operator import Member
 from swarm.store.journal import Journal
 
-from .contexts import Context, ContextBook
+from .contexts import Context, ContextBook, Pin
 from .folder import Folder
 from .grammar import Nothing, Refusal, Typed, parse
 from .say import Say
@@ -54,18 +54,18 @@ class Access(Protocol):
             OperatorFault: asking again will not help.
         """
 
-    async def member(self, context: Context) -> Member:
+    async def member(self, context: Context, pin: Pin) -> Member:
         """This SWCI as a member of that swarm; joins it the first time.
 
+        Args:
+            pin: which swarm that context means; set by the first look.
+
         Raises:
-            SwarmFault: it cannot be one; says why.
+            SwarmFault: it cannot be one, or another swarm answers there now; says why.
         """
 
     def writing(self, member: Member) -> AbstractAsyncContextManager[tuple[ChainClient, Journal]]:
         """This operator's transactions in that swarm, one process at a time; the journal is for submit keys too."""
-
-    async def leave(self, context: Context) -> None:
-        """Forget what is open of that context: its address changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +112,16 @@ class Session:
     def prompt(self) -> str:
         return f"SWCI:{self.number} > "
 
-    async def run(self, line: str, write: Callable[[str], object], *, prompt: str | None = None) -> Outcome:
+    async def run(self, line: str, write: Callable[[str], object], *, bare: bool = False) -> Outcome:
         """Execute one line; never raises because of what stands in it.
 
         Args:
-            prompt: before answers that stand on a prompt line; None: the shell's own.
+            bare: without the prompt before lines that stand on it, and without indents: for programs.
         """
         found = parse(line)
         if isinstance(found, Nothing):
             return Outcome()
-        say = Say(write, self.prompt if prompt is None else prompt)
+        say = Say(write, "", "") if bare else Say(write, self.prompt)
         try:
             if isinstance(found, Refusal):
                 say.error(found.told)
@@ -140,8 +140,10 @@ class Session:
         self._work.cancel()
         return True
 
-    async def member(self) -> Member:
-        return await self.access.member(self.book.get())
+    async def member(self, name: str = "") -> Member:
+        """This SWCI in the swarm of a context, by default of the one in use."""
+        context = self.book.get(name)
+        return await self.access.member(context, self.book.pin(context.name))
 
     def names(self, kind: Kind) -> Iterable[str]:
         """What exists of a kind, as far as it is known without asking anybody."""

@@ -12,6 +12,7 @@ from swarm.core.options import Opt
 from swarm.node.settings import NodeSettings, Port
 from swarm.node.sn_list import sn_urls
 
+from .callers import OPERATORS, VIEWERS
 from .folder import ALIAS
 from .session import GENERIC_WAIT, OLD_WAIT, RUN_WAIT, Limits
 
@@ -41,6 +42,14 @@ class SwciSettings(NodeSettings):
     )
     web_port: Annotated[Port, Opt("--web-port", env="SWCI_WEB_PORT", unit="TCP port")] = Field(
         WEB_PORT, description="port of the REST server"
+    )
+    web_operators: Annotated[str, Opt("--web-operators", env=OPERATORS, unit="names")] = Field(
+        "",
+        description="REST: certificates that may do all, comma separated: spiffe:// ids, or common names of those "
+        "without one; this node's key and site may always",
+    )
+    web_viewers: Annotated[str, Opt("--web-viewers", env=VIEWERS, unit="names")] = Field(
+        "", description="REST: certificates that may look and change nothing"
     )
     run_wait: Annotated[Minutes | None, Opt(env=RUN_WAIT, unit="minutes")] = Field(
         None, description="how long WAIT FOR TASKRUNNER waits for a RUN_SWARM task (not set: as long as peers renew)"
@@ -78,6 +87,14 @@ class SwciSettings(NodeSettings):
         return Path(ALIAS) if Path(ALIAS).is_dir() else Path.cwd()
 
     @property
+    def operators(self) -> frozenset[str]:
+        return _names(self.web_operators)
+
+    @property
+    def viewers(self) -> frozenset[str]:
+        return _names(self.web_viewers)
+
+    @property
     def script_path(self) -> Path | None:
         """A relative name is one in USR_DIR, as the original's, or else in the present folder."""
         inside = None if self.script is None else self.folder / self.script
@@ -88,3 +105,7 @@ class SwciSettings(NodeSettings):
         """Of the SN that the settings name; "" if they name none."""
         found = sn_urls(self.sn_ip, self.sn_api_service, self.sn_api_port)
         return found[0] if found else ""
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(filter(None, map(str.strip, text.split(","))))

@@ -45,8 +45,6 @@ async def create(session: Session, typed: Typed, say: Say) -> None:
     if why:
         raise OperatorFault(f"no SN answers at {url}: {why}; start it, or mend the address (WAIT FOR IP waits for it)")
     say.line(UP)
-    if name in session.book.names:
-        await session.access.leave(session.book.get(name))
     session.book.create(name, url)
     say.line(f"CONTEXT CREATED : {name}")
 
@@ -77,7 +75,7 @@ async def info(session: Session, typed: Typed, say: Say) -> None:
         say.fact("STATE", f"DOWN: {why}" if why else "UP")
         if why:
             return
-        member = await session.access.member(context)
+        member = await session.member(context.name)
     except SwarmFault as fault:  # a context can be looked at also when its swarm cannot be entered
         say.fact("STATE", f"NOT USABLE: {fault}")
         return

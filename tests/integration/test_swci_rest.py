@@ -1,0 +1,203 @@
+"""REST on 30306: a real SWCI in WEB mode behind mutual TLS, driven by plain requests and by the Python client."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from support import patience, swci, warm
+from support.certs import Authority
+from support.chains import free_port
+from support.snprocess import running_sn
+from swarm.net.tls import TlsFiles
+from swarmlearning.swci import Swci
+
+JOB = "defaultbb.cqdb.sml.hpe"
+
+
+@dataclass
+class Rest:
+    """A SWCI in WEB mode, and certificates to call it with."""
+
+    here: swci.Operator
+    ca: Authority
+    port: int
+    viewer: TlsFiles
+    stranger: TlsFiles
+
+    def call(
+        self, path: str, files: TlsFiles | None = None, cookie: str = "", body: bytes = b"", kind: str = ""
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        files = files or self.here.files
+        context = ssl.create_default_context(cafile=str(files.cacert))
+        context.check_hostname = False
+        context.load_cert_chain(str(files.cert), str(files.key))
+        line = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=patience.seconds(60))
+        headers = {name: value for name, value in (("Cookie", cookie), ("Content-Type", kind)) if value}
+        line.request("POST", path, body, headers)
+        answer = line.getresponse()
+        data = answer.read()
+        line.close()
+        return answer, data
+
+    def lines(self, command: str, files: TlsFiles | None = None, cookie: str = "") -> list[str]:
+        answer, data = self.call("/exec?cmd=" + quote(command, safe=""), files, cookie)
+        assert answer.status == 200, data
+        found: dict[str, Any] = json.loads(data)
+        assert set(found) == {"CONTENT"}
+        return list(found["CONTENT"])
+
+    def upload(self, name: str, data: bytes, files: TlsFiles | None = None) -> str:
+        head = f'--B\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+        body = head.encode() + data + b"\r\n--B--\r\n"
+        answer, text = self.call("/uploadTaskDef", files, body=body, kind="multipart/form-data; boundary=B")
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith("text/plain")
+        return text.decode()
+
+
+@pytest.fixture(scope="module")
+def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
+    ca = Authority()
+    folder = tmp_path_factory.mktemp("rest")
+    with running_sn(tmp_path_factory.mktemp("sn"), ca) as sn:
+        here = swci.operator(folder, sn, ca)
+        viewer = ca.node(folder / "certs", "look-1", uri="spiffe://test/elsewhere/swci/look-1")
+        stranger = ca.node(folder / "certs", "who-1", uri="spiffe://test/elsewhere/sl/who-1")
+        (here.usr / "init").write_text("\n".join(here.enter()))
+        port, log = free_port(), folder / "swci.log"
+        log.touch()
+        argv = here.argv("--mode", "WEB", "--web-port", str(port), "--listen", "127.0.0.1", "--script", "init")
+        environ = here.environ(SWCI_WEB_VIEWERS="spiffe://test/elsewhere/swci/look-1, other")
+        process = warm.start(argv, environ, log)
+        try:
+            until = time.monotonic() + patience.seconds(60)
+            while "SWCI serves REST" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.05)
+            yield Rest(here, ca, port, viewer, stranger)
+        finally:
+            process.terminate()
+            code = process.wait(timeout=patience.seconds(30))
+            print(log.read_text())
+        assert code == 0
+
+
+@pytest.mark.row("R01")
+@pytest.mark.row("R02")
+@pytest.mark.row("R03")
+def test_a_command_is_answered_with_lines(rest: Rest) -> None:
+    """CONTENT is a list of texts, never empty; a failure begins with ERROR at column 0, a name does not."""
+    assert rest.lines("list contracts") == [JOB]
+    assert rest.lines("LIST CONTRACT")[0].startswith("ERROR after LIST comes")
+    assert rest.lines("# a comment") == ["# a comment"]
+    assert all(rest.lines(""))
+    assert rest.lines('CREATE CONTRACT "ERROR x"') == ["Contract Created : ERROR x"]
+    assert " ERROR x" in rest.lines("LIST CONTRACTS")
+    assert rest.lines("SLEEP 1") == ["Completed SLEEP for: 1 secs"]
+    assert rest.lines("pwd\nEXIT")[0].startswith("ERROR a request holds one command")
+    assert rest.lines("x" * 5000)[0].startswith("ERROR the line has 5000 characters")
+
+
+@pytest.mark.row("R04")
+def test_a_task_file_is_handed_over_into_the_folder(rest: Rest) -> None:
+    """As it is, under its own name; again: replaced, and said; a name that leads elsewhere, or too much, is refused."""
+    data = b"Name: a\r\n\xff\n"
+    assert rest.upload("task.yaml", data) == f"task.yaml is uploaded, {len(data)} bytes"
+    assert (rest.here.usr / "task.yaml").read_bytes() == data
+    assert rest.upload("task.yaml", b"x") == "task.yaml is uploaded, 1 bytes; the one before is replaced"
+    (rest.here.usr / "link").symlink_to(rest.here.state)
+    for name in ("../x", "/etc/x", "..", ".hidden", "a/b", "a\\b", "link", "n" * 161):
+        assert rest.upload(name, b"x").startswith("ERROR "), name
+    _, text = rest.call("/uploadTaskDef", body=b"no form", kind="multipart/form-data; boundary=B")
+    assert text.startswith(b"ERROR ")
+    answer, _ = rest.call("/uploadTaskDef", body=b"x" * (2 << 20), kind="application/octet-stream")
+    assert answer.status == 413
+    assert not any(one.name.endswith(".upload") for one in rest.here.usr.iterdir())
+    assert rest.lines("ls")[-1] == "task.yaml"
+
+
+def test_callers_are_let_in_by_name(rest: Rest) -> None:
+    """A viewer looks and changes nothing; anybody else is told the name of the certificate and the setting."""
+    assert rest.lines("LIST CONTRACTS", rest.viewer)[0]
+    refused = rest.lines("CREATE CONTRACT mine", rest.viewer)
+    assert refused == [
+        "ERROR CREATE CONTRACT changes the swarm, and 'spiffe://test/elsewhere/swci/look-1' is a viewer here: "
+        "add that name to SWCI_WEB_OPERATORS"
+    ]
+    assert "is a viewer here" in rest.upload("task.yaml", b"y", rest.viewer)
+    stranger = rest.lines("LIST CONTRACTS", rest.stranger)
+    assert stranger == [
+        "ERROR the certificate 'spiffe://test/elsewhere/sl/who-1' may not use this SWCI: "
+        "add that name to SWCI_WEB_VIEWERS or SWCI_WEB_OPERATORS"
+    ]
+    assert rest.upload("x.yaml", b"y", rest.stranger).startswith("ERROR the certificate")
+    other = Authority("another CA").node(rest.here.folder / "other", "ci-9", uri="spiffe://test/operators/swci/ci-9")
+    files = TlsFiles(other.cert, other.key, rest.here.files.cacert, None)
+    with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
+        rest.call("/exec?cmd=pwd", files)
+
+
+@pytest.mark.row("D14")
+def test_each_client_has_a_shell_of_its_own(rest: Rest) -> None:
+    """By certificate, by cookie where one is asked for; EXIT ends that one only, a long call holds up no other."""
+    (rest.here.usr / "inner").mkdir(exist_ok=True)
+    answer, _ = rest.call("/exec?cmd=cd%20inner", cookie="swci=new")
+    own = answer.headers["set-cookie"].split(";")[0]
+    assert {"secure", "httponly"} <= {part.strip().lower() for part in answer.headers["set-cookie"].split(";")}
+    assert rest.lines("pwd", cookie=own) == [f"Current Directory : {rest.here.usr}/inner"]
+    assert rest.lines("pwd") == [f"Current Directory : {rest.here.usr}"]
+    assert rest.lines("pwd", rest.viewer, cookie=own) == [f"Current Directory : {rest.here.usr}"]
+    slow = threading.Thread(target=rest.lines, args=("SLEEP 3", None, own))
+    slow.start()
+    began = time.monotonic()
+    assert rest.lines("pwd")
+    assert time.monotonic() - began < 2.5
+    slow.join()
+    assert rest.lines("EXIT", cookie=own) == ["EXITING"]
+    assert rest.lines("pwd", cookie=own) == [f"Current Directory : {rest.here.usr}"]
+
+
+def test_a_wait_ends_with_its_client(rest: Rest) -> None:
+    """Nobody is left to hear of it: the shell is free for the next command at once."""
+    cookie = rest.call("/exec?cmd=pwd", cookie="swci=new")[0].headers["set-cookie"].split(";")[0]
+    files = rest.here.files
+    context = ssl.create_default_context(cafile=str(files.cacert))
+    context.check_hostname = False
+    context.load_cert_chain(str(files.cert), str(files.key))
+    line = http.client.HTTPSConnection("127.0.0.1", rest.port, context=context, timeout=patience.seconds(60))
+    line.request("POST", "/exec?cmd=SLEEP%2036000", headers={"Cookie": cookie})
+    time.sleep(0.5)
+    line.close()
+    assert rest.lines("pwd", cookie=cookie) == [f"Current Directory : {rest.here.usr}"]
+
+
+@pytest.mark.row("R05")
+@pytest.mark.row("R10")
+def test_the_python_client_drives_it(rest: Rest, tmp_path: Path) -> None:
+    """Contexts, contracts, files and nodes through the original's methods."""
+    files = rest.here.files
+    client = Swci("127.0.0.1", rest.port, str(files.cert), str(files.key), str(files.cacert))
+    assert client.createContext("py", ip="127.0.0.1", port=rest.here.sn.port) == [
+        "API Server is UP!",
+        "CONTEXT CREATED : py",
+    ]
+    assert client.switchContext("py") == ["DEFAULT CONTEXT SET TO : py"]
+    assert JOB in client.listTrainingContracts()
+    task = tmp_path / "py-task.yaml"
+    task.write_text("x")
+    assert "py-task.yaml" in str(client.uploadTaskDefintion(str(task)))
+    assert "py-task.yaml" in client.ls()
+    assert client.sleep(1) == ["Completed SLEEP for: 1 secs"]
+    assert client.getTrainingContractStatus("no-such") == []
+    assert "there is no contract 'no-such'" in str(client.getErrors())
