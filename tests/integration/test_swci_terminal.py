@@ -45,7 +45,7 @@ def test_a_person_types_completes_interrupts_and_leaves(here: swci.Operator, tmp
         shell.send("\r")
         shell.expect(f"    {JOB}\r\n")
         shell.expect("SWCI:4 >")
-        shell.send("GET CONTRACT STATUS defaul")
+        shell.send("GET CONTRACT STATUS defaultb")
         shell.expect(JOB)
         shell.send("\t\r")
         shell.expect(f"NAME         : {JOB}")
