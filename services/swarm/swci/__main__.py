@@ -54,6 +54,7 @@ async def _run(settings: SwciSettings) -> int:
     book = ContextBook(state / "contexts.json")
     access = RealAccess(settings, state)
     session = Session(access, book, _folder(settings), dict(HANDLERS), time.time, limits=settings.limits)
+    session.plain_secrets = settings.plain_secrets
     session.columns = shutil.get_terminal_size((160, 40)).columns
     if settings.sn_url:
         if DEFAULT_CONTEXT not in book.names or book.get(DEFAULT_CONTEXT).url != settings.sn_url:
@@ -116,7 +117,9 @@ async def serve_web(settings: SwciSettings, first: Session) -> None:
     def fresh() -> Session:
         folder = Folder(first.folder.root)
         folder.here = first.folder.here
-        return Session(first.access, first.book.copy(), folder, first.handlers, first.clock, first.sleep, first.limits)
+        found = Session(first.access, first.book.copy(), folder, first.handlers, first.clock, first.sleep, first.limits)
+        found.plain_secrets = first.plain_secrets
+        return found
 
     web = Web(Callers(context.own, settings.operators, settings.viewers), Shells(fresh), first.folder.root)
     ended = asyncio.Event()

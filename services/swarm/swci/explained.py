@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from swarm.core.errors import OperatorFault
+from swarm.core.errors import OperatorFault, Reverted, SwarmFault
 from swarm.core.shown import shown
 
 
@@ -136,6 +136,76 @@ BY_NAME: Mapping[str, Explained] = {
         "the options of a contract are fixed while its run is open", OPERATOR, "wait for its end, or RESET CONTRACT"
     ),
     "OptionsTooLong": _BOUND,
+    "TaskUnknown": Explained("there is no such task or draft", OPERATOR, "LIST TASKS shows them"),
+    "TaskNotCreator": Explained("only who created a draft may change it", OPERATOR, "create one of your own"),
+    "TaskBadText": _BOUND,
+    "TaskBadType": Explained(
+        "no such type of task", OPERATOR, "RUN_SWARM, MAKE_USER_CONTAINER, MAKE_SWARM_USER_CONTENT or PULL_IMAGE"
+    ),
+    "TaskReserved": Explained("ROOTTASK is the chain's own", OPERATOR, "choose another name"),
+    "TaskKeyReused": Explained(
+        "a draft was begun with other contents under the same key", OPERATOR, "create the task again"
+    ),
+    "TaskFrozen": Explained(
+        "the task is final and cannot be changed", OPERATOR, "CREATE TASK FROM makes its next version"
+    ),
+    "TaskBadCount": _BOUND,
+    "TaskBadItem": _BOUND,
+    "TaskTooLong": _BOUND,
+    "TaskItemMissing": Explained(
+        "a line of the body is missing; the error names its number", OPERATOR, "APPEND TASK BODY, or create it again"
+    ),
+    "TaskTextDiffers": Explained(
+        "what is on chain is not what was signed", OPERATOR, "DELETE TASK, and create it again; another shell was at it"
+    ),
+    "TaskUnknownPrereq": Explained(
+        "no final task has the name of the prereq", OPERATOR, "create and finalize that one first, or name ROOTTASK"
+    ),
+    "TaskDraftsFull": Explained("as many drafts are open as may be", OPERATOR, "FINALIZE or DELETE some of them"),
+    "TaskTooMany": Explained("as many tasks exist as may be", OPERATOR, "use those that are there"),
+    "RunnerUnknown": Explained("there is no such task runner", OPERATOR, "LIST TASKRUNNERS shows them"),
+    "RunnerExists": Explained("there is a task runner of that name", NOBODY, "use it as it is"),
+    "RunnerBadName": Explained("a runner's name has 1 to 160 characters", OPERATOR, "choose another name"),
+    "RunnerTooMany": Explained("as many task runners exist as may be", OPERATOR, "use one that is there"),
+    "RunnerBadLease": _BOUND,
+    "RunnerBadCount": _BOUND,
+    "RunnerOrder": Explained("peers were named out of order or twice", PEER, "report it: SWCI sorts them"),
+    "RunnerFull": Explained("as many SWOPs take part as may", OPERATOR, "use a further task runner"),
+    "RunnerBusy": Explained(
+        "the runner has a task that is not over",
+        OPERATOR,
+        "WAIT FOR TASKRUNNER; ABORT TASKRUNNER, or RESET TASKRUNNER <runner> FORCE, ends it",
+    ),
+    "RunnerNotBusy": Explained("the runner's task is over", NOBODY, "RESET TASKRUNNER, or assign the next one"),
+    "RunnerNotCurrent": Explained(
+        "the runner has another assignment by now", NOBODY, "GET TASKRUNNER STATUS tells which; type the command again"
+    ),
+    "RunnerWrongPhase": Explained(
+        "the runner's task is in a phase that does not allow this step", NOBODY, "GET TASKRUNNER STATUS tells which"
+    ),
+    "RunnerKeyReused": Explained("an assignment was given with other contents under its key", OPERATOR, "assign again"),
+    "RunnerTaskNotFinal": Explained("only a final task can be assigned", OPERATOR, "FINALIZE TASK first"),
+    "RunnerTaskNotRunnable": Explained("ROOTTASK cannot be run", OPERATOR, "assign another task"),
+    "RunnerWrongPrereq": Explained(
+        "the prereq got a new version meanwhile, or there is none", OPERATOR, "assign again; GET TASK INFO names it"
+    ),
+    "RunnerNotFollower": Explained(
+        "that SWOP does not listen to this runner", OPERATOR, "its profile names its runner; LIST NODES shows SWOPs"
+    ),
+    "RunnerNotNamed": Explained("the assignment names other SWOPs", PEER, "nothing: it is not for this one"),
+    "RunnerNotEnrolled": Explained("that SWOP has not enrolled", PEER, "LIST TASKRUNNER PEERS shows who has"),
+    "RunnerNotIn": Explained("that SWOP has no part in the assignment", PEER, "LIST TASKRUNNER PEERS shows who has"),
+    "RunnerNotReady": Explained(
+        "fewer pairs are offered than the task wants", OPERATOR, "start more SWOPs, or assign it WITH fewer PEERS"
+    ),
+    "RunnerWrongAttempt": Explained("a report is about an earlier attempt", PEER, "nothing: it does not count"),
+    "RunnerReported": Explained("another result of that pair is recorded", PEER, "nothing: the first one counts"),
+    "RunnerPairsOpen": Explained(
+        "the SWOP still has pairs at work", OPERATOR, "ASSIGN ... TARGET again when these have ended"
+    ),
+    "RunnerNothingFailed": Explained("that SWOP has nothing to run again", OPERATOR, "GET TASKRUNNER PEER STATUS"),
+    "RunnerNothingOpen": Explained("nothing is open that could be suspected", NOBODY, "nothing"),
+    "RunnerNotDue": Explained("it is too early to end a silent assignment", NOBODY, "wait, or ABORT TASKRUNNER"),
     "OutOfGas": Explained("a transaction ran out of its gas", CHAIN, "report it with the command that was typed"),
 }
 """Errors of the contracts; a test holds that none is missing."""
@@ -174,6 +244,12 @@ BY_TEXT: Mapping[str, Explained] = {
 }
 """Texts that users search for."""
 NEAR_RATIO = 0.6
+
+
+def told(fault: SwarmFault) -> str:
+    """A fault's own text; of a contract's refusal also what it means, and the mend."""
+    known = BY_NAME.get(fault.name) if isinstance(fault, Reverted) else None
+    return str(fault) if known is None else f"{fault}: {known.means}; {known.mend}"
 
 
 def explain(error: str) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from swarm.chain.taskrunners import Taskrunners
 from swarm.chain.training import Training
 from swarm.inspect.answers import check_signs
 
 from .session import Session
 from .table import Kind
+from .tasking import tasks_of
 
 
 async def learn(session: Session) -> None:
@@ -18,6 +20,9 @@ async def learn(session: Session) -> None:
     if not session.book.current:
         return
     member = await session.member()
+    session.known[Kind.TASK] = [name for name, _ in await tasks_of(member.reader, member).names()]
+    runners = Taskrunners(member.reader, member.swarm.contracts["Taskrunners"])
+    session.known[Kind.RUNNER] = sorted((await runners.runners()).values())
     jobs = await Training(member.reader, member.swarm.training).jobs()
     session.known[Kind.CONTRACT] = sorted(jobs.values())
     signs = check_signs(await member.link.get("/v1/alive"))

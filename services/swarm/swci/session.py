@@ -16,10 +16,12 @@ from typing import Protocol
 
 from swarm.chain.client import ChainClient
 from swarm.core.errors import OperatorFault, SwarmFault
+from swarm.core.ids import Digest
 from swarm.inspect.operator import Member
 from swarm.store.journal import Journal
 
 from .contexts import Context, ContextBook, Pin
+from .explained import told
 from .folder import Folder
 from .grammar import Nothing, Refusal, Typed, parse
 from .say import Say
@@ -103,6 +105,10 @@ class Session:
     """Commands executed so far: what the prompt shows."""
     exit_on_failure: bool = False
     leaving: bool = False
+    plain_secrets: bool = False
+    """Let a task file's Username and Password pass with a warning: for files of the original's."""
+    created: dict[str, Digest] = field(default_factory=dict)
+    """Tasks that this shell created and has not finalized, by name."""
     known: dict[Kind, list[str]] = field(default_factory=dict)
     """Names seen lately, for completion."""
     _work: asyncio.Future[None] | None = None
@@ -171,7 +177,7 @@ class Session:
         if error is None:
             return 0
         if isinstance(error, SwarmFault):
-            say.error(str(error))
+            say.error(told(error))
             return error.exit_code
         log.error("%s failed", typed.command.name, exc_info=error)
         say.error(f"{typed.command.name} failed by a fault of SWCI itself: {type(error).__name__}: {error}")

@@ -43,6 +43,9 @@ class SwciSettings(NodeSettings):
     web_port: Annotated[Port, Opt("--web-port", env="SWCI_WEB_PORT", unit="TCP port")] = Field(
         WEB_PORT, description="port of the REST server"
     )
+    plain_secrets: Annotated[bool, Opt("--plain-secrets", env="SWCI_PLAIN_SECRETS", switch=True)] = Field(
+        False, description="let Username and Password in task files pass with a warning; everybody can read them then"
+    )
     web_operators: Annotated[str, Opt("--web-operators", env=OPERATORS, unit="names")] = Field(
         "",
         description="REST: certificates that may do all, comma separated: spiffe:// ids, or common names of those "

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from swarm.swci.session import Handler
 
-from . import contexts, contracts, shell, swarm
+from . import contexts, contracts, shell, swarm, tasks
 
 HANDLERS: Mapping[str, Handler] = {
     **shell.HANDLERS,
     **contexts.HANDLERS,
     **swarm.HANDLERS,
     **contracts.HANDLERS,
+    **tasks.HANDLERS,
 }

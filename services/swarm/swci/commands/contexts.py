@@ -58,6 +58,7 @@ def _url(typed: Typed) -> str:
 async def switch(session: Session, typed: Typed, say: Say) -> None:
     session.book.switch(typed.values["context"])
     session.known.clear()
+    session.created.clear()
     say.line(f"DEFAULT CONTEXT SET TO : {typed.values['context']}")
 
 

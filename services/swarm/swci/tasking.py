@@ -1,0 +1,173 @@
+"""Tasks as an operator handles them: from a file or typed lines to a final version on chain, so that the same again
+is the same task.
+
+Owns which draft a name means and under which key it is written; the text is :mod:`swarm.core.tasktext`'s, the calls
+:mod:`swarm.chain.tasks`'. A key comes from the contents: after a crash the same command completes what was begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eth_hash.auto import keccak
+
+from swarm.chain.client import ChainClient
+from swarm.chain.keys import LocalSigner
+from swarm.chain.tasks import Tasks, chunks_of
+from swarm.core.errors import OperatorFault
+from swarm.core.ids import Address, Digest
+from swarm.core.shown import shown
+from swarm.core.taskstatements import TaskStatement, header_hash, root_of, sign, task_id
+from swarm.core.tasktext.findings import Reading
+from swarm.core.tasktext.layout import slots
+from swarm.core.tasktext.model import Header, Task
+from swarm.core.tasktext.model import TaskType as TextType
+from swarm.core.tasktext.typed import from_lines
+from swarm.core.taskview import ItemKind, TaskBody, TaskHeader, TaskInfo, TaskType
+from swarm.inspect.operator import Member
+
+from .picking import pick
+
+SALTS_MAX = 1000
+"""How often one text may be created and deleted again by one operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A task or draft on chain."""
+
+    id: Digest
+    info: TaskInfo
+
+    @property
+    def name(self) -> str:
+        return self.info.header.name
+
+
+def tasks_of(client: ChainClient, member: Member) -> Tasks:
+    return Tasks(client, member.swarm.contracts["Tasks"])
+
+
+def header_of(header: Header) -> TaskHeader:
+    return TaskHeader(TaskType[header.type.name], header.name, header.author, header.prereq, header.outcome)
+
+
+def body_of(task: Task, content: bytes) -> TaskBody:
+    return TaskBody(tuple(line.encode() for line in slots(task)), chunks_of(content))
+
+
+async def drafts(tasks: Tasks, creator: Address) -> list[Found]:
+    """The open drafts of an operator, the newest last."""
+    found = [Found(one, info) for one in await tasks.drafts_of(creator) if (info := await tasks.info(one)) is not None]
+    return sorted((one for one in found if not one.info.removed), key=lambda one: one.info.created)
+
+
+async def names(tasks: Tasks, creator: Address) -> list[str]:
+    """Of final tasks, ROOTTASK first, then of the operator's drafts."""
+    final = [name for name, _ in await tasks.names()]
+    return list(dict.fromkeys([*final, *(one.name for one in await drafts(tasks, creator))]))
+
+
+async def find(tasks: Tasks, creator: Address, name: str) -> Found:
+    """The task that a name means: the operator's draft of it, else the newest final version.
+
+    Raises:
+        OperatorFault: there is none; names the nearest.
+    """
+    mine = [one for one in await drafts(tasks, creator) if one.name == name]
+    if mine:
+        return mine[-1]
+    latest = await tasks.latest(name)
+    if latest is None:
+        return await find(tasks, creator, pick("task", name, await names(tasks, creator)))
+    info = await tasks.info(latest[0])
+    if info is None:
+        raise OperatorFault(f"the SN knows a task {shown(name)} and nothing about it: ask again, or ask another SN")
+    return Found(latest[0], info)
+
+
+async def draft(tasks: Tasks, creator: Address, name: str) -> Found:
+    """The operator's own draft of that name.
+
+    Raises:
+        OperatorFault: there is none; says whether the task is final.
+    """
+    found = await find(tasks, creator, name)
+    if found.info.final:
+        raise OperatorFault(
+            f"task {shown(found.name)} is final (version {found.info.version}) and cannot be changed; "
+            "CREATE TASK FROM makes its next version"
+        )
+    return found
+
+
+async def write(tasks: Tasks, creator: Address, header: TaskHeader, body: TaskBody) -> Digest:
+    """A draft with this body, or the final task that it is already; other drafts of that name give way.
+
+    Raises:
+        OperatorFault: this text was created and deleted too often.
+        Reverted, ChainFault: the chain refused; the same again completes what was begun.
+    """
+    contents = keccak(header_hash(header) + b"".join(map(keccak, (*body.lines, *body.chunks))))
+    for salt in range(SALTS_MAX):
+        key = Digest(keccak(contents + salt.to_bytes(32, "big")))
+        found, info = task_id(creator, key), await tasks.info(task_id(creator, key))
+        if info is None or not info.removed:
+            break
+    else:
+        raise OperatorFault(f"task {shown(header.name)} was created and deleted {SALTS_MAX} times: change its text")
+    if info is None or not info.final:
+        await tasks.write(key, header, body)
+    for other in await drafts(tasks, creator):
+        if other.name == header.name and other.id != found:
+            await tasks.remove(other.id)
+    return found
+
+
+async def freeze(tasks: Tasks, signer: LocalSigner, found: Found, *, plain_secrets: bool) -> Digest:
+    """Make a draft final; the id of what became final. A draft of typed lines gets its text first.
+
+    Raises:
+        OperatorFault: lines are missing, or make no task.
+        Reverted, ChainFault: the chain refused.
+    """
+    info = found.info
+    if info.chunks == 0:
+        reading = await typed(tasks, found, plain_secrets=plain_secrets)
+        task = reading.taken(f"task {shown(found.name)}")
+        # Written as what it means, in the layout that every SWOP compares the text with.
+        written = await write(tasks, signer.address, info.header, body_of(task, reading.content))
+        renewed = await tasks.info(written)
+        assert renewed is not None  # it has just been written
+        if renewed.final:
+            return written
+        found, info = Found(written, renewed), renewed
+    lines = await tasks.hashes(found.id, ItemKind.LINE)
+    chunks = await tasks.hashes(found.id, ItemKind.TEXT)
+    root = root_of(header_hash(info.header), lines, chunks)
+    statement = TaskStatement(found.id, info.header, len(lines), len(chunks), root)
+    await tasks.finalise(found.id, len(lines), len(chunks), root, sign(statement, tasks.domain, signer))
+    return found.id
+
+
+async def typed(tasks: Tasks, found: Found, *, plain_secrets: bool) -> Reading[Task]:
+    """The task that the lines of a draft make.
+
+    Raises:
+        OperatorFault: a line is missing.
+    """
+    hashes = await tasks.hashes(found.id, ItemKind.LINE)
+    gap = next((number for number, one in enumerate(hashes) if not any(one)), None)
+    if gap is not None or len(hashes) < 2:
+        number = gap if gap is not None else 1
+        raise OperatorFault(f"line {number} of task {shown(found.name)} is missing: APPEND TASK BODY gives it")
+    header = found.info.header
+    head = Header(TextType(header.task_type.name), header.name, header.author, header.prereq, header.outcome)
+    lines = [line.decode("utf-8", "replace") for line in (await tasks.body(found.id, found.info)).lines]
+    return from_lines(head, lines, plain_secrets=plain_secrets)
+
+
+def batches(lines: Sequence[bytes], most: int) -> list[tuple[int, int]]:
+    """First index and length of each batch of a body, as CREATE TASK FROM tells them; line 0 is no part of them."""
+    return [(first, min(most, len(lines) - first)) for first in range(1, len(lines), most)]
