@@ -4,43 +4,93 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from swarm.core.ids import Digest
+from swarm.core.ids import Address, Digest
+from swarm.core.limits import EXPECT_SECONDS, RUNNER_REPORTS_MAX
 from swarm.core.taskrun import actions as do
-from swarm.core.taskrun.passes import (
-    REPORTS_MAX,
-    SETTLE_SECONDS,
-    VANISH_SECONDS,
-    Lately,
-    Offer,
-    Pass,
-    Refusal,
-    Rules,
-    Sight,
-    take_pass,
-)
-from swarm.core.taskrun.views import Call, Mine, PairState, Phase, Seat
+from swarm.core.taskrun.passes import VANISH_SECONDS, Lately, Offer, Pass, Refusal, Rules, Sight, take_pass
 from swarm.core.taskrun.work import ASSIGNMENTS_REMEMBERED, Key, Memory, Result, Why, Work, WorkState
+from swarm.core.taskview import (
+    Assignment,
+    AssignmentPhase,
+    Mine,
+    Outcome,
+    Pair,
+    PairState,
+    Peer,
+    PeerState,
+    TaskType,
+)
 
 AID, OTHER, TASK = Digest(b"a" * 32), Digest(b"b" * 32), Digest(b"t" * 32)
+ME, NOBODY, NOTHING = Address(b"m" * 20), Address(bytes(20)), Digest(bytes(32))
 LEASE, FRESH = 120.0, 30.0
-IDLE = Mine()
+IDLE = Mine(None, None, ())
 KEY = Key(AID, 0, 1)
 GOOD, BAD = Result(True, exit_code=0), Result(False, exit_code=1)
 TAKEN: Mapping[Digest, Offer | Refusal] = {AID: Offer(2)}
 
 
-def running(*pairs: PairState, attempt: int = 1, aid: Digest = AID, **more: object) -> Mine:
-    seat = Seat(Call.ANYBODY, len(pairs), False, attempt, pairs)
-    return replace(Mine(aid, Phase.RUNNING, TASK, seat=seat), **more)  # type: ignore[arg-type]
+def assignment(phase: AssignmentPhase, **more: Any) -> Assignment:
+    found = Assignment(
+        aid=AID,
+        runner=NOTHING,
+        op=1,
+        phase=phase,
+        outcome=Outcome.NONE,
+        by=NOBODY,
+        key=NOTHING,
+        task=TASK,
+        prereq=NOTHING,
+        task_type=TaskType.RUN_SWARM,
+        n=2,
+        named=0,
+        expect=0,
+        enrol_seconds=300,
+        peers=1,
+        enrolled=0,
+        declined=0,
+        offered=0,
+        swops=0,
+        allotted=0,
+        open=0,
+        succeeded=0,
+        failed=0,
+        assigned_block=1,
+        assigned_time=1000,
+        started_block=0,
+        started_time=0,
+        ended_block=0,
+        ended_time=0,
+        heard=1000,
+        suspected=0,
+        suspected_block=0,
+        ended_by=NOBODY,
+        reset_by=NOBODY,
+        reset_time=0,
+        why="",
+    )
+    return replace(found, **more)
 
 
-def assigned(seat: Seat, **more: object) -> Mine:
-    return replace(Mine(AID, Phase.ASSIGNED, TASK, since=1000, needed=2, seat=seat), **more)  # type: ignore[arg-type]
+def me(state: PeerState, *, attempt: int = 0) -> Peer:
+    return Peer(ME, state, state is PeerState.NAMED, 2, 0, 0, 0, attempt, 1000, 0, "", NOTHING)
+
+
+def running(*pairs: PairState, attempt: int = 1, **more: Any) -> Mine:
+    rows = tuple(Pair(state, attempt, 0, 0, "", NOTHING, NOBODY, 0, NOTHING) for state in pairs)
+    return Mine(assignment(AssignmentPhase.RUNNING, **more), me(PeerState.IN, attempt=attempt), rows)
+
+
+def assigned(state: PeerState | None, **more: Any) -> Mine:
+    """Args: state: of this SWOP's row; None: it has none."""
+    return Mine(assignment(AssignmentPhase.ASSIGNED, **more), None if state is None else me(state), ())
 
 
 ONE = running(PairState.ALLOTTED)
+ENDED = Mine(assignment(AssignmentPhase.ENDED), None, ())
 
 
 def look(
@@ -55,9 +105,9 @@ def look(
     age: float = 1.0,
     blind: bool = False,
     leaving: bool = False,
-    **sight: object,
+    **sight: Any,
 ) -> Pass:
-    seen = Sight(head, head if deep is None else deep, number, age, 1000.0 + now, **sight)  # type: ignore[arg-type]
+    seen = Sight(head, head if deep is None else deep, number, age, 1000.0 + now, **sight)
     return take_pass(
         now,
         Rules(LEASE, FRESH),
@@ -97,10 +147,11 @@ def test_what_only_one_view_wants_neither_starts_nor_stops(head: Mine, deep: Min
 
 def test_what_neither_view_wants_is_kept_as_stopped_and_then_stopped() -> None:
     """The end is journaled first, so that a crash in the grace is no new start."""
-    ended = Mine(AID, Phase.ENDED, TASK)
-    found = look(ended, ended, Work(KEY, WorkState.RUNNING), memory=Memory().with_started(KEY))
+    memory = Memory().with_started(KEY)
+    found = look(IDLE, IDLE, Work(KEY, WorkState.RUNNING), memory=memory, ended=frozenset({AID}))
     assert acts(found, do.Keep, do.Stop) == [do.Keep(KEY, Result(False, Why.STOPPED)), do.Stop(KEY)]
-    assert acts(found, do.KeepOver) == [do.KeepOver(AID)]
+    over = look(ENDED, ENDED, Work(KEY, WorkState.RUNNING), memory=memory)
+    assert over.actions == (do.KeepOver(AID), do.Stop(KEY))
 
 
 def test_a_pair_that_was_made_and_never_started_goes_without_a_trace() -> None:
@@ -145,10 +196,10 @@ def test_a_stop_does_not_replace_the_exit_code_that_was_there_first() -> None:
 
 def test_many_results_go_in_several_reports() -> None:
     """A transaction has room for sixteen."""
-    head = running(*[PairState.ALLOTTED] * (REPORTS_MAX + 1))
-    memory = Memory(results={Key(AID, pair, 1): GOOD for pair in range(REPORTS_MAX + 1)})
+    head = running(*[PairState.ALLOTTED] * (RUNNER_REPORTS_MAX + 1))
+    memory = Memory(results={Key(AID, pair, 1): GOOD for pair in range(RUNNER_REPORTS_MAX + 1)})
     assert [len(r.results) for r in acts(look(head, head, memory=memory), do.Report) if isinstance(r, do.Report)] == [
-        REPORTS_MAX,
+        RUNNER_REPORTS_MAX,
         1,
     ]
 
@@ -161,7 +212,7 @@ def test_many_results_go_in_several_reports() -> None:
 def test_what_was_started_and_is_gone_failed_and_is_not_started_again(head: Mine, memory: Memory) -> None:
     """Nobody knows what it did; a second start could do it twice."""
     found = look(head, head, memory=memory)
-    gone = Result(False, Why.VANISHED, reason="vanished")
+    gone = Result(False, Why.VANISHED, fault="vanished")
     assert acts(found, do.Keep, do.Create, do.Report) == [do.Keep(KEY, gone), do.Report(AID, 1, ((0, gone),))]
 
 
@@ -190,7 +241,7 @@ def test_an_assignment_is_honoured_once() -> None:
     """What was seen to end for good is not taken up again, whatever an SN says later."""
     memory = Memory().with_over(AID)
     assert acts(look(ONE, ONE, memory=memory), do.Create) == []
-    assert acts(look(assigned(Seat(Call.ANYBODY)), memory=memory), do.Enrol, do.Judge, do.Decline) == []
+    assert acts(look(assigned(None), memory=memory), do.Enrol, do.Judge, do.Decline) == []
     full = Memory()
     for number in range(ASSIGNMENTS_REMEMBERED + 1):
         full = full.with_over(Digest(number.to_bytes(32, "big")))
@@ -201,8 +252,7 @@ def test_an_assignment_is_honoured_once() -> None:
 def test_an_sn_that_is_behind_starts_and_stops_nothing(number: int, age: float) -> None:
     """It may show what has long ended; the lease is kept all the same."""
     memory = Memory(highest=10).with_started(KEY)
-    ended = Mine(AID, Phase.ENDED, TASK)
-    found = look(ended, ended, Work(KEY, WorkState.RUNNING), memory=memory, number=number, age=age)
+    found = look(ENDED, ENDED, Work(KEY, WorkState.RUNNING), memory=memory, number=number, age=age)
     assert [type(action) for action in found.actions] == [do.TurnSn]
     alive = look(ONE, ONE, Work(KEY, WorkState.RUNNING), memory=memory, number=number, age=age)
     assert [type(action) for action in alive.actions] == [do.TurnSn, do.Renew]
@@ -222,39 +272,44 @@ def test_who_is_no_member_any_more_ends_what_it_runs_and_says_nothing() -> None:
     assert [type(action) for action in found.actions] == [do.Keep, do.Stop]
 
 
-@pytest.mark.parametrize("call", [Call.ANYBODY, Call.NAMED])
-def test_it_asks_its_site_before_it_enrols(call: Call) -> None:
+@pytest.mark.parametrize("state", [None, PeerState.NAMED])
+def test_it_asks_its_site_before_it_enrols(state: PeerState | None) -> None:
     """Task, signatures and policy are looked at first; a refusal is said with its class."""
-    head = assigned(Seat(call))
+    head = assigned(state, named=0 if state is None else 1)
     assert acts(look(head, judged={}), do.Judge, do.Enrol) == [do.Judge(AID, TASK)]
     assert acts(look(head), do.Enrol) == [do.Enrol(AID, 2)]
     assert acts(look(head, judged={AID: Refusal("policy")}), do.Enrol, do.Decline) == [do.Decline(AID, "policy")]
-    assert acts(look(assigned(Seat(call, declined=True))), do.Enrol, do.Decline, do.Judge) == []
+    assert acts(look(assigned(PeerState.DECLINED)), do.Enrol, do.Decline, do.Judge) == []
     assert acts(look(head, leaving=True), do.Enrol, do.Decline) == [do.Decline(AID, "leaving")]
 
 
 def test_an_enrolment_is_taken_back_when_the_site_changes_its_mind() -> None:
     """Before the start it costs nobody anything."""
-    head = assigned(Seat(Call.ANYBODY, 2))
+    head = assigned(PeerState.ENROLLED)
     assert acts(look(head, judged={AID: Refusal("policy")}), do.Decline) == [do.Decline(AID, "policy")]
 
 
 def test_who_is_not_called_does_not_enrol_and_who_is_invited_later_does() -> None:
     """Named ones are asked for by name, invited ones join what runs."""
-    assert acts(look(assigned(Seat(Call.NOT))), do.Enrol, do.Judge) == []
-    invited = Mine(AID, Phase.RUNNING, TASK, seat=Seat(Call.INVITED))
+    assert acts(look(assigned(None, named=1)), do.Enrol, do.Judge) == []
+    assert acts(look(Mine(assignment(AssignmentPhase.RUNNING), None, ())), do.Enrol, do.Judge) == []
+    invited = Mine(assignment(AssignmentPhase.RUNNING), me(PeerState.INVITED), ())
     assert acts(look(invited), do.Enrol) == [do.Enrol(AID, 2)]
 
 
 def test_a_start_waits_for_all_that_were_seen_but_not_for_long() -> None:
     """One quick SWOP does not take all; one that never answers holds nobody."""
-    mine = assigned(Seat(Call.ANYBODY, 2), complete=True, offered=2, expect=3, answered=1)
-    assert acts(look(mine), do.StartAssignment) == []
-    assert acts(look(mine, now=SETTLE_SECONDS), do.StartAssignment) == [do.StartAssignment(AID)]
-    assert acts(look(replace(mine, answered=3)), do.StartAssignment) == [do.StartAssignment(AID)]
-    named = replace(mine, needed=0)
-    assert acts(look(named), do.StartAssignment) == [do.StartAssignment(AID)]
-    assert acts(look(replace(named, complete=False), now=60), do.StartAssignment) == []
+
+    def starts(now: float = 0.0, **more: Any) -> list[do.Action]:
+        return acts(look(assigned(PeerState.ENROLLED, **more), now=now), do.StartAssignment)
+
+    enough = {"offered": 2, "expect": 3, "enrolled": 1}
+    assert starts(**enough) == []
+    assert starts(EXPECT_SECONDS, **enough) == [do.StartAssignment(AID)]
+    assert starts(**enough, declined=2) == [do.StartAssignment(AID)]
+    assert starts(60, offered=1, enrolled=1) == []
+    assert starts(named=2, n=0, enrolled=2) == [do.StartAssignment(AID)]
+    assert starts(60, named=2, n=0, enrolled=1, offered=9) == []
 
 
 def test_a_lease_is_renewed_by_thirds_at_once_when_doubted_and_when_a_pair_started() -> None:
@@ -265,9 +320,9 @@ def test_a_lease_is_renewed_by_thirds_at_once_when_doubted_and_when_a_pair_start
     assert acts(first, do.Renew) == [do.Renew(AID, 1)]
     assert acts(look(ONE, ONE, work, memory=memory, lately=first.lately, now=LEASE / 3 - 1), do.Renew) == []
     assert acts(look(ONE, ONE, work, memory=memory, lately=first.lately, now=LEASE / 3), do.Renew)
-    doubted = replace(ONE, suspected=True)
+    doubted = running(PairState.ALLOTTED, suspected=1)
     assert acts(look(doubted, ONE, work, memory=memory, lately=first.lately, now=1), do.Renew)
-    waits = look(assigned(Seat(Call.ANYBODY, 2)))
+    waits = look(assigned(PeerState.ENROLLED))
     assert acts(waits, do.Renew) == [do.Renew(AID, 0)]
     assert acts(look(running(PairState.SUCCEEDED)), do.Renew) == []
 
@@ -279,7 +334,7 @@ def test_a_runtime_that_stays_away_for_a_lease_fails_its_pairs_by_name() -> None
     assert acts(first, do.Keep, do.Create, do.Stop) == []
     later = look(ONE, ONE, memory=memory, lately=first.lately, now=LEASE - 1, blind=True)
     assert acts(later, do.Keep) == []
-    gone = Result(False, Why.DAEMON_GONE, reason="DaemonGone")
+    gone = Result(False, Why.DAEMON_GONE, fault="DaemonGone")
     last = look(ONE, ONE, memory=memory, lately=later.lately, now=LEASE, blind=True)
     assert acts(last, do.Keep, do.Report) == [do.Keep(KEY, gone), do.Report(AID, 1, ((0, gone),))]
     back = look(ONE, ONE, Work(KEY, WorkState.RUNNING), memory=memory, lately=later.lately, now=LEASE)
@@ -291,6 +346,6 @@ def test_a_policy_that_changed_while_it_ran_starts_nothing_and_says_why() -> Non
     """What runs already runs on."""
     refused = {AID: Refusal("policy")}
     found = look(ONE, ONE, judged=refused)
-    assert acts(found, do.Create, do.Keep) == [do.Keep(KEY, Result(False, reason="policy"))]
+    assert acts(found, do.Create, do.Keep) == [do.Keep(KEY, Result(False, fault="policy"))]
     running_on = look(ONE, ONE, Work(KEY, WorkState.RUNNING), memory=Memory().with_started(KEY), judged=refused)
     assert acts(running_on, do.Keep, do.Stop) == []

@@ -81,10 +81,10 @@ class Enrol:
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """Not here, because: ``reason`` is a class of refusals, the text stays here."""
+    """Not here, because: ``fault`` is a class of refusals, the text stays here."""
 
     aid: Digest
-    reason: str
+    fault: str
     text_hash: Digest = NO_DIGEST
 
 

@@ -9,30 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from ..ids import Digest
-from .views import Phase
+from ..taskview import Assignment, AssignmentPhase
 
 EXPIRE_PART = 4
 """A suspected assignment may be ended a quarter of a lease later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """An assignment as everybody sees it. Times are block times in seconds; ``suspected`` is 0 if nobody did."""
-
-    aid: Digest
-    phase: Phase
-    outcome: int
-    since: int
-    since_block: int
-    enrol_seconds: int
-    heard: int
-    suspected: int = 0
-    suspected_block: int = 0
-
-    @property
-    def busy(self) -> bool:
-        return self.phase in (Phase.ASSIGNED, Phase.RUNNING)
 
 
 class Step(Enum):
@@ -53,21 +33,26 @@ class Lease:
     blocks: int
 
 
-def lapse(found: Standing, lease: Lease, now: int, block: int) -> Step:
+def lapse(found: Assignment, lease: Lease, now: int, block: int) -> Step:
     """What frees a runner from this assignment, at block time ``now``: WAIT while nothing does yet."""
-    if found.phase is Phase.ASSIGNED:
-        late = now - found.since > found.enrol_seconds and block > found.since_block + lease.blocks
+    if found.phase is AssignmentPhase.ASSIGNED:
+        late = now - found.assigned_time >= found.enrol_seconds and block >= found.assigned_block + lease.blocks
         return Step.EXPIRE if late else Step.WAIT
-    if found.phase is not Phase.RUNNING:
+    if found.phase is not AssignmentPhase.RUNNING:
         return Step.WAIT
     if not found.suspected:
         return Step.SUSPECT if now - found.heard > lease.seconds else Step.WAIT
-    ripe = now - found.suspected >= lease.seconds / EXPIRE_PART and block > found.suspected_block + lease.blocks
+    ripe = now - found.suspected >= lease.seconds // EXPIRE_PART and block >= found.suspected_block + lease.blocks
     return Step.EXPIRE if ripe else Step.WAIT
 
 
 def next_step(
-    mine: Standing | None, mine_deep: Standing | None, current: Standing | None, lease: Lease, now: int, block: int
+    mine: Assignment | None,
+    mine_deep: Assignment | None,
+    current: Assignment | None,
+    lease: Lease,
+    now: int,
+    block: int,
 ) -> Step:
     """What to do to have one's own assignment run to its end.
 
@@ -78,9 +63,9 @@ def next_step(
     An assignment that a reorganisation took away is given again under its key: the same key is the same assignment.
     """
     if mine is not None:
-        if mine.phase is not Phase.ENDED:
+        if mine.phase is not AssignmentPhase.ENDED:
             return Step.WAIT if current is None else lapse(mine, lease, now, block)
-        sure = mine_deep is not None and mine_deep.phase is Phase.ENDED and mine_deep.outcome == mine.outcome
+        sure = mine_deep is not None and mine_deep.phase is AssignmentPhase.ENDED and mine_deep.outcome == mine.outcome
         return Step.DONE if sure else Step.WAIT
     if current is not None and current.busy:
         return lapse(current, lease, now, block)

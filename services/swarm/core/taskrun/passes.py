@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..ids import NO_DIGEST, Digest
+from ..limits import EXPECT_SECONDS, RUNNER_REPORTS_MAX
+from ..taskview import Assignment, AssignmentPhase, Mine, PairState, Peer, PeerState
 from .actions import (
     Action,
     Create,
@@ -28,13 +30,8 @@ from .actions import (
     Stop,
     TurnSn,
 )
-from .views import Call, Mine, PairState, Phase
 from .work import Key, Memory, Result, Why, Work, WorkState
 
-REPORTS_MAX = 16
-"""Results in one transaction."""
-SETTLE_SECONDS = 5
-"""A start by number waits so long for the answers of all SWOPs that were seen alive: one quick one takes not all."""
 VANISH_SECONDS = 15.0
 """An assignment that the chain no longer knows, and of which no end is known, may come back so long."""
 RENEWALS_A_LEASE = 3
@@ -53,7 +50,7 @@ class Offer:
 class Refusal:
     """This site does not: a class of refusals, and the hash of the text that stays here."""
 
-    reason: str
+    fault: str
     text_hash: Digest = NO_DIGEST
 
 
@@ -113,9 +110,10 @@ class Pass:
 
 def wanted(mine: Mine) -> frozenset[Key]:
     """The attempts that this view of the chain wants run here."""
-    if mine.phase is not Phase.RUNNING:
+    current, peer = mine.current, mine.peer
+    if current is None or peer is None or current.phase is not AssignmentPhase.RUNNING:
         return frozenset()
-    return frozenset(Key(mine.aid, pair, mine.seat.attempt) for pair in mine.seat.open_pairs())
+    return frozenset(Key(current.aid, number, peer.attempt) for number, pair in enumerate(mine.pairs) if pair.open)
 
 
 def remember(memory: Memory, action: Action) -> Memory:
@@ -214,8 +212,9 @@ class _Pass:
     # ---- what ends
 
     def _note_ends(self) -> None:
-        deep = self._sight.deep
-        for aid in (*self._sight.ended_deep, *((deep.aid,) if deep.phase is Phase.ENDED else ())):
+        deep = self._sight.deep.current
+        over = deep is not None and deep.phase is AssignmentPhase.ENDED
+        for aid in (*self._sight.ended_deep, *((deep.aid,) if deep is not None and over else ())):
             if aid not in self._memory.over:
                 self._do(KeepOver(aid))
 
@@ -227,16 +226,17 @@ class _Pass:
     def _stop(self, work: Work) -> None:
         started = work.key in self._memory.started
         if work.state is WorkState.CREATED:
-            if started:
+            if started and self._keeps(work.key):
                 self._do(Keep(work.key, Result(False, Why.STOPPED)))
             self._do(Remove(work.key))  # without a start it may be made again
             return
-        self._do(Keep(work.key, Result(False, Why.STOPPED)))
+        if self._keeps(work.key):
+            self._do(Keep(work.key, Result(False, Why.STOPPED)))
         self._do(Stop(work.key))
 
     def _end_unwanted(self, works: tuple[Work, ...]) -> None:
         for work in works:
-            if work.state is WorkState.EXITED and work.result is not None and work.key not in self._memory.results:
+            if work.result is not None and self._keeps(work.key):
                 self._do(Keep(work.key, work.result))
             if work.key in self._head or work.key in self._deep or work.state is WorkState.STOPPING:
                 continue
@@ -250,69 +250,79 @@ class _Pass:
             else:
                 self._stop(work)
 
+    def _keeps(self, key: Key) -> bool:
+        """Whether a result of this attempt may still be asked for, and none is there."""
+        return key not in self._memory.results and key.aid not in self._memory.over
+
     def _known(self, aid: Digest) -> bool:
         """Whether the chain still knows this assignment, so that not to want it is an answer."""
         sight = self._sight
-        return aid in (sight.head.aid, sight.deep.aid) or aid in sight.ended or aid in sight.ended_deep
+        current = [mine.current.aid for mine in (sight.head, sight.deep) if mine.current is not None]
+        return aid in current or aid in sight.ended or aid in sight.ended_deep
 
     def _give_up_blind(self, since: float | None) -> None:
         if since is None or self._now - since < self._rules.lease_seconds:
             return
         for key in sorted(self._head - self._memory.results.keys()):
-            self._do(Keep(key, Result(False, Why.DAEMON_GONE, reason=Why.DAEMON_GONE.value)))
+            self._do(Keep(key, Result(False, Why.DAEMON_GONE, fault=Why.DAEMON_GONE.value)))
 
     def _keep_vanished(self, works: tuple[Work, ...]) -> None:
         here = {work.key for work in works}
-        seat = self._sight.head.seat
+        pairs = self._sight.head.pairs
         for key in sorted(self._head - self._memory.results.keys() - here):
-            if key in self._memory.started or seat.pairs[key.pair] is PairState.STARTED:
-                self._do(Keep(key, Result(False, Why.VANISHED, reason=Why.VANISHED.value)))
+            if key in self._memory.started or pairs[key.pair].state is PairState.STARTED:
+                self._do(Keep(key, Result(False, Why.VANISHED, fault=Why.VANISHED.value)))
 
     # ---- what is told
 
     def _report(self) -> None:
-        known = [(key.pair, self._memory.results[key]) for key in sorted(self._head) if key in self._memory.results]
-        head = self._sight.head
-        for first in range(0, len(known), REPORTS_MAX):
-            self._do(Report(head.aid, head.seat.attempt, tuple(known[first : first + REPORTS_MAX])))
+        known = [key for key in sorted(self._head) if key in self._memory.results]
+        for first in range(0, len(known), RUNNER_REPORTS_MAX):
+            part = known[first : first + RUNNER_REPORTS_MAX]
+            told = tuple((key.pair, self._memory.results[key]) for key in part)
+            self._do(Report(part[0].aid, part[0].attempt, told))
 
     def _answer(self) -> None:
-        head = self._sight.head
-        seat = head.seat
-        open_to_me = head.phase is Phase.ASSIGNED and seat.call in (Call.ANYBODY, Call.NAMED)
-        invited = head.phase is Phase.RUNNING and seat.call is Call.INVITED and not seat.attempt
-        if not (open_to_me or invited) or seat.declined or head.aid in self._memory.over:
+        current, peer = self._sight.head.current, self._sight.head.peer
+        if current is None or current.aid in self._memory.over or not _is_asked(current, peer):
             return
         if self._leaving:
-            self._do(Decline(head.aid, "leaving"))
+            self._do(Decline(current.aid, "leaving"))
             return
-        said = self._judged.get(head.aid)
+        said = self._judged.get(current.aid)
         if said is None:
-            self._do(Judge(head.aid, head.task))
+            self._do(Judge(current.aid, current.task))
         elif isinstance(said, Refusal):
-            self._do(Decline(head.aid, said.reason, said.text_hash))
-        elif seat.offer is None:
-            self._do(Enrol(head.aid, said.pairs))
-        elif open_to_me and self._may_start(head):
-            self._do(StartAssignment(head.aid))
+            self._do(Decline(current.aid, said.fault, said.text_hash))
+        elif peer is None or peer.state is not PeerState.ENROLLED:
+            self._do(Enrol(current.aid, said.pairs))
+        elif self._may_start(current):
+            self._do(StartAssignment(current.aid))
 
-    def _may_start(self, head: Mine) -> bool:
-        settled = not head.needed or head.answered >= head.expect or self._sight.now - head.since >= SETTLE_SECONDS
-        return head.complete and settled
+    def _may_start(self, current: Assignment) -> bool:
+        if current.named:
+            return current.enrolled == current.named
+        answered = current.enrolled + current.declined >= current.expect
+        settled = answered or self._sight.now - current.assigned_time >= EXPECT_SECONDS
+        return current.offered >= current.n and settled
 
     def _renew(self) -> None:
-        head = self._sight.head
-        held = head.phase is Phase.RUNNING and head.seat.open_pairs()
-        waits = head.phase is Phase.ASSIGNED and head.seat.offer is not None
-        if not (held or waits):
+        current, peer = self._sight.head.current, self._sight.head.peer
+        waits = (
+            current is not None
+            and peer is not None
+            and current.phase is AssignmentPhase.ASSIGNED
+            and peer.state is PeerState.ENROLLED
+        )
+        if current is None or not (self._head or waits):
             self._renewed = {}
             return
         bits = sum(1 << key.pair for key in self._head if key in self._memory.started)
-        at, before = self._renewed.get(head.aid, (None, 0))
+        at, before = self._renewed.get(current.aid, (None, 0))
         due = at is None or self._now - at >= self._rules.lease_seconds / RENEWALS_A_LEASE
-        if due or bits != before or head.suspected:
-            self._do(Renew(head.aid, bits))
-            self._renewed = {head.aid: (self._now, bits)}
+        if due or bits != before or current.suspected:
+            self._do(Renew(current.aid, bits))
+            self._renewed = {current.aid: (self._now, bits)}
 
     # ---- what starts
 
@@ -321,10 +331,11 @@ class _Pass:
         for key in self._startable(works):
             said = self._judged.get(key.aid)
             if said is None:
-                self._do(Judge(key.aid, self._sight.head.task))
+                if self._sight.head.current is not None:
+                    self._do(Judge(key.aid, self._sight.head.current.task))
                 return
             if isinstance(said, Refusal) and key not in self._memory.started:
-                self._do(Keep(key, Result(False, reason=said.reason, text_hash=said.text_hash)))
+                self._do(Keep(key, Result(False, fault=said.fault, text_hash=said.text_hash)))
             elif key not in state:
                 self._do(Create(key))
             elif key not in self._memory.started:
@@ -343,3 +354,12 @@ class _Pass:
                 continue
             if all(other == key or other.pair != key.pair for other in alive):
                 yield key
+
+
+def _is_asked(current: Assignment, peer: Peer | None) -> bool:
+    """Whether a word of this SWOP is wanted: anybody's before a start by number, named ones', those invited later."""
+    state = PeerState.NONE if peer is None else peer.state
+    if current.phase is AssignmentPhase.RUNNING:
+        return state is PeerState.INVITED
+    by_number = not current.named and state is PeerState.NONE
+    return current.phase is AssignmentPhase.ASSIGNED and (by_number or state in (PeerState.NAMED, PeerState.ENROLLED))

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 
 from ..ids import NO_DIGEST, Address, Digest
+from ..taskview import Report
 
-CLASS_BYTES_MAX = 31
-"""Of the exception class, or the word, that a report gives as its reason."""
 ASSIGNMENTS_REMEMBERED = 256
 """Ended assignments that a SWOP still refuses to take up again."""
 
@@ -52,7 +51,7 @@ class Result:
     Args:
         ok: the program ended well, and its part of the training with it.
         exit_code: of the program's container; -1 where none is known.
-        reason: exception class or word, at most ``CLASS_BYTES_MAX`` bytes.
+        fault: exception class or word, at most 31 bytes.
         text_hash: of the text that stays at the site; zeros if there is none.
         run: of the job that its SL joined, 0 if it never joined one; ``sl`` is that SL.
     """
@@ -60,11 +59,16 @@ class Result:
     ok: bool
     why: Why = Why.EXITED
     exit_code: int = -1
-    reason: str = ""
+    fault: str = ""
     text_hash: Digest = NO_DIGEST
     sl: Address | None = None
     job: Digest = NO_DIGEST
     run: int = 0
+
+    def report(self, pair: int) -> Report:
+        """As the contract takes it."""
+        said = Report(pair, self.ok, self.exit_code, self.fault, self.text_hash, run=self.run, job=self.job)
+        return said if self.sl is None else replace(said, sl=self.sl)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,15 @@ class Memory:
         return self if key in self.results else replace(self, results={**self.results, key: result})
 
     def with_over(self, aid: Digest) -> Memory:
-        return self if aid in self.over else replace(self, over=(*self.over, aid)[-ASSIGNMENTS_REMEMBERED:])
+        """What is kept of its attempts goes: nothing of it is started or told any more."""
+        if aid in self.over:
+            return self
+        return replace(
+            self,
+            started=frozenset(key for key in self.started if key.aid != aid),
+            results={key: result for key, result in self.results.items() if key.aid != aid},
+            over=(*self.over, aid)[-ASSIGNMENTS_REMEMBERED:],
+        )
 
     def at(self, number: int) -> Memory:
         return self if number <= self.highest else replace(self, highest=number)
