@@ -37,16 +37,16 @@ contract Taskrunners is TaskrunnersBase {
     }
 
     /// @inheritdoc ITaskrunners
-    function follow(bytes32 runner, uint32 pairs) external {
+    function follow(bytes32 runner, uint32 count) external {
         _requireRole(IMembership.Role.SWOP);
         Assignments.Runner storage entry = _ledger.known(runner);
-        Assignments.requireCount("pairs", pairs, 1, Assignments.PAIRS_MAX);
+        Assignments.requireCount("pairs", count, 1, Assignments.PAIRS_MAX);
         Assignments.Seat storage seat = entry.seats[msg.sender];
         if (seat.place == 0) seat.place = _seat(entry, runner);
-        else if (seat.pairs == pairs) return;
-        seat.pairs = pairs;
+        else if (seat.pairs == count) return;
+        seat.pairs = count;
         seat.since = Assignments.nowSeconds();
-        emit Followed(runner, msg.sender, pairs);
+        emit Followed(runner, msg.sender, count);
     }
 
     /// @inheritdoc ITaskrunners

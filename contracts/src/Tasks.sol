@@ -92,11 +92,7 @@ contract Tasks is ITasks, MembershipGuarded {
         Creator storage creator = _creators[msg.sender];
         if (creator.finals >= FINAL_BY_CREATOR_MAX) revert TaskTooMany(creator.finals, FINAL_BY_CREATOR_MAX);
         ++creator.finals;
-        if (_versions[keccak256(bytes(found.header.name))].length == 0) {
-            if (creator.names >= NAMES_BY_CREATOR_MAX) revert TaskTooMany(creator.names, NAMES_BY_CREATOR_MAX);
-            if (_names.length >= NAMES_MAX) revert TaskTooMany(_names.length, NAMES_MAX);
-            ++creator.names;
-        }
+        _countName(creator, found);
         found.lines = lines;
         found.chunks = chunks;
         _dropDraft(creator, id);
@@ -120,7 +116,7 @@ contract Tasks is ITasks, MembershipGuarded {
     function typeOf(bytes32 id)
         external
         view
-        returns (TaskType taskType, uint32 version_, bytes32 name, bytes32 prereq)
+        returns (TaskType taskType, uint32 number, bytes32 name, bytes32 prereq)
     {
         Info storage found = _tasks[id].info;
         return (
@@ -132,7 +128,7 @@ contract Tasks is ITasks, MembershipGuarded {
     }
 
     /// @inheritdoc ITasks
-    function latest(string calldata name) external view returns (bytes32 id, uint32 version_) {
+    function latest(string calldata name) external view returns (bytes32 id, uint32 number) {
         bytes32[] storage ids = _versions[keccak256(bytes(name))];
         if (ids.length == 0) return (0, 0);
         return (ids[ids.length - 1], uint32(ids.length));
@@ -215,7 +211,21 @@ contract Tasks is ITasks, MembershipGuarded {
         uint256 endMax = line ? LINES_MAX : CHUNKS_MAX;
         if (end > endMax) revert TaskTooLong(kind, end, endMax);
         mapping(uint256 index => bytes32) storage kept = line ? task.lines : task.chunks;
-        bool changed = false;
+        if (!_keep(kept, line, first, items)) return;
+        Info storage found = task.info;
+        if (found.version != 0) revert TaskFrozen(id, found.version);
+        if (end > (line ? found.lines : found.chunks)) {
+            if (line) found.lines = uint32(end);
+            else found.chunks = uint32(end);
+        }
+        emit TaskAppended(id, kind, first, items);
+    }
+
+    /// @return changed whether any of them is another one than before.
+    function _keep(mapping(uint256 index => bytes32) storage kept, bool line, uint256 first, bytes[] calldata items)
+        private
+        returns (bool changed)
+    {
         for (uint256 i = 0; i < items.length; ++i) {
             uint256 length = items[i].length;
             uint256 lengthMax = line ? LINE_BYTES_MAX : CHUNK_BYTES_MAX;
@@ -225,14 +235,14 @@ contract Tasks is ITasks, MembershipGuarded {
             changed = true;
             kept[first + i] = hash;
         }
-        if (!changed) return;
-        Info storage found = task.info;
-        if (found.version != 0) revert TaskFrozen(id, found.version);
-        if (end > (line ? found.lines : found.chunks)) {
-            if (line) found.lines = uint32(end);
-            else found.chunks = uint32(end);
-        }
-        emit TaskAppended(id, kind, first, items);
+    }
+
+    /// @dev A name that has no version yet is one more of its creator's.
+    function _countName(Creator storage creator, Info storage found) private {
+        if (_versions[keccak256(bytes(found.header.name))].length != 0) return;
+        if (creator.names >= NAMES_BY_CREATOR_MAX) revert TaskTooMany(creator.names, NAMES_BY_CREATOR_MAX);
+        if (_names.length >= NAMES_MAX) revert TaskTooMany(_names.length, NAMES_MAX);
+        ++creator.names;
     }
 
     function _freeze(bytes32 id, Info storage found, bytes32 root, bytes32 r, bytes32 vs) private {

@@ -18,7 +18,10 @@ from swarm.core import exported
 from swarm.core.chain_view import Role
 from swarm.core.errors import OperatorFault
 from swarm.core.exported import Export, from_text, to_text
-from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, job_id, sha256
+from swarm.core.ids import DEFAULT_JOB, ROOT_TASK, ZERO32, Address, job_id, sha256
+from swarm.core.statements import Signature
+from swarm.core.taskstatements import header_hash, item_hash, root_of, task_id
+from swarm.core.taskview import TaskBody, TaskHeader, TaskType
 from swarm.inspect.export import export_to, write_new
 
 
@@ -133,3 +136,25 @@ async def enrol(swarm: Deployed, node: Address, role: Role) -> None:
     await swarm.membership.admit(
         node, spki=sha256(node), spiffe=ZERO32, site=sha256(b"site"), role=role, expires=2**40, grant=10**15
     )
+
+
+async def test_tasks_and_runners_are_not_carried_and_a_note_says_so(tmp_path: Path) -> None:
+    """How many there are of each; a chain that has none but its own gets no note."""
+    async with running("embedded", tmp_path) as chain:
+        swarm = await deploy(chain.client())
+        me = swarm.tasks.client.address
+        words = {"spki": sha256(me), "spiffe": ZERO32, "site": ZERO32}
+        await swarm.membership.admit(me, **words, role=Role.SN, expires=4_000_000_000, grant=0)
+        notes: list[str] = []
+        await read_swarm(chain.rpc, swarm.directory.address, notes)
+        assert notes == []
+        await swarm.runners.create_runner("night")
+        await read_swarm(chain.rpc, swarm.directory.address, notes)
+        assert notes == ["not carried: 1 task runner, and all assignments: create tasks again from their files"]
+        header = TaskHeader(TaskType.PULL_IMAGE, "pull", "me", ROOT_TASK, "image")
+        await swarm.tasks.write(job_id("key"), header, TaskBody((b"---",), (b"text",)))
+        task = task_id(me, job_id("key"))
+        root = root_of(header_hash(header), [item_hash(b"---")], [item_hash(b"text")])
+        await swarm.tasks.finalise(task, 1, 1, root, Signature(ZERO32, ZERO32))
+        await read_swarm(chain.rpc, swarm.directory.address, notes)
+        assert notes[-1].startswith("not carried: 1 task and 1 task runner, and all")

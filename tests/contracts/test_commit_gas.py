@@ -90,6 +90,7 @@ def main() -> None:
         "commit": {str(count): measured(count) for count in COUNTS},
         "largest": {"nodes": LARGEST, "gas": twin.gas, "bytes": len(data)},
     }
+    record = json.loads(FILE.read_text("utf-8")) | record
     FILE.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     print(json.dumps(record, indent=1))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import swarm
-from swarm.chain import facade, rpc, training
+from swarm.chain import client, facade, rpc, tasks, training
 from swarm.core import blobid, dataschema, exported, limits
 from swarm.core.engine import context, credit, leading, messages, state
 from swarm.inspect import answers as told
@@ -154,6 +154,28 @@ ROWS: dict[str, Row] = {
         "members' rows only, {}; none over what was heard here within {} s",
         lifesigns.ROWS_MAX, lifesigns.HEARD_HERE_SECONDS,
     ),
+    "tasks of one operator on chain: open drafts, final ones, names; names in all": (
+        "{}, {}, {}; {}", limits.TASK_DRAFTS_MAX, solidity("Tasks", "FINAL_BY_CREATOR_MAX"),
+        solidity("Tasks", "NAMES_BY_CREATOR_MAX"), solidity("Tasks", "NAMES_MAX"),
+    ),
+    "a task: its texts; lines; exact text; items of an append": (
+        "{} characters and {} bytes; {} of {} bytes; {} chunks of {} bytes; {}",
+        limits.TASK_TEXT_CHARS_MAX, limits.TASK_TEXT_BYTES_MAX, limits.TASK_LINES_MAX, limits.TASK_LINE_BYTES_MAX,
+        limits.TASK_CHUNKS_MAX, limits.TASK_CHUNK_BYTES, limits.TASK_APPEND_MAX,
+    ),
+    "task runners of one operator, in all; followers of one": (
+        "{}, {}; {}", solidity("Taskrunners", "RUNNERS_BY_CREATOR_MAX"),
+        solidity("tasks/Assignments", "RUNNERS_MAX"), solidity("Taskrunners", "FOLLOWERS_MAX"),
+    ),
+    "an assignment: SWOPs enrolled or named, rows, pairs of one SWOP, results of a report": (
+        "{}, {}, {}, {}", limits.RUNNER_SWOPS_MAX, solidity("tasks/Assignments", "PEERS_MAX"),
+        limits.RUNNER_PAIRS_MAX, limits.RUNNER_REPORTS_MAX,
+    ),
+    "how long a silent assignment keeps its runner; enrolment": (
+        "a lease ({} s), a quarter of one and graceBlocks; {} s, a day at most",
+        limits.TASK_LEASE_SECONDS, limits.ENROL_SECONDS,
+    ),
+    "transactions of one batch in flight": ("{}, of {} KiB each", client.ABREAST_MAX, tasks.WRITE_BYTES_MAX / KIB),
     "restarts of geth because another SN's chain node moves": ("one in {} s for each", gethhost.MOVE_SECONDS),
     "how long one SN's invented head holds up another's start": ("{} s", starting.DOUBT_SECONDS),
     "requests to join of one key; joins at once": (

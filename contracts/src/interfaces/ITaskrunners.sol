@@ -224,7 +224,7 @@ interface ITaskrunners {
 
     /// @notice Listens to a runner with so many pairs (1-250); again: with another number. Members of role SWOP only, for
     ///         themselves, at most 250; of a full list those who are no active members any more make room.
-    function follow(bytes32 runner, uint32 pairs) external;
+    function follow(bytes32 runner, uint32 count) external;
 
     /// @notice Stops listening; nothing if it did not.
     function unfollow(bytes32 runner) external;
@@ -289,7 +289,7 @@ interface ITaskrunners {
     function mine(bytes32 runner, address swop)
         external
         view
-        returns (Assignment memory current, Peer memory peer, Pair[] memory pairs);
+        returns (Assignment memory current, Peer memory peer, Pair[] memory found);
 
     /// @notice Who was named, enrolled, declined or was invited, in order of the first word; pages of at most 64.
     function peers(bytes32 aid, uint256 from, uint256 count) external view returns (Peer[] memory);

@@ -109,14 +109,14 @@ interface ITasks {
 
     function info(bytes32 id) external view returns (Info memory);
 
-    /// @notice What Taskrunners asks: type and version (0: no final task), and the hashes of its name and its prereq's.
+    /// @notice What Taskrunners asks: type and number of the version (0: no final task), and the hashes of its name and its prereq's.
     function typeOf(bytes32 id)
         external
         view
-        returns (TaskType taskType, uint32 version, bytes32 name, bytes32 prereq);
+        returns (TaskType taskType, uint32 number, bytes32 name, bytes32 prereq);
 
-    /// @notice The newest final task of that name; (0, 0) if there is none.
-    function latest(string calldata name) external view returns (bytes32 id, uint32 version);
+    /// @notice The newest final task of that name and the number of its version; (0, 0) if there is none.
+    function latest(string calldata name) external view returns (bytes32 id, uint32 number);
 
     /// @notice The final task of that name and version, counted from 1; 0 if there is none.
     function version(string calldata name, uint32 number) external view returns (bytes32 id);

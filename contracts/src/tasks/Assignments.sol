@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IMembership} from "../interfaces/IMembership.sol";
 import {ITaskrunners} from "../interfaces/ITaskrunners.sol";
 
-/// @title Assignments: storage of runners and assignments, and the steps that Taskrunners and its linked library both take.
+/// @title Assignments: storage of runners and assignments, and the steps that Taskrunners and its library both take.
 library Assignments {
     uint256 internal constant PAIRS_MAX = 250;
     uint256 internal constant SWOPS_MAX = 64;

@@ -16,7 +16,8 @@ library TaskrunnersPeers {
     function enrol(Assignments.Ledger storage ledger, bytes32 runner, bytes32 aid, uint32 offer) external {
         Assignments.Entry storage entry = ledger.current(runner, aid);
         ITaskrunners.Assignment storage found = entry.info;
-        Assignments.requireCount("offer", offer, 1, found.taskType == ITasks.TaskType.RunSwarm ? Assignments.PAIRS_MAX : 1);
+        bool many = found.taskType == ITasks.TaskType.RunSwarm;
+        Assignments.requireCount("offer", offer, 1, many ? Assignments.PAIRS_MAX : 1);
         if (found.phase == ITaskrunners.Phase.Running) {
             _join(ledger, entry, offer);
             return;
@@ -27,7 +28,9 @@ library TaskrunnersPeers {
         if (peer.state == ITaskrunners.PeerState.Enrolled) {
             found.offered -= peer.offer;
         } else {
-            if (found.enrolled >= Assignments.SWOPS_MAX) revert ITaskrunners.RunnerFull("enrolled", found.enrolled, Assignments.SWOPS_MAX);
+            if (found.enrolled >= Assignments.SWOPS_MAX) {
+                revert ITaskrunners.RunnerFull("enrolled", found.enrolled, Assignments.SWOPS_MAX);
+            }
             if (peer.state == ITaskrunners.PeerState.Declined) {
                 --found.declined;
                 peer.fault = 0;
@@ -43,12 +46,20 @@ library TaskrunnersPeers {
         if (changed) emit ITaskrunners.Enrolled(aid, msg.sender, offer);
     }
 
-    function decline(Assignments.Ledger storage ledger, bytes32 runner, bytes32 aid, bytes31 fault, bytes32 textHash) external {
+    function decline(
+        Assignments.Ledger storage ledger,
+        bytes32 runner,
+        bytes32 aid,
+        bytes31 fault,
+        bytes32 textHash
+    ) external {
         Assignments.Entry storage entry = ledger.current(runner, aid);
         ITaskrunners.Assignment storage found = entry.info;
         ITaskrunners.PeerState before = entry.peers[msg.sender].state;
         if (found.phase == ITaskrunners.Phase.Running) {
-            if (before != ITaskrunners.PeerState.Invited && before != ITaskrunners.PeerState.Declined) revert ITaskrunners.RunnerNotNamed(msg.sender);
+            if (before != ITaskrunners.PeerState.Invited && before != ITaskrunners.PeerState.Declined) {
+                revert ITaskrunners.RunnerNotNamed(msg.sender);
+            }
         } else {
             Assignments.requirePhase(found, ITaskrunners.Phase.Assigned);
             if (found.named != 0 && !entry.peers[msg.sender].named) revert ITaskrunners.RunnerNotNamed(msg.sender);
@@ -66,10 +77,17 @@ library TaskrunnersPeers {
         peer.textHash = textHash;
         peer.heard = Assignments.nowSeconds();
         emit ITaskrunners.Declined(aid, msg.sender, fault, textHash);
-        if (peer.named && found.phase == ITaskrunners.Phase.Assigned) ledger.end(found, ITaskrunners.Outcome.Declined, "");
+        if (peer.named && found.phase == ITaskrunners.Phase.Assigned) {
+            ledger.end(found, ITaskrunners.Outcome.Declined, "");
+        }
     }
 
-    function start(Assignments.Ledger storage ledger, Assignments.Terms memory terms, bytes32 runner, bytes32 aid) external {
+    function start(
+        Assignments.Ledger storage ledger,
+        Assignments.Terms memory terms,
+        bytes32 runner,
+        bytes32 aid
+    ) external {
         Assignments.Entry storage entry = ledger.current(runner, aid);
         ITaskrunners.Assignment storage found = entry.info;
         Assignments.requirePhase(found, ITaskrunners.Phase.Assigned);
@@ -83,7 +101,9 @@ library TaskrunnersPeers {
             uint256 offered = _sum(given);
             if (offered < found.n) revert ITaskrunners.RunnerNotReady(offered, found.n);
             uint256 due = found.assignedTime + EXPECT_SECONDS;
-            if (found.enrolled + found.declined < found.expect && block.timestamp < due) revert ITaskrunners.RunnerNotDue(due, 0);
+            if (found.enrolled + found.declined < found.expect && block.timestamp < due) {
+                revert ITaskrunners.RunnerNotDue(due, 0);
+            }
             given = _share(given, found.n);
         }
         _allot(ledger, entry, swops, given);
@@ -105,7 +125,13 @@ library TaskrunnersPeers {
         ledger.heard(found, peer);
     }
 
-    function report(Assignments.Ledger storage ledger, bytes32 runner, bytes32 aid, uint32 attempt, ITaskrunners.Report[] calldata reports) external {
+    function report(
+        Assignments.Ledger storage ledger,
+        bytes32 runner,
+        bytes32 aid,
+        uint32 attempt,
+        ITaskrunners.Report[] calldata reports
+    ) external {
         Assignments.requireCount("reports", reports.length, 1, REPORTS_MAX);
         bytes32 current = ledger.known(runner).current;
         Assignments.Entry storage entry = ledger.entries[aid];
@@ -122,10 +148,15 @@ library TaskrunnersPeers {
         for (uint256 i = 0; i < reports.length; ++i) {
             _count(entry, peer, reports[i]);
         }
-        if (found.open == 0) ledger.end(found, found.failed == 0 ? ITaskrunners.Outcome.Complete : ITaskrunners.Outcome.Failed, "");
+        if (found.open != 0) return;
+        ledger.end(found, found.failed == 0 ? ITaskrunners.Outcome.Complete : ITaskrunners.Outcome.Failed, "");
     }
 
-    function _count(Assignments.Entry storage entry, ITaskrunners.Peer storage peer, ITaskrunners.Report calldata said) private {
+    function _count(
+        Assignments.Entry storage entry,
+        ITaskrunners.Peer storage peer,
+        ITaskrunners.Report calldata said
+    ) private {
         Assignments.requireCount("pair", said.pair, 0, peer.allotted - 1);
         ITaskrunners.Assignment storage found = entry.info;
         ITaskrunners.Pair storage pair = entry.pairs[msg.sender][said.pair];
@@ -162,7 +193,9 @@ library TaskrunnersPeers {
         ITaskrunners.Peer storage peer = entry.peers[msg.sender];
         if (peer.state == ITaskrunners.PeerState.In) return; // the same again
         if (peer.state != ITaskrunners.PeerState.Invited) revert ITaskrunners.RunnerNotNamed(msg.sender);
-        if (found.swops >= Assignments.SWOPS_MAX) revert ITaskrunners.RunnerFull("swops", found.swops, Assignments.SWOPS_MAX);
+        if (found.swops >= Assignments.SWOPS_MAX) {
+            revert ITaskrunners.RunnerFull("swops", found.swops, Assignments.SWOPS_MAX);
+        }
         peer.offer = offer;
         _enter(found, peer, offer);
         ledger.heard(found, peer);
@@ -179,7 +212,12 @@ library TaskrunnersPeers {
         found.open += count;
     }
 
-    function _allot(Assignments.Ledger storage ledger, Assignments.Entry storage entry, address[] memory swops, uint32[] memory given) private {
+    function _allot(
+        Assignments.Ledger storage ledger,
+        Assignments.Entry storage entry,
+        address[] memory swops,
+        uint32[] memory given
+    ) private {
         ITaskrunners.Assignment storage found = entry.info;
         found.phase = ITaskrunners.Phase.Running;
         found.startedBlock = uint64(block.number);
@@ -197,7 +235,10 @@ library TaskrunnersPeers {
     }
 
     /// @dev Enrolled SWOPs that are active members and were heard within a lease, ascending, and what each offers.
-    function _living(Assignments.Terms memory terms, Assignments.Entry storage entry) private view returns (address[] memory swops, uint32[] memory offers) {
+    function _living(
+        Assignments.Terms memory terms,
+        Assignments.Entry storage entry
+    ) private view returns (address[] memory swops, uint32[] memory offers) {
         address[] memory list = entry.list;
         swops = new address[](entry.info.enrolled);
         uint256 count = 0;

@@ -26,6 +26,8 @@ from .membership import Membership
 from .paging import logs_up_to
 from .rpc import Rpc
 from .suite import require_readable
+from .taskrunners import Taskrunners
+from .tasks import Tasks
 from .training import Training
 
 READ: tuple[str, ...] = ("Membership", "Training", "JobOptions")
@@ -86,6 +88,8 @@ async def read_swarm(rpc: Rpc, directory: Address, notes: list[str], without: Co
         members={node: replace(member, since=0, changed_block=0) for node, member in everybody.items()},
     )
     notes += [f"job {shown(name)} is left out, as --without says" for name in without]
+    if "Tasks" in there:
+        notes += await _tasks_left(client, found)
     kept = []
     for job, (name, options, runs) in jobs.items():
         if _other_name(name, job):
@@ -212,6 +216,17 @@ async def _past(rpc: Rpc, times: dict[int, int], number: int, run: _Run, genesis
         contributors=frozenset(run.contributors & set(members)),
         rounds=rounds,
     )
+
+
+async def _tasks_left(client: ChainClient, directory: Directory) -> list[str]:
+    """What there is of tasks: none of it is carried."""
+    names = await Tasks(client, (await directory.get("Tasks")).target).names()
+    runners = await Taskrunners(client, (await directory.get("Taskrunners")).target).runners()
+    counts = {"task": len(names) - 1, "task runner": len(runners) - 1}  # but those that every chain has
+    made = [f"{count} {what}{'s' * (count > 1)}" for what, count in counts.items() if count]
+    if not made:
+        return []
+    return [f"not carried: {' and '.join(made)}, and all assignments: create tasks again from their files"]
 
 
 async def _named(training: Training, name: str) -> Digest:
