@@ -12,6 +12,7 @@ from pathlib import Path
 
 from swarm.core.tasktext.findings import Finding
 from swarm.core.tasktext.layout import slots
+from swarm.core.tasktext.profile import read_profile
 from swarm.core.tasktext.reading import read
 from swarm.core.tasktext.typed import from_lines
 from swarm.core.tasktext.written import to_text
@@ -24,6 +25,8 @@ def main(folders: list[str]) -> int:
         raw = file.read_bytes()
         if b"TaskType" in raw:
             _task(file, raw, counts)
+        elif b"slnodedef" in raw and b"$schema" not in raw:
+            _profile(file, raw, counts)
     print(*(f"{count:6} {what}" for what, count in sorted(counts.items())), sep="\n")
     return 1 if any(what.startswith("BAD") for what in counts) else 0
 
@@ -40,6 +43,13 @@ def _task(file: Path, raw: bytes, counts: Counter[str]) -> None:
     counts["tasks read back alike" if again.value == task else "BAD tasks read back otherwise"] += 1
     written = read(to_text(task))
     counts["tasks written and read alike" if written.value == task else "BAD tasks written otherwise"] += 1
+
+
+def _profile(file: Path, raw: bytes, counts: Counter[str]) -> None:
+    reading = read_profile(raw)
+    _show(file, reading.findings, counts)
+    counts["profiles"] += 1
+    counts["profiles read" if reading.value is not None else "BAD profiles refused"] += 1
 
 
 def _show(file: Path, findings: tuple[Finding, ...], counts: Counter[str]) -> None:

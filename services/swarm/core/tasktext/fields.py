@@ -13,7 +13,7 @@ from typing import Any
 from .bounds import FREE_CHARS_MAX
 from .findings import Weight
 
-CONTROL = "\\u0000-\\u0008\\u000a-\\u001f\\u007f-\\u009f\\u2028\\u2029\\ud800-\\udfff\\ufffe\\uffff"
+CONTROL = "\\u0000-\\u0008\\u000a-\\u001f\\u007f-\\u009f\\u2028\\u2029\\ufffe\\uffff"
 """Inside a class of a regular expression: what ends a line, steers a terminal or is no character. A tab may stand."""
 _HIDDEN = "\\u00ad\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff"
 
@@ -48,6 +48,7 @@ Advice = Callable[[str], str | None]
 class Text:
     """Args:
     reserved: texts that only the platform may use.
+    secret: only a reference ``secret:<name>`` may stand in a text that others read.
     empty_is_text: nothing written is the empty text (a step of a Dockerfile).
     """
 
@@ -55,6 +56,7 @@ class Text:
     most: int = FREE_CHARS_MAX
     without: Without = PLAIN
     reserved: tuple[str, ...] = ()
+    secret: bool = False
     empty_is_text: bool = False
     advice: Advice | None = None
     about: str = ""

@@ -7,6 +7,7 @@ sed it is done in one go, so a value is never searched for further names, and it
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 
 from ruamel.yaml.error import YAMLError
@@ -124,10 +125,8 @@ def name_them(node: Node, found: Findings, *, program: frozenset[str] = frozense
     """
     if node.kind == "scalar":
         for name in left_in(node.text, program=key in program):
-            found.add(
-                Weight.DEFECT, node.line, node.column,
-                f"the placeholder <{quoted(name)}> was left in: give it a value with --set {quoted(name)}=VALUE",
-            )  # fmt: skip
+            fix = f"give it a value with --set {shlex.quote(name + '=VALUE')}"
+            found.add(Weight.DEFECT, node.line, node.column, f"the placeholder <{quoted(name)}> was left in: {fix}")
     for item in node.items:
         name_them(item, found, program=program, key=key)
     for inner, value in node.pairs:

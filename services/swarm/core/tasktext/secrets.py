@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 PREFIX = "secret:"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+_NAME = re.compile(NAME_PATTERN)
 FIX = "everybody in the swarm can read it: write secret:<name>, and put the value into each site's file of secrets"
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -36,7 +37,8 @@ _SHAPES = (
     re.compile(r"-----BEGIN [A-Z ]*PRIV" r"ATE KEY"),
     re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@]*:(?!\$)[^\s/:@<$]+@"),
 )
-_SET_IN_TEXT = re.compile(r"(?:^|[\s;&|])(?:-{1,2})?([A-Za-z_][\w-]*)(?:=|\s+)[\"']?([^\s\"']+)")
+_BETWEEN = re.compile(r"[\s;&|]+")
+_DECLARES = frozenset({"env", "arg", "export"})
 
 
 def secret_name(value: str) -> str | None:
@@ -85,9 +87,13 @@ def told_in(text: str) -> str | None:
     """In a command or a step of a Dockerfile: the name that is given a secret, or "" for a value that is one."""
     if has_secret_shape(text):
         return ""
-    for match in _SET_IN_TEXT.finditer(text):
-        before, name, value = text[: match.start(1)], match.group(1), match.group(2)
-        declared = before.endswith("-") or "=" in match.group() or re.search(r"\b(?:ENV|ARG|export)\s+$", before, re.I)
-        if declared and looks_secret(name, value) and not value.startswith("-"):
+    words = [word for word in _BETWEEN.split(text) if word]
+    for at, word in enumerate(words):
+        name, equals, value = word.lstrip("-").partition("=")
+        if not equals and (word.startswith("-") or (at and words[at - 1].casefold() in _DECLARES)):
+            # --password VALUE, ENV PASSWORD VALUE
+            value = words[at + 1] if at + 1 < len(words) and not words[at + 1].startswith("-") else ""
+        # == is a package's version, not an assignment.
+        if not value.startswith("=") and looks_secret(name.strip("\"'"), value.strip("\"'")):
             return name
     return None

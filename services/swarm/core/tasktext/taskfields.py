@@ -56,7 +56,7 @@ RUN = Record(
     },
     ("Command", "Entrypoint", "WorkingDir", "Envvars", "PrivateContent", "SharedContent"),
 )
-LOGIN = Record("Auth", {"Username": Text(), "Password": Text(0)}, ("Username", "Password"))
+LOGIN = Record("Auth", {"Username": Text(secret=True), "Password": Text(0, secret=True)}, ("Username", "Password"))
 PULL = Record(
     "a PULL_IMAGE body",
     {

@@ -99,7 +99,7 @@ class Walk:
             return self.error(
                 node, f"{name} is {size}, {f'at least {least}' if len(text) < least else f'at most {most}'}"
             )
-        bad = without.found_in(text)
+        bad = without.found_in(text) or next((c for c in text if "\ud800" <= c <= "\udfff"), None)
         if bad is not None:
             shown = f"U+{ord(bad):04X}" if not bad.isprintable() or bad == " " else bad
             fix = ": one line a value, so make a list item of each" if bad in "\r\n" else ": take it out"
@@ -136,7 +136,8 @@ class Walk:
         if _empty(node):
             return None
         text = container_text(plain(node)) or ""
-        if self._characters(node, text, 0, spec.most, PLAIN, name) is BAD:
+        named = name if node.kind == "scalar" else f"{name} as one text"
+        if self._characters(node, text, 0, spec.most, PLAIN, named) is BAD:
             return BAD
         if node.kind != "scalar":
             self.warn(
