@@ -12,6 +12,42 @@ from . import warm
 from .certs import Authority
 from .snprocess import SnProcess, clean_environ
 
+BUILD = """Name : user_env_task
+TaskType : MAKE_USER_CONTAINER
+Author : Somebody
+Prereq : ROOTTASK
+Outcome : user-env
+Body :
+    BuildContext : sl-cli-lib
+    BuildType : INLINE
+    BuildSteps :
+    - FROM tensorflow/tensorflow:2.7.0
+    - ''
+    - RUN pip3 install --upgrade pip && pip3 install \\
+    - '   keras matplotlib opencv-python pandas protobuf==3.15.6 and more words than eighty characters hold'
+    - ''
+    - RUN mkdir -p /tmp/pkg
+    - COPY a.whl /tmp/pkg/a.whl
+    - RUN pip3 install /tmp/pkg/a.whl
+"""
+RUN = """Name : run_task
+TaskType : RUN_SWARM
+Author : Somebody
+Prereq : user_env_task
+Outcome : run_task
+Body :
+    Command : model/fraud.py
+    Entrypoint : python3
+    WorkingDir : /tmp/test
+    Envvars : ["DATA_DIR": app-data, "MAX_EPOCHS": 32, "SHARED": true]
+    PrivateContent : /tmp/test/
+    SharedContent :
+    - Src : /opt/model
+      Tgt : /tmp/test/model
+      MType : BIND
+"""
+"""Task files as users write them."""
+
 
 @dataclass
 class Operator:

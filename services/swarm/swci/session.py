@@ -109,6 +109,8 @@ class Session:
     """Let a task file's Username and Password pass with a warning: for files of the original's."""
     created: dict[str, Digest] = field(default_factory=dict)
     """Tasks that this shell created and has not finalized, by name."""
+    assigned: dict[Digest, Digest] = field(default_factory=dict)
+    """What this shell assigned last, by runner: what its WAIT follows."""
     known: dict[Kind, list[str]] = field(default_factory=dict)
     """Names seen lately, for completion."""
     _work: asyncio.Future[None] | None = None
@@ -186,7 +188,4 @@ class Session:
         return 1
 
     async def _handled(self, typed: Typed, say: Say) -> None:
-        handler = self.handlers.get(typed.command.name)
-        if handler is None:
-            raise OperatorFault(f"{typed.command.name} is not offered by this version yet")
-        await handler(self, typed, say)
+        await self.handlers[typed.command.name](self, typed, say)

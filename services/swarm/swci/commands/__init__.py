@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from swarm.swci.session import Handler
 
-from . import contexts, contracts, shell, swarm, tasks
+from . import contexts, contracts, runners, shell, swarm, tasks
 
 HANDLERS: Mapping[str, Handler] = {
     **shell.HANDLERS,
@@ -14,4 +14,5 @@ HANDLERS: Mapping[str, Handler] = {
     **swarm.HANDLERS,
     **contracts.HANDLERS,
     **tasks.HANDLERS,
+    **runners.HANDLERS,
 }

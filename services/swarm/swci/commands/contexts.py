@@ -59,6 +59,7 @@ async def switch(session: Session, typed: Typed, say: Say) -> None:
     session.book.switch(typed.values["context"])
     session.known.clear()
     session.created.clear()
+    session.assigned.clear()
     say.line(f"DEFAULT CONTEXT SET TO : {typed.values['context']}")
 
 
