@@ -18,6 +18,8 @@ from support import patience, swci, warm
 from support.certs import Authority
 from support.chains import free_port
 from support.snprocess import running_sn
+from support.swci import BUILD
+from support.swop import swop
 from swarm.net.tls import TlsFiles
 from swarmlearning.swci import Swci
 
@@ -201,3 +203,31 @@ def test_the_python_client_drives_it(rest: Rest, tmp_path: Path) -> None:
     assert client.sleep(1) == ["Completed SLEEP for: 1 secs"]
     assert client.getTrainingContractStatus("no-such") == []
     assert "there is no contract 'no-such'" in str(client.getErrors())
+
+
+@pytest.mark.row("R06")
+@pytest.mark.row("R07")
+@pytest.mark.row("R08")
+@pytest.mark.row("R11")
+def test_a_notebook_runs_a_task_to_its_end(rest: Rest, tmp_path: Path) -> None:
+    """Upload, register, execute, look at each peer: the original's calls in the order in which programs make them."""
+    files, runner = rest.here.files, "defaulttaskbb.taskdb.sml.hpe"
+    client = Swci("127.0.0.1", rest.port, str(files.cert), str(files.key), str(files.cacert))
+    file = tmp_path / "nb.yaml"
+    file.write_text(BUILD.replace("user_env_task", "nb_task"))
+    client.uploadTaskDefintion(str(file))
+    assert client.registerTask("nb.yaml") == ["Registered Task : nb_task"]
+    assert "nb_task" in client.listTasks()
+    assert client.getTaskInfo("nb_task").as_dict()["FINALIZED"] == "True"
+    assert client.getTaskBody("nb_task")[0] == "0000: ---"
+    assert client.listTaskRunners() == [runner]
+    assert client.isTaskDone(runner) is True
+    with swop(rest.here.sn, rest.ca, rest.here.folder, "nb-1", results=[0]) as stand:
+        client.executeTask("nb_task", runner, peers=1, pollWaitInSec=1, resetTROnSuccess=False)
+        assert client.getErrors() is None
+        assert client.getTaskRunnerPeerStatus(runner, 0).as_dict()["UID"] == stand.uid
+        assert client.getTaskRunnerStatus(runner).as_dict()["TASK_STATE"] == "COMPLETE"
+        assert client.resetTaskRunner(runner) == ["TaskRunner Reset"]
+        assert client.getTaskRunnerStatus(runner).as_dict()["TASK_STATE"] == "IDLE"
+        rows = client.listNodes()
+        assert {len(row.split(",")) for row in rows} == {7}

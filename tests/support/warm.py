@@ -22,6 +22,7 @@ from pathlib import Path
 IMPORTED = (
     *("swarm.cli", "swarm.sn.__main__", "swarm.sn.service", "swarm.sl.__main__", "swarm.sl.service"),
     *("swarm.chain.embedded.rpc", "swarm.inspect.commands"),
+    *("swarm.swci.__main__", "swarm.swci.access", "swarm.swci.commands", "swarm.swci.web"),
 )
 PR_SET_CHILD_SUBREAPER = 36
 REQUEST_BYTES_MAX = 1 << 20

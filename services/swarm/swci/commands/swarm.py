@@ -9,16 +9,22 @@ from typing import Any
 from rich.console import Console
 
 from swarm.core.errors import OperatorFault
+from swarm.core.taskview import RunnerState
 from swarm.inspect.nodes import Node, nodes_of
+from swarm.inspect.operator import Member
 from swarm.inspect.printing import print_status
 from swarm.inspect.standing import standing
 from swarm.inspect.watch import waits
 from swarm.swci.grammar import Typed
 from swarm.swci.picking import pick
+from swarm.swci.running import runners_of, task_name
 from swarm.swci.say import INDENT, Say, stamp
 from swarm.swci.session import Handler, Session
 from swarm.swci.table import Kind
+from swarm.swci.waiting import why as how
 
+RUNNERS_MAX = 100
+"""Task runners in STATUS and WHY."""
 NODES_HEADER = "NODE TYPE, HOST, PORT, CONTAINER, UUID, PARENT UUID, I-AM-ALIVE"
 
 
@@ -40,6 +46,28 @@ async def nodes_now(session: Session) -> list[Node]:
 async def status(session: Session, typed: Typed, say: Say) -> None:
     found = await standing(await (await session.member()).view())
     printed(session, say, lambda console: print_status(console, found))
+    for line in await runners_told(await session.member()):
+        say.line(line)
+
+
+async def runners_told(member: Member) -> list[str]:
+    """How each task runner stands, in a line."""
+    runners, lines = runners_of(member.reader, member), []
+    for runner, name in list((await runners.runners()).items())[:RUNNERS_MAX]:
+        current = (await runners.state(runner)).current
+        if current is None:
+            lines.append(f"task runner {name}: {RunnerState.IDLE.name}")
+            continue
+        task = await task_name(member, current.task)
+        if current.shown is RunnerState.ASSIGNED:
+            seats = f"{current.n} wanted" if current.n else f"{current.named} SWOPs named"
+            told = f"waits for SWOPs, {seats}, {current.offered} offered by {current.enrolled}"
+        elif current.busy:
+            told = f"{current.open} pairs open, {current.failed} failed, last heard of {stamp(current.heard)}"
+        else:
+            told = how(current)
+        lines.append(f"task runner {name}: {current.shown.name}, task {task}: {told}")
+    return lines
 
 
 async def why(session: Session, typed: Typed, say: Say) -> None:
@@ -48,6 +76,8 @@ async def why(session: Session, typed: Typed, say: Say) -> None:
     say.lines([f"{row['role']} {row['name']}: {waits(wait)}" for row, wait in rows])
     for name, job in found["jobs"].items():
         say.line(f"contract {name}: run {job['run']}, {job['phase']}: {job['told']}")
+    for line in await runners_told(await session.member()):
+        say.line(line)
 
 
 async def logs(session: Session, typed: Typed, say: Say) -> None:
