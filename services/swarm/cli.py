@@ -270,6 +270,78 @@ def approve(
         typer.echo(f"{address}  {told['role']}  {told['certificate']}")
 
 
+task = typer.Typer(
+    name="task",
+    help="Check task files and SWOP profiles before they are sent, and show what sites will run.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(task, short_help="check and show task files and profiles")
+Sets = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE: what <NAME> stands for (repeatable)")]
+Vars = Annotated[str | None, typer.Option("--vars", help="a YAML file of NAME: value, on its own or below vars:")]
+Output = Annotated[str, typer.Option("--output", help="text or json")]
+PlainSecrets = Annotated[
+    bool, typer.Option("--plain-secrets", help="let user and password stand in a task, with a warning")
+]
+
+
+@task.command("check", short_help="Name everything that is wrong with task files and profiles.")
+def task_check(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="task files and profiles; - reads a pipe")],
+    sets: Sets = None,
+    vars_file: Vars = None,
+    output: Output = "text",
+    plain_secrets: PlainSecrets = False,
+) -> None:
+    """Name everything that is wrong with task files and profiles, each with its line and the fix.
+
+    The exit code is 0 if all are good, 1 if one is refused or would be taken and cannot work.
+    """
+    from swarm.inspect.taskfile import check as act
+
+    raise typer.Exit(act(files, sets or (), vars_file, output=output, plain_secrets=plain_secrets))
+
+
+@task.command("render", short_help="Show what sites will run of a task.")
+def task_render(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="a task file; - reads a pipe")],
+    profiles: Annotated[list[str] | None, typer.Option("--profile", help="of a site (repeatable)")] = None,
+    others: Annotated[list[str] | None, typer.Option("--with", help="file of its prerequisite (repeatable)")] = None,
+    sets: Sets = None,
+    vars_file: Vars = None,
+    output: Output = "text",
+    plain_secrets: PlainSecrets = False,
+) -> None:
+    """Show what sites will run of a task: the body on chain, the Dockerfile, or each container.
+
+    The exit code is 1 if one of the files is refused, or would be taken and cannot work.
+    """
+    from swarm.inspect.taskfile import render as act
+
+    raise typer.Exit(
+        act(
+            file,
+            sets or (),
+            vars_file,
+            profiles=profiles or (),
+            others=others or (),
+            output=output,
+            plain_secrets=plain_secrets,
+        )
+    )
+
+
+@task.command("schema", short_help="Print the JSON Schema of task files.")
+def task_schema(
+    of_profile: Annotated[bool, typer.Option("--profile", help="of SWOP profiles instead")] = False,
+    plain_secrets: PlainSecrets = False,
+) -> None:
+    """Print the JSON Schema (draft 2020-12) of task files, for editors and other tools."""
+    from swarm.inspect.taskfile import schema as act
+
+    raise typer.Exit(act(of_profile=of_profile, plain_secrets=plain_secrets))
+
+
 chain = typer.Typer(
     name="chain",
     help="Carry members, jobs and the record of earlier runs into a new chain.",

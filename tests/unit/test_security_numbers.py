@@ -12,6 +12,8 @@ import swarm
 from swarm.chain import client, facade, rpc, tasks, training
 from swarm.core import blobid, dataschema, exported, limits
 from swarm.core.engine import context, credit, leading, messages, state
+from swarm.core.tasktext import bounds as tasktext
+from swarm.core.tasktext import findings, scalars
 from swarm.inspect import answers as told
 from swarm.inspect import source
 from swarm.net import answers, blobserve, lines, refusals, server, transfer
@@ -133,6 +135,16 @@ ROWS: dict[str, Row] = {
         exported.RUN_MEMBERS_MAX, training.CARRIED_ROUNDS,
     ),
     "rounds of one run in an export": ("{}", exported.RUN_ROUNDS_MAX),
+    "a task file: bytes, lines and bytes a line of its body, values (aliases counted each time), depth, digits": (
+        "{} KiB, {}, {}, {}, {}, {}",
+        tasktext.TEXT_BYTES_MAX / KIB, tasktext.SLOTS_MAX, tasktext.SLOT_BYTES_MAX, tasktext.TASK_VALUES_MAX,
+        tasktext.DEPTH_MAX, scalars.DIGITS_MAX,
+    ),
+    "a SWOP profile: bytes, values, nodes": (
+        "{} MiB, {}, {}",
+        tasktext.PROFILE_BYTES_MAX / MIB, tasktext.PROFILE_VALUES_MAX, tasktext.NODES_MAX,
+    ),
+    "what is found in one text: kept, the rest counted": ("{}", findings.FINDINGS_MAX),
     "one `eth_getLogs`: blocks, answer; at once at geth, each on a line of its own": (
         "{}, {} MiB; {}", gateway.LOGS_BLOCKS_MAX, rpc.LOGS_BYTES_MAX / MIB, rpc.LOGS_AT_ONCE_MAX,
     ),

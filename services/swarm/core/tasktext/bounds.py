@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-FREE_CHARS_MAX = 160
+from ..limits import TASK_CHUNK_BYTES, TASK_CHUNKS_MAX, TASK_LINE_BYTES_MAX, TASK_LINES_MAX, TASK_TEXT_CHARS_MAX
+
+FREE_CHARS_MAX = TASK_TEXT_CHARS_MAX
 """Of a free string, as in the original."""
-SLOT_BYTES_MAX = 640
+SLOT_BYTES_MAX = TASK_LINE_BYTES_MAX
 """Of one line of a body on chain: 160 characters of UTF-8 at their longest."""
-SLOTS_MAX = 1024
+SLOTS_MAX = TASK_LINES_MAX
 """Lines of a body, ``---`` included."""
-TEXT_BYTES_MAX = 64 * 1024
+TEXT_BYTES_MAX = TASK_CHUNKS_MAX * TASK_CHUNK_BYTES
 """Of a task file, placeholders replaced."""
 PROFILE_BYTES_MAX = 1024 * 1024
 STEPS_MAX = 80

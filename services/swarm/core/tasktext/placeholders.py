@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ruamel.yaml.error import YAMLError
 
@@ -58,7 +58,7 @@ def filled(text: str, values: Mapping[str, str], found: Findings) -> str:
                 f"the value of <{quoted(name)}> has line breaks or control characters, or more than"
                 f" {REPLACEMENT_BYTES_MAX:,} bytes"
             )
-        sought[name if name.startswith("<") else f"<{name}>"] = value
+        sought[_form(name)] = value
     # The longest first: <CURRENT-PATH>/examples before <CURRENT-PATH>.
     forms = sorted(sought, key=len, reverse=True)
     used: set[str] = set()
@@ -76,7 +76,12 @@ def filled(text: str, values: Mapping[str, str], found: Findings) -> str:
     return done
 
 
-def given(pairs: list[str]) -> dict[str, str]:
+def present(text: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Those of the values that this text has a place for."""
+    return {name: value for name, value in values.items() if _form(name) in text}
+
+
+def given(pairs: Iterable[str]) -> dict[str, str]:
     """``--set NAME=VALUE`` as it is typed, several times; the last of one name counts.
 
     Raises:
@@ -132,6 +137,10 @@ def name_them(node: Node, found: Findings, *, program: frozenset[str] = frozense
     for inner, value in node.pairs:
         name_them(inner, found)
         name_them(value, found, program=program, key=inner.text)
+
+
+def _form(name: str) -> str:
+    return name if name.startswith("<") else f"<{name}>"
 
 
 def _bare(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from .yamltree import Node, Unreadable, decoded, tree
 SL_PORT, LICENSE_PORT, API_PORT = 30305, 5814, 30304
 """Where a profile says nothing."""
 TYPO_RATIO = 0.85
+_TASK_KEY = re.compile(rb"^\W{0,4}(?:TaskType|Body|Prereq|Outcome)\b", re.MULTILINE)
+_PROFILE_KEY = re.compile(rb"^\W{0,4}(?:groupname|taskrunner|nodes|apisrv|apls|resourcemgr)\b", re.MULTILINE)
 
 OptionValue = str | bool | int | float | None | tuple[str, ...]
 
@@ -130,6 +133,11 @@ def read_profile(text: bytes | str, values: Mapping[str, str] | None = None) -> 
     except Unreadable:
         profile = None
     return Reading(None if found.refused else profile, found.sorted(), content)
+
+
+def looks_like_profile(raw: bytes) -> bool:
+    """Whether a file means to be a profile rather than a task, by the keys at its left edge."""
+    return _TASK_KEY.search(raw) is None and _PROFILE_KEY.search(raw) is not None
 
 
 def _profile(taken: Mapping[str, Any]) -> Profile:

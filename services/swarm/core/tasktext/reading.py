@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .bounds import SLOT_BYTES_MAX, SLOTS_MAX, TASK_VALUES_MAX, TEXT_BYTES_MAX
 from .fields import Record
-from .findings import Findings, Reading, Weight, quoted
+from .findings import Finding, Findings, Reading, Weight, quoted
 from .layout import lines_of
 from .model import (
+    ROOT_TASK_NAME,
     Body,
     BuildBody,
     ContentBody,
@@ -29,6 +31,7 @@ from .taskfields import BODIES, HEAD, REQUIRED, TASK_TYPES, outcome_advice
 from .walk import BAD, Walk
 from .yamltree import Node, Unreadable, decoded, tree
 
+TYPO_RATIO = 0.8
 PROGRAM_KEYS = frozenset({"BuildSteps", "Command", "Entrypoint"})
 _ELSEWHERE = {
     **dict.fromkeys(REQUIRED, "the task"),
@@ -81,6 +84,21 @@ def task_of(top: Node, found: Findings, plain_secrets: bool) -> Task | None:
     _advise(task, top, found)
     _measure(task, top, found)
     return task
+
+
+def strangers(tasks: Sequence[Task]) -> dict[str, list[Finding]]:
+    """Of tasks that belong together, by name: a prerequisite that is none of them and nearly is: probably misspelt."""
+    names = [one.header.name for one in tasks]
+    found: dict[str, list[Finding]] = {}
+    for task in tasks:
+        prereq = task.header.prereq
+        if prereq in (*names, ROOT_TASK_NAME):
+            continue
+        alike = difflib.get_close_matches(prereq, [*names, ROOT_TASK_NAME], n=1, cutoff=TYPO_RATIO)
+        if alike and alike[0] != task.header.name:
+            text = f"Prereq {quoted(prereq)} is none of these tasks; did you mean {quoted(alike[0])}?"
+            found.setdefault(task.header.name, []).append(Finding(Weight.DEFECT, 0, 0, text))
+    return found
 
 
 def _kind(top: Node) -> TaskType:
