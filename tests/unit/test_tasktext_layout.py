@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import taskfiles
 from swarm.core.tasktext.bounds import SLOT_BYTES_MAX, SLOTS_MAX
-from swarm.core.tasktext.findings import Weight
+from swarm.core.tasktext.findings import TaskTextFault, Weight
 from swarm.core.tasktext.layout import numbered, slots
 from swarm.core.tasktext.model import Header, RunBody, Task, TaskType, Variable
 from swarm.core.tasktext.reading import read
-from swarm.core.tasktext.typed import from_lines
+from swarm.core.tasktext.typed import checked, from_lines
 from swarm.core.tasktext.written import to_text
 
 RUN_HEADER = Header(TaskType.RUN_SWARM, "train", "somebody", "env", "train")
@@ -160,6 +160,19 @@ def test_a_line_that_cannot_be_is_named_by_its_number(lines: list[str], says: st
     """As GET TASK BODY numbers them."""
     found = from_lines(RUN_HEADER, ["---", *lines]).findings
     assert any(str(one).startswith(says) and one.weight is Weight.ERROR for one in found), found
+
+
+def test_the_words_of_create_task_are_those_of_a_file() -> None:
+    """What a file could not say is refused before anything is on chain, all of it at once."""
+    good = Header(TaskType.RUN_SWARM, "a", "me", "ROOTTASK", "hub/a")
+    assert checked(good) == good
+    with pytest.raises(TaskTextFault) as fault:
+        checked(Header(TaskType.RUN_SWARM, "a/b", "", "x,y", "z" * 161))
+    told = str(fault.value)
+    assert told.startswith("task a/b: Name holds /; it may not hold commas, slashes")
+    assert "; Author is empty" in told
+    assert "; Prereq holds ,;" in told
+    assert "; Outcome is 161 characters long, at most 160" in told
 
 
 @settings(max_examples=150, deadline=None)

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 
 from .bounds import SLOT_BYTES_MAX, SLOTS_MAX, TEXT_BYTES_MAX
 from .fields import Many, Maybe, Pairs, Record, Spec
-from .findings import Findings, Reading, Weight, meant, quoted
+from .findings import Findings, Reading, TaskTextFault, Weight, meant, quoted
 from .layout import EMPTY, FIRST
 from .model import Header, Task
 from .reading import task_of
 from .scalars import resolved
-from .taskfields import BODIES
+from .taskfields import BODIES, HEAD
+from .walk import Walk
 from .written import to_text
 from .yamltree import Node
 
@@ -41,21 +42,33 @@ def from_lines(header: Header, lines: Sequence[str], *, plain_secrets: bool = Fa
     if len(body) + 1 > SLOTS_MAX:
         found.add(Weight.ERROR, 0, 0, f"the body has {len(body) + 1:,} lines, at most {SLOTS_MAX:,}")
         return Reading(None, found.sorted())
-    top = Node("map", 0, 0)
-    for key, value in (
-        ("Name", header.name),
-        ("TaskType", header.type.value),
-        ("Author", header.author),
-        ("Prereq", header.prereq),
-        ("Outcome", header.outcome),
-    ):
-        top.pairs.append((_text(key, 0), _text(value, 0)))
+    top = _head(header)
     top.pairs.append((_text("Body", 0), _Lines(BODIES[header.type], found).read(body)))
     task = task_of(top, found, plain_secrets)
     content = b"" if task is None else to_text(task).encode()
     if len(content) > TEXT_BYTES_MAX:
         found.add(Weight.ERROR, 0, 0, f"the task has {len(content):,} bytes as a file, at most {TEXT_BYTES_MAX:,}")
     return Reading(None if found.refused else task, found.sorted(), content)
+
+
+def checked(header: Header) -> Header:
+    """The same, if a file could say it: what CREATE TASK takes.
+
+    Raises:
+        TaskTextFault: names every value that cannot be.
+    """
+    found = Findings()
+    Walk(found).take(_head(header), Record("the task", HEAD, tuple(HEAD)), "the task")
+    if found.refused:
+        raise TaskTextFault(f"task {quoted(header.name)}", found.sorted())
+    return header
+
+
+def _head(header: Header) -> Node:
+    values = (header.name, header.type.value, header.author, header.prereq, header.outcome)
+    top = Node("map", 0, 0)
+    top.pairs = [(_text(key, 0), _text(value, 0)) for key, value in zip(HEAD, values, strict=True)]
+    return top
 
 
 class _Lines:

@@ -11,10 +11,11 @@ from swarm.core.limits import TASK_APPEND_MAX, TASK_LINE_BYTES_MAX, TASK_LINES_M
 from swarm.core.shown import shown
 from swarm.core.tasktext.findings import Reading, Weight
 from swarm.core.tasktext.layout import FIRST, numbered
-from swarm.core.tasktext.model import TYPE_ALIASES, Task
+from swarm.core.tasktext.model import TYPE_ALIASES, Header, Task
 from swarm.core.tasktext.model import TaskType as TextType
 from swarm.core.tasktext.reading import read
-from swarm.core.taskview import ItemKind, TaskBody, TaskHeader, TaskType
+from swarm.core.tasktext.typed import checked
+from swarm.core.taskview import ItemKind, TaskBody
 from swarm.inspect.operator import Member
 from swarm.swci import tasking
 from swarm.swci.grammar import Typed
@@ -61,7 +62,7 @@ def tell(reading: Reading[Task], say: Say) -> None:
 async def create(session: Session, typed: Typed, say: Say) -> None:
     v = typed.values
     kind = TYPE_ALIASES.get(v["type"].upper()) or TextType(pick("type of task", v["type"].upper(), list(TextType)))
-    header = TaskHeader(TaskType[kind.name], v["task"], v["author"], v["prereq"], v["outcome"])
+    header = tasking.header_of(checked(Header(kind, v["task"], v["author"], v["prereq"], v["outcome"])))
     member = await session.member()
     async with session.access.writing(member) as (client, _):
         body = TaskBody((FIRST.encode(),), ())
