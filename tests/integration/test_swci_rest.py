@@ -78,9 +78,9 @@ def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
         (here.usr / "init").write_text("\n".join(here.enter()))
         port, log = free_port(), folder / "swci.log"
         log.touch()
-        argv = here.argv("--mode", "WEB", "--web-port", str(port), "--listen", "127.0.0.1", "--script", "init")
         environ = here.environ(SWCI_WEB_VIEWERS="spiffe://test/elsewhere/swci/look-1, other")
-        process = warm.start(argv, environ, log)
+        environ |= {"SWCI_MODE": "WEB", "SWCI_WEB_PORT": str(port), "SWCI_STARTUP_SCRIPT": "init"}
+        process = warm.start(here.argv("--listen", "127.0.0.1"), environ, log)
         try:
             until = time.monotonic() + patience.seconds(60)
             while "SWCI serves REST" not in log.read_text():
@@ -95,6 +95,7 @@ def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
         assert code == 0
 
 
+@pytest.mark.row("E11a")
 @pytest.mark.row("R01")
 @pytest.mark.row("R02")
 @pytest.mark.row("R03")

@@ -68,7 +68,10 @@ def test_runners_are_made_and_listed(world: World) -> None:
 
 @pytest.mark.row("C21")
 @pytest.mark.row("C24")
+@pytest.mark.row("C20c")
 @pytest.mark.row("C26")
+@pytest.mark.row("C27a")
+@pytest.mark.row("D12")
 def test_a_task_is_run_to_its_end(world: World) -> None:
     """As every script spells it: reset, assign, wait, status, peers; the lines are the original's."""
     with swop(world.sn, world.ca, world.folder, "w1", results=[0]) as one:
@@ -94,6 +97,8 @@ def test_a_task_is_run_to_its_end(world: World) -> None:
     assert re.fullmatch(r"      TIME  : \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", found[5])
     assert "    TASK NAME    : user_env_task" in found
     assert "    PEER TYPE    : SWOP" in found
+    assert "    FOLLOWERS    : 1 SWOPs listen" in found
+    assert any(re.fullmatch(r"    ASSIGNMENT   : \d+, 0x[0-9a-f]{64}", line) for line in found)
     assert "    TASK_STATE   : COMPLETE" in found
     assert found.count(f"    UID          : {one.uid}") == 2
     assert found.count("    STATUS       : DONE") == 2
@@ -101,6 +106,8 @@ def test_a_task_is_run_to_its_end(world: World) -> None:
 
 
 @pytest.mark.row("C27b")
+@pytest.mark.row("D12")
+@pytest.mark.row("D18")
 def test_a_failure_ends_the_wait_with_who_and_how(world: World) -> None:
     """While others run on: named within seconds, with exit code and class; RESET needs FORCE then."""
     with (

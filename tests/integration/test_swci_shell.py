@@ -136,6 +136,7 @@ def test_a_context_is_described(here: swci.Operator, sn: SnProcess) -> None:
 
 
 @pytest.mark.row("C28")
+@pytest.mark.row("D11")
 def test_nodes_are_listed_as_comma_separated_fields(here: swci.Operator, sn: SnProcess) -> None:
     """A header, then seven fields a line with an indent; the first SN is SENTINEL, SWCI is absent."""
     done = here.shell(*here.enter(), "list Nodes")
@@ -150,6 +151,7 @@ def test_nodes_are_listed_as_comma_separated_fields(here: swci.Operator, sn: SnP
 
 
 @pytest.mark.row("C09")
+@pytest.mark.row("D11")
 @pytest.mark.row("C11a")
 @pytest.mark.row("C11b")
 @pytest.mark.row("C13")

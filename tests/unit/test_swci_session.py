@@ -16,6 +16,7 @@ from swarm.chain.client import ChainClient
 from swarm.chain.names import ERRORS
 from swarm.core.errors import ChainFault, OperatorFault
 from swarm.inspect.operator import Member
+from swarm.node.settings import load_node_settings
 from swarm.store.journal import Journal
 from swarm.swci import explained
 from swarm.swci.commands import HANDLERS
@@ -373,20 +374,36 @@ async def test_explain_answers_what_it_does_not_know_with_the_nearest(shell: She
     assert shell.lines[4].startswith("ERROR nothing is known of 'qwertz'")
 
 
-NODE = {"cert": "c.pem", "key": "k.pem", "cacert": "ca.pem"}
+NODE = ["--cert", "c.pem", "--key", "k.pem", "--cacert", "ca.pem"]
 
 
 @pytest.mark.parametrize(
     ("environ", "run", "generic"),
     [
         ({}, None, None),
-        ({"old_wait": 5}, 5, 5),
-        ({"run_wait": 7, "old_wait": 5}, 7, 5),
-        ({"generic_wait": 9}, None, 9),
+        ({"SWCI_TASK_MAX_WAIT_TIME": "5"}, 5, 5),
+        ({"SWCI_RUN_TASK_MAX_WAIT_TIME": "7", "SWCI_TASK_MAX_WAIT_TIME": "5"}, 7, 5),
+        ({"SWCI_GENERIC_TASK_MAX_WAIT_TIME": "9"}, None, 9),
     ],
 )
 @pytest.mark.row("X13")
-def test_wait_limits_are_the_users_or_none(environ: dict[str, int], run: int | None, generic: int | None) -> None:
+@pytest.mark.row("E11b")
+def test_wait_limits_are_the_users_or_none(environ: dict[str, str], run: int | None, generic: int | None) -> None:
     """The old name stands for both; without any of them no limit is set, and a long training is not given up."""
-    found = SwciSettings.model_validate({**NODE, **environ}).limits
+    found = load_node_settings(SwciSettings, NODE, environ).limits
     assert (found.run, found.generic) == (run, generic)
+
+
+def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    """Both -c and a script, a limit of zero minutes, a mode that is none: one line with the setting's name."""
+    for argv, environ, words in (
+        (["-c", "pwd"], {"SWCI_STARTUP_SCRIPT": "x"}, "give one of them"),
+        ([], {"SWCI_TASK_MAX_WAIT_TIME": "0"}, "SWCI_TASK_MAX_WAIT_TIME=0"),
+        ([], {"SWCI_MODE": "GUI"}, "SWCI_MODE=GUI"),
+        ([], {"SWCI_RUN_TASK_MAX_WAIT_TIM": "5"}, "did you mean SWCI_RUN_TASK_MAX_WAIT_TIME"),
+    ):
+        with pytest.raises(OperatorFault, match=words):
+            load_node_settings(SwciSettings, [*argv, *NODE], environ)
+    (tmp_path / "init").touch()
+    inside = load_node_settings(SwciSettings, NODE, {"USR_DIR": str(tmp_path), "SWCI_STARTUP_SCRIPT": "init"})
+    assert inside.script_path == tmp_path / "init"

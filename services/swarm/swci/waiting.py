@@ -6,6 +6,7 @@ An end counts once it stands so many blocks deep as its chain may still take bac
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from swarm.chain.taskrunners import Taskrunners
 from swarm.chain.training import Training
@@ -24,6 +25,8 @@ LOOK_SECONDS = 1.0
 MARK_SECONDS = 5.0
 DEEP_BLOCKS = 2
 """On a chain that may take blocks back."""
+LATE_SECONDS = 5
+"""After the time for enrolling: a start may be in flight."""
 LISTED_MAX = 20
 """Peers that failed, in one answer."""
 OVER = "WARNING - Maximum configured SWCI wait time is over"
@@ -35,13 +38,54 @@ class TaskFailed(SwarmFault):
     exit_code = 1
 
 
-@dataclass(slots=True)
-class _Watch:
-    """What was told already."""
+class Verdict(Enum):
+    """What one look at an assignment comes to."""
 
-    marked: float
+    ON = "wait on"
+    OVER = "it is over, or cannot come to a good end"
+    LIMIT = "the user's limit has come"
+    SILENT = "the usual time is over, and no peer is heard"
+
+
+@dataclass(slots=True)
+class Watch:
+    """What is said while an assignment is watched, and when watching ends. Pure: time comes in with each look.
+
+    Args:
+        lease_seconds: of the contract; a peer not heard for so long is silent.
+        minutes: the limit; given: the user set it. Without one only silence ends the wait.
+    """
+
+    lease_seconds: int
+    minutes: int
+    given: bool
     warned: bool = False
     silent: bool = False
+    away: bool = False
+
+    def look(self, found: Assignment, now: float, elapsed: float) -> tuple[Verdict, list[str]]:
+        """Args: now: block time or later; elapsed: seconds since the wait began."""
+        lines: list[str] = []
+        heard = found.heard or found.assigned_time
+        self.away = False
+        if _over(found, now):
+            return Verdict.OVER, lines
+        silent = now - heard > self.lease_seconds
+        if silent and not self.silent:
+            lines.append(f"no peer was heard since {stamp(heard)}; waiting on")
+        self.silent = silent
+        if elapsed > self.minutes * 60 and not self.warned:
+            self.warned = True
+            lines.append(OVER)
+        if self.warned and (self.given or silent):
+            return (Verdict.LIMIT if self.given else Verdict.SILENT), lines
+        return Verdict.ON, lines
+
+    def missed(self, fault: ChainFault) -> list[str]:
+        """The SN does not answer for a moment; the task goes on without it."""
+        lines = [] if self.away else [f"the SN does not answer ({fault}); asking again"]
+        self.away = True
+        return lines
 
 
 async def wait(session: Session, member: Member, runner: Runner, aid: Digest | None, say: Say) -> None:
@@ -51,50 +95,43 @@ async def wait(session: Session, member: Member, runner: Runner, aid: Digest | N
         aid: None: what the runner has now.
 
     Raises:
-        TaskFailed: it ended otherwise than complete, or a pair failed.
+        TaskFailed: it ended otherwise than complete, a pair failed, or it was not started in time.
         TimedOut: no limit was set, the usual one is over, and no peer is heard any more.
     """
     runners = runners_of(member.reader, member)
     found = await _found(runners, runner, aid)
-    minutes, given = _limit(session, found)
-    say.line(f"WAITING FOR TASKRUNNER TO COMPLETE - Maximum wait time is : {minutes} mins")
-    began = session.clock()
-    lease, watch = await runners.lease_seconds(), _Watch(session.clock())
+    watch = Watch(await runners.lease_seconds(), *_limit(session, found))
+    say.line(f"WAITING FOR TASKRUNNER TO COMPLETE - Maximum wait time is : {watch.minutes} mins")
+    began = marked = session.clock()
     while found is not None:
         try:
-            seen = await runners.assignment(found.aid)
-            if seen is not None:
-                found = seen
-            elif member.swarm.can_reorganise:
-                say.line(f"assignment {found.op} was taken back by the chain; whoever gave it sends it again")
-            if _over(found) and await _stands(member, runners, found):
-                await _tell_end(member, runners, runner, found, say)
+            found = await runners.assignment(found.aid) or found
+            _, block_time = await now_of(member.reader)
+            # An idle chain's newest block is old.
+            now = max(block_time, session.clock())
+            verdict, lines = watch.look(found, now, session.clock() - began)
+            if verdict is Verdict.OVER and await _stands(member, runners, found, now):
+                await _tell_end(member, runners, runner, found, now, say)
                 return
-            _, now = await now_of(member.reader)
-            now = max(now, int(session.clock()))  # an idle chain's newest block is old
-        except ChainFault as fault:  # the SN is away for a moment; the task goes on without it
-            if not watch.silent:
-                say.line(f"the SN does not answer ({fault}); asking again")
-            watch.silent = True
-            now = 0
-        silent = now - max(found.heard, found.assigned_time) > lease
-        if silent and not watch.silent:
-            say.line(f"no peer was heard since {stamp(found.heard or found.assigned_time)}; waiting on")
-        watch.silent = silent or now == 0
-        if session.clock() - began > minutes * 60 and not watch.warned:
-            watch.warned = True
-            say.line(OVER)
-            if given:
-                return
-        if watch.warned and silent and now:
+        except ChainFault as fault:
+            verdict, lines = Verdict.ON, watch.missed(fault)
+        for line in lines:
+            say.line(line)
+        if verdict is Verdict.LIMIT:
+            return
+        if verdict is Verdict.SILENT:
             raise TimedOut(f"{runner.name}: no peer was heard since {stamp(found.heard)}, and the wait time is over")
-        if session.clock() - watch.marked >= MARK_SECONDS:
-            watch.marked = session.clock()
+        if session.clock() - marked >= MARK_SECONDS:
+            marked = session.clock()
             say.mark()
         await session.sleep(LOOK_SECONDS)
+    _finished(say, RunnerState.IDLE, session.clock())
+
+
+def _finished(say: Say, state: RunnerState, at: float) -> None:
     say.line("TASKRUNNER FINISHED")
-    say.line(f"  STATE : {RunnerState.IDLE.name}")
-    say.line(f"  TIME  : {stamp(session.clock())}")
+    say.line(f"  STATE : {state.name}")
+    say.line(f"  TIME  : {stamp(at)}")
 
 
 async def _found(runners: Taskrunners, runner: Runner, aid: Digest | None) -> Assignment | None:
@@ -115,27 +152,33 @@ def _limit(session: Session, found: Assignment | None) -> tuple[int, bool]:
     return (MINUTES_DEFAULT, False) if minutes is None else (minutes, True)
 
 
-def _over(found: Assignment) -> bool:
-    """Ended, or as good as: a pair failed, or those who answered are too few."""
-    short = found.enrolled + found.declined >= found.expect > 0 and found.declined and found.offered < found.n
-    return not found.busy or found.failed > 0 or (found.shown is RunnerState.ASSIGNED and bool(short))
+def _over(found: Assignment, now: float) -> bool:
+    """Ended, or as good as: a pair failed, those who answered are too few, or it was not started in its time."""
+    if not found.busy or found.failed:
+        return True
+    if found.shown is not RunnerState.ASSIGNED:
+        return False
+    answered = found.enrolled + found.declined >= found.expect > 0
+    return bool(answered and found.declined and found.offered < found.n) or _late(found, now)
 
 
-async def _stands(member: Member, runners: Taskrunners, found: Assignment) -> bool:
+def _late(found: Assignment, now: float) -> bool:
+    return found.shown is RunnerState.ASSIGNED and now - found.assigned_time > found.enrol_seconds + LATE_SECONDS
+
+
+async def _stands(member: Member, runners: Taskrunners, found: Assignment, now: float) -> bool:
     if not member.swarm.can_reorganise:
         return True
     head, _ = await now_of(member.reader)
     deep = await runners.assignment(found.aid, block=max(0, head - DEEP_BLOCKS))
-    return deep is not None and _over(deep)
+    return deep is not None and _over(deep, now)
 
 
-async def _tell_end(member: Member, runners: Taskrunners, runner: Runner, found: Assignment, say: Say) -> None:
+async def _tell_end(
+    member: Member, runners: Taskrunners, runner: Runner, found: Assignment, now: float, say: Say
+) -> None:
     complete = found.outcome is Outcome.COMPLETE
-    state = RunnerState.COMPLETE if complete else RunnerState.ERROR
-    _, now = await now_of(member.reader)
-    say.line("TASKRUNNER FINISHED")
-    say.line(f"  STATE : {state.name}")
-    say.line(f"  TIME  : {stamp(found.ended_time or now)}")
+    _finished(say, RunnerState.COMPLETE if complete else RunnerState.ERROR, found.ended_time or now)
     if complete:
         return
     if found.open:
@@ -151,7 +194,7 @@ def why(found: Assignment) -> str:
     """How an assignment ended, or stands, in a few words."""
     at = stamp(found.heard or found.assigned_time)
     return {
-        Outcome.NONE: f"{found.failed} pairs failed" if found.failed else "too few SWOPs take it",
+        Outcome.NONE: _stuck(found),
         Outcome.COMPLETE: "complete",
         Outcome.FAILED: f"{found.failed} of {found.allotted} pairs failed",
         Outcome.DECLINED: "a SWOP that it named declined",
@@ -160,6 +203,14 @@ def why(found: Assignment) -> str:
         Outcome.ABORTED: f"aborted by {to_hex(found.ended_by)}" + (f": {shown(found.why)}" if found.why else ""),
         Outcome.RESET: f"reset by {to_hex(found.ended_by)} while it ran",
     }[found.outcome]
+
+
+def _stuck(found: Assignment) -> str:
+    """What is wrong with an assignment that has not ended."""
+    if found.failed:
+        return f"{found.failed} pairs failed"
+    wanted = f"{found.offered} offered by {found.enrolled} SWOPs, {found.declined} declined"
+    return f"not started in {found.enrol_seconds} s: {found.n or found.named} wanted, {wanted}"
 
 
 async def failures(member: Member, runners: Taskrunners, found: Assignment) -> list[str]:
