@@ -3,76 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.taskviews import AID, NOBODY, NOTHING, TASK, assignment
 from swarm.core.ids import Address, Digest
 from swarm.core.limits import EXPECT_SECONDS, RUNNER_REPORTS_MAX
 from swarm.core.taskrun import actions as do
 from swarm.core.taskrun.passes import VANISH_SECONDS, Lately, Offer, Pass, Refusal, Rules, Sight, take_pass
 from swarm.core.taskrun.work import ASSIGNMENTS_REMEMBERED, Key, Memory, Result, Why, Work, WorkState
 from swarm.core.taskview import (
-    Assignment,
     AssignmentPhase,
     Mine,
-    Outcome,
     Pair,
     PairState,
     Peer,
     PeerState,
-    TaskType,
 )
 
-AID, OTHER, TASK = Digest(b"a" * 32), Digest(b"b" * 32), Digest(b"t" * 32)
-ME, NOBODY, NOTHING = Address(b"m" * 20), Address(bytes(20)), Digest(bytes(32))
+OTHER = Digest(b"b" * 32)
+ME = Address(b"m" * 20)
 LEASE, FRESH = 120.0, 30.0
 IDLE = Mine(None, None, ())
 KEY = Key(AID, 0, 1)
 GOOD, BAD = Result(True, exit_code=0), Result(False, exit_code=1)
 TAKEN: Mapping[Digest, Offer | Refusal] = {AID: Offer(2)}
-
-
-def assignment(phase: AssignmentPhase, **more: Any) -> Assignment:
-    found = Assignment(
-        aid=AID,
-        runner=NOTHING,
-        op=1,
-        phase=phase,
-        outcome=Outcome.NONE,
-        by=NOBODY,
-        key=NOTHING,
-        task=TASK,
-        prereq=NOTHING,
-        task_type=TaskType.RUN_SWARM,
-        n=2,
-        named=0,
-        expect=0,
-        enrol_seconds=300,
-        peers=1,
-        enrolled=0,
-        declined=0,
-        offered=0,
-        swops=0,
-        allotted=0,
-        open=0,
-        succeeded=0,
-        failed=0,
-        assigned_block=1,
-        assigned_time=1000,
-        started_block=0,
-        started_time=0,
-        ended_block=0,
-        ended_time=0,
-        heard=1000,
-        suspected=0,
-        suspected_block=0,
-        ended_by=NOBODY,
-        reset_by=NOBODY,
-        reset_time=0,
-        why="",
-    )
-    return replace(found, **more)
 
 
 def me(state: PeerState, *, attempt: int = 0) -> Peer:
@@ -165,6 +120,8 @@ def test_a_pair_that_was_made_and_never_started_goes_without_a_trace() -> None:
 def test_an_assignment_that_vanished_without_an_end_gets_its_time_to_come_back() -> None:
     """A deep reorganisation may bring it back; only its time over, the pair is stopped."""
     work, memory = Work(KEY, WorkState.RUNNING), Memory().with_started(KEY)
+    again = assigned(PeerState.ENROLLED)
+    assert acts(look(again, again, work, memory=memory), do.Stop) == []
     first = look(IDLE, IDLE, work, memory=memory)
     assert acts(first, do.Stop) == []
     soon = look(IDLE, IDLE, work, memory=memory, lately=first.lately, now=VANISH_SECONDS - 0.1)

@@ -255,10 +255,16 @@ class _Pass:
         return key not in self._memory.results and key.aid not in self._memory.over
 
     def _known(self, aid: Digest) -> bool:
-        """Whether the chain still knows this assignment, so that not to want it is an answer."""
+        """Whether that this assignment is not wanted is an answer: it is over, or its runs are allotted otherwise.
+
+        One that the chain does not know, or that waits for its start again, was lost in a reorganisation.
+        """
         sight = self._sight
-        current = [mine.current.aid for mine in (sight.head, sight.deep) if mine.current is not None]
-        return aid in current or aid in sight.ended or aid in sight.ended_deep
+        for current in (sight.head.current, sight.deep.current):
+            settled = current is not None and current.phase is not AssignmentPhase.ASSIGNED
+            if current is not None and settled and current.aid == aid:
+                return True
+        return aid in sight.ended or aid in sight.ended_deep
 
     def _give_up_blind(self, since: float | None) -> None:
         if since is None or self._now - since < self._rules.lease_seconds:
