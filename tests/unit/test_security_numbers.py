@@ -141,8 +141,8 @@ ROWS: dict[str, Row] = {
         tasktext.DEPTH_MAX, scalars.DIGITS_MAX,
     ),
     "a SWOP profile: bytes, values, nodes": (
-        "{} MiB, {}, {}",
-        tasktext.PROFILE_BYTES_MAX / MIB, tasktext.PROFILE_VALUES_MAX, tasktext.NODES_MAX,
+        "{} KiB, {}, {}",
+        tasktext.PROFILE_BYTES_MAX / KIB, tasktext.PROFILE_VALUES_MAX, tasktext.NODES_MAX,
     ),
     "what is found in one text: kept, the rest counted": ("{}", findings.FINDINGS_MAX),
     "one `eth_getLogs`: blocks, answer; at once at geth, each on a line of its own": (

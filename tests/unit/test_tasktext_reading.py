@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import taskfiles
+from support import profilefiles, taskfiles
 from swarm.core.errors import OperatorFault
 from swarm.core.tasktext.bounds import TEXT_BYTES_MAX
 from swarm.core.tasktext.findings import Reading, TaskTextFault, Weight
 from swarm.core.tasktext.model import BuildBody, Made, Task, TaskType, Variable, environment, made_by
+from swarm.core.tasktext.profile import read_profile
 from swarm.core.tasktext.reading import read
 
 
@@ -256,7 +257,7 @@ def test_an_environment_that_cannot_be_is_named(variables: str, says: str) -> No
     )
 
 
-@pytest.mark.parametrize("char", [",", "/", "\\\\", "\\t", "\\n", "\\x1b", "\\u202e", "\\u200b", "\\0"])
+@pytest.mark.parametrize("char", [",", "/", "\\\\", "\\t", "\\n", "\\x1b", "\\u202e", "\\u200b", "\\xa0", "\\0"])
 @pytest.mark.parametrize("key", ["Name: user_env", "Prereq: ROOTTASK"])
 def test_names_hold_nothing_that_breaks_a_list_or_a_terminal(key: str, char: str) -> None:
     """Commas, slashes, control and hidden characters are refused by name, and not printed."""
@@ -301,6 +302,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines() -> None:
         (taskfiles.RUN.encode() + b"---\nName: b\n", "line 16: a second document begins"),
         (taskfiles.RUN.replace("    Entry", "\tEntry"), "line 8: a tab stands where YAML indents: use blanks"),
         (taskfiles.RUN.replace("model/train.py", "a: b"), "line 7: a second ': ' stands in this value"),
+        (taskfiles.RUN.replace("Author: s", "Author:\u00a0s"), "line 3: a blank that is none of YAML's (U+00A0"),
         (taskfiles.RUN.replace("somebody", "@me"), "line 3: a value begins with @: put the value in quotes"),
         (taskfiles.RUN.replace("somebody", "'me"), "a quote is opened here or above and never closed"),
         (taskfiles.RUN.replace("somebody", "a\x07b"), "line 3: the character U+0007 cannot be in a text"),
@@ -356,6 +358,8 @@ BOMBS = {
     "tags": "a: " + "!x " * 20_000,
     "unclosed": 'a: "' + "\n" * 60_000,
     "colons": "a" + ":" * 60_000,
+    "dashes in a command": taskfiles.RUN.replace("model/train.py", "a-" * 25_000),
+    "brackets of placeholders": taskfiles.RUN.replace("model/train.py", "'" + "<a " * 18_000 + "'"),
     "findings": "".join(f"k{i}: 1\n" for i in range(1_500)),
 }  # fmt: skip
 
@@ -393,6 +397,17 @@ def test_no_text_makes_the_reader_fail(text: str, data: st.DataObject) -> None:
     reading = read(text[:at] + put + text[at + cut :])
     assert (reading.value is None) == any(one.weight is Weight.ERROR for one in reading.findings)
     assert all(one.text.isprintable() for one in reading.findings)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_no_text_makes_the_reader_of_profiles_fail(data: st.DataObject) -> None:
+    """As with tasks."""
+    text = profilefiles.WHOLE
+    at, cut = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, 60))
+    put = data.draw(st.text(max_size=10) | st.sampled_from([*"[]{}:-?|>'\"&*!%@`#,", "<<: ", ": ", "- ", "\\"]))
+    reading = read_profile(text[:at] + put + text[at + cut :])
+    assert (reading.value is None) == any(one.weight is Weight.ERROR for one in reading.findings)
 
 
 @settings(max_examples=200, deadline=None)

@@ -102,6 +102,16 @@ def test_a_reference_to_a_secret_is_kept_and_named() -> None:
     assert [one.line for one in broken.findings if one.weight is Weight.DEFECT] == [10]
 
 
+def test_addresses_and_logins_are_looked_at_too() -> None:
+    """An address with a password in an operation, and a reference in Auth that names nothing."""
+    with_password = read(taskfiles.CONTENT.replace("https://data", "https://me:hunter2@data")).findings
+    assert [one.text.split(",")[0] for one in with_password] == ["Target looks like a secret"]
+    broken = read(taskfiles.PULL.replace("Auth: ~", "Auth: 'secret:my hub'"))
+    assert [str(one) for one in broken.findings] == [
+        "line 10: Auth: a secret's name has letters, digits and _ . - only, at most 64"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [

@@ -12,7 +12,7 @@ SLOTS_MAX = TASK_LINES_MAX
 """Lines of a body, ``---`` included."""
 TEXT_BYTES_MAX = TASK_CHUNKS_MAX * TASK_CHUNK_BYTES
 """Of a task file, placeholders replaced."""
-PROFILE_BYTES_MAX = 1024 * 1024
+PROFILE_BYTES_MAX = 512 * 1024
 STEPS_MAX = 80
 """Number of BuildSteps."""
 SHARED_MAX = 10
@@ -25,6 +25,6 @@ DEPTH_MAX = 16
 """Lists and maps within one another."""
 TASK_VALUES_MAX = 6_000
 """Values in a task's YAML, those that aliases repeat included: a body of as many lines as the chain takes, thrice."""
-PROFILE_VALUES_MAX = 60_000
+PROFILE_VALUES_MAX = 30_000
 REPLACEMENTS_MAX = 200
 REPLACEMENT_BYTES_MAX = 4096

@@ -15,7 +15,7 @@ from .findings import Weight
 
 CONTROL = "\\u0000-\\u0008\\u000a-\\u001f\\u007f-\\u009f\\u2028\\u2029\\ufffe\\uffff"
 """Inside a class of a regular expression: what ends a line, steers a terminal or is no character. A tab may stand."""
-_HIDDEN = "\\u00ad\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff"
+_HIDDEN = "\\u00a0\\u00ad\\u1680\\u2000-\\u200f\\u202f\\u205f\\u3000\\u202a-\\u202e\\u2060-\\u206f\\ufeff"
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def filled(text: str, values: Mapping[str, str], found: Findings) -> str:
         used.add(match.group())
         return sought[match.group()]
 
-    there = left_in(text)
+    there = left_in(text)[:REPLACEMENTS_MAX]
     done = re.sub("|".join(map(re.escape, forms)), put, text)
     for form in forms:
         if form not in used:

@@ -32,6 +32,7 @@ from .walk import BAD, Walk
 from .yamltree import Node, Unreadable, decoded, tree
 
 TYPO_RATIO = 0.8
+BROKEN = "a secret's name has letters, digits and _ . - only, at most 64"
 PROGRAM_KEYS = frozenset({"BuildSteps", "Command", "Entrypoint"})
 _ELSEWHERE = {
     **dict.fromkeys(REQUIRED, "the task"),
@@ -141,17 +142,16 @@ def _secrets(body: Node, found: Findings, plain_secrets: bool) -> None:
             if key.text in ("Username", "Password") and value.kind == "scalar" and secret_name(value.text) is None:
                 weight = Weight.WARNING if plain_secrets else Weight.ERROR
                 found.add(weight, value.line, value.column, f"{key.text} stands in the text, and {FIX}")
-    for name, value in _variables(body):
+    elif auth is not None and broken_reference(auth.text):
+        found.add(Weight.DEFECT, auth.line, auth.column, f"Auth: {BROKEN}")
+    for name, value in _named_values(body):
         if looks_secret(name.text, value.text if value.value is not None else None):
             if not (isinstance(value.value, int | float) and "token" in name.text.casefold()):
                 found.add(
                     Weight.WARNING, value.line, value.column, f"{quoted(name.text)} looks like a secret, and {FIX}"
                 )
         elif broken_reference(value.text):
-            found.add(
-                Weight.DEFECT, value.line, value.column,
-                f"{quoted(name.text)}: a secret's name has letters, digits and _ . - only, at most 64",
-            )  # fmt: skip
+            found.add(Weight.DEFECT, value.line, value.column, f"{quoted(name.text)}: {BROKEN}")
     for program in sorted(PROGRAM_KEYS):
         node = _value(body, program)
         for one in [] if node is None else node.items or [node]:
@@ -161,9 +161,12 @@ def _secrets(body: Node, found: Findings, plain_secrets: bool) -> None:
                 found.add(Weight.WARNING, one.line, one.column, f"{what} looks like a secret, and {FIX}")
 
 
-def _variables(body: Node) -> list[tuple[Node, Node]]:
-    listed = _value(body, "Envvars")
-    return [] if listed is None else [pair for item in listed.items for pair in item.pairs if pair[1].kind == "scalar"]
+def _named_values(body: Node) -> list[tuple[Node, Node]]:
+    """Variables, and the addresses and options of operations."""
+    listed = [one for key in ("Envvars", "OpsList") if (one := _value(body, key)) is not None]
+    pairs = [pair for one in listed for item in one.items for pair in item.pairs]
+    options = [pair for key, value in pairs if key.text == "Options" for item in value.items for pair in item.pairs]
+    return [(key, value) for key, value in (*pairs, *options) if value.kind == "scalar"]
 
 
 def _advise(task: Task, top: Node, found: Findings) -> None:

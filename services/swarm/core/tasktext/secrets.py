@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 
 PREFIX = "secret:"
+LOOKED_AT_CHARS = 1024
+"""Of one value: more is refused anyway, and the search takes quadratic time at worst."""
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _NAME = re.compile(NAME_PATTERN)
 FIX = "everybody in the swarm can read it: write secret:<name>, and put the value into each site's file of secrets"
@@ -59,7 +61,7 @@ def broken_reference(value: str) -> bool:
 
 def has_secret_shape(text: str) -> bool:
     """Holds what only tokens, keys and passwords look like. Hashes are hexadecimal, and so no such thing."""
-    return any(shape.search(text) for shape in _SHAPES)
+    return any(shape.search(text, 0, LOOKED_AT_CHARS) for shape in _SHAPES)
 
 
 def names_a_secret(name: str) -> bool:

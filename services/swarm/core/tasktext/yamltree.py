@@ -99,7 +99,7 @@ def tree(text: str, values_max: int, found: Findings) -> Node:
     try:
         return _Builder(values_max, found).built(YAML(typ="safe", pure=True).parse(_without_tabs_at_ends(text)))
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark = _mark(error)
         raise _refuse(
             found, mark.line + 1 if mark else 0, mark.column + 1 if mark else 0, _sentence(error, text)
         ) from error
@@ -270,14 +270,23 @@ def in_curly_quotes(text: str) -> bool:
     return len(text) > 1 and text[0] in _CURLY and text[-1] in _CURLY + "\"'"
 
 
+def _mark(error: MarkedYAMLError) -> Any:
+    """Where the fault is: of a key without a colon that is the key, not the line after it."""
+    if error.context_mark is not None and "expected ':'" in str(error.problem):
+        return error.context_mark
+    return error.problem_mark or error.context_mark
+
+
 def _sentence(error: MarkedYAMLError, text: str) -> str:
     problem = str(error.problem or error.context or "")
-    mark = error.problem_mark or error.context_mark
+    mark = _mark(error)
     lines = text.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     char = line[mark.column] if mark and mark.column < len(line) else ""
     if char == "\t" or ("\t" in line[: len(line) - len(line.lstrip())]):
         return "a tab stands where YAML indents: use blanks"
+    if "\u00a0" in line:
+        return "a blank that is none of YAML's (U+00A0, as from a web page) stands in this line: type it again"
     if "mapping values are not allowed" in problem:
         return "a second ': ' stands in this value: put the value in quotes"
     if "cannot start any token" in problem:
