@@ -7,6 +7,7 @@ Owns which draft a name means and under which key it is written; the text is :mo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,14 +60,16 @@ def body_of(task: Task, content: bytes) -> TaskBody:
 
 async def drafts(tasks: Tasks, creator: Address) -> list[Found]:
     """The open drafts of an operator, the newest last."""
-    found = [Found(one, info) for one in await tasks.drafts_of(creator) if (info := await tasks.info(one)) is not None]
-    return sorted((one for one in found if not one.info.removed), key=lambda one: one.info.created)
+    ids = await tasks.drafts_of(creator)
+    infos = await asyncio.gather(*map(tasks.info, ids))
+    found = [Found(one, info) for one, info in zip(ids, infos, strict=True) if info is not None and not info.removed]
+    return sorted(found, key=lambda one: one.info.created)
 
 
 async def names(tasks: Tasks, creator: Address) -> list[str]:
     """Of final tasks, ROOTTASK first, then of the operator's drafts."""
-    final = [name for name, _ in await tasks.names()]
-    return list(dict.fromkeys([*final, *(one.name for one in await drafts(tasks, creator))]))
+    final, mine = await asyncio.gather(tasks.names(), drafts(tasks, creator))
+    return list(dict.fromkeys([*(name for name, _ in final), *(one.name for one in mine)]))
 
 
 async def find(tasks: Tasks, creator: Address, name: str) -> Found:
@@ -75,10 +78,11 @@ async def find(tasks: Tasks, creator: Address, name: str) -> Found:
     Raises:
         OperatorFault: there is none; names the nearest.
     """
-    mine = [one for one in await drafts(tasks, creator) if one.name == name]
+    # Asked at one moment, these travel as one batch.
+    all_drafts, latest = await asyncio.gather(drafts(tasks, creator), tasks.latest(name))
+    mine = [one for one in all_drafts if one.name == name]
     if mine:
         return mine[-1]
-    latest = await tasks.latest(name)
     if latest is None:
         return await find(tasks, creator, pick("task", name, await names(tasks, creator)))
     info = await tasks.info(latest[0])

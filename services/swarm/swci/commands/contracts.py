@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from swarm.chain.names import GuardError, TrainingError
 from swarm.chain.training import Training
 from swarm.core.chain_view import Phase
 from swarm.core.errors import OperatorFault, Reverted
-from swarm.core.ids import JOB_NAME_BYTES_MAX, to_hex
+from swarm.core.ids import JOB_NAME_BYTES_MAX, job_id, to_hex
 from swarm.inspect.history import runs_of
 from swarm.inspect.operator import Member
 from swarm.inspect.printing import print_history, print_record
@@ -58,13 +59,15 @@ async def info(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
     training = _training(member)
     name = await _named(session, training, typed)
-    job = await job_of(training, name)
-    origin = await training.origin_of(job)
+    job = job_id(name)
+    contract = JobOptions(member.reader, member.swarm.contracts["JobOptions"])
+    origin, state, (options, version) = await asyncio.gather(
+        training.origin_of(job), training.state(job), contract.get(job)
+    )
     say.fact("NAME", name)
     say.fact("ID", to_hex(job))
     say.fact("ORIGIN", "this chain" if origin is None else f"carried over from the chain with genesis {to_hex(origin)}")
-    say.fact("RUNS", (await training.state(job)).run)
-    options, version = await JobOptions(member.reader, member.swarm.contracts["JobOptions"]).get(job)
+    say.fact("RUNS", state.run)
     say.fact("OPTIONS", options or "none")
     say.fact("CHANGED", f"{version} times")
 
@@ -73,8 +76,7 @@ async def status(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
     training = _training(member)
     name = await _named(session, training, typed)
-    job = await job_of(training, name)
-    state = await training.state(job)
+    state = await training.state(job_id(name))
     say.fact("NAME", name)
     say.fact("RUN", state.run)
     say.fact("STATE", state.phase.name)
@@ -90,7 +92,7 @@ async def reset(session: Session, typed: Typed, say: Say) -> None:
     name = await _named(session, _training(member), typed)
     async with session.access.writing(member) as (client, _):
         training = Training(client, member.swarm.training)
-        state = await training.state(await job_of(training, name))
+        state = await training.state(job_id(name))
         if state.phase is not Phase.IDLE:
             mend = f"RESET CONTRACT {name} FORCE"
             await open_next(member.link, training, name, force="force" in typed.values, mend=mend)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
 
+from swarm.chain.taskrunners import Taskrunners
 from swarm.core.errors import OperatorFault
+from swarm.core.ids import Digest
 from swarm.core.taskview import RunnerState
 from swarm.inspect.nodes import Node, nodes_of
 from swarm.inspect.operator import Member
@@ -52,22 +55,24 @@ async def status(session: Session, typed: Typed, say: Say) -> None:
 
 async def runners_told(member: Member) -> list[str]:
     """How each task runner stands, in a line."""
-    runners, lines = runners_of(member.reader, member), []
-    for runner, name in list((await runners.runners()).items())[:RUNNERS_MAX]:
-        current = (await runners.state(runner)).current
-        if current is None:
-            lines.append(f"task runner {name}: {RunnerState.IDLE.name}")
-            continue
-        task = await task_name(member, current.task)
-        if current.shown is RunnerState.ASSIGNED:
-            seats = f"{current.n} wanted" if current.n else f"{current.named} SWOPs named"
-            told = f"waits for SWOPs, {seats}, {current.offered} offered by {current.enrolled}"
-        elif current.busy:
-            told = f"{current.open} pairs open, {current.failed} failed, last heard of {stamp(current.heard)}"
-        else:
-            told = how(current)
-        lines.append(f"task runner {name}: {current.shown.name}, task {task}: {told}")
-    return lines
+    runners = runners_of(member.reader, member)
+    there = list((await runners.runners()).items())[:RUNNERS_MAX]
+    # Asked at one moment, these travel as few batches.
+    return list(await asyncio.gather(*(_runner_told(member, runners, runner, name) for runner, name in there)))
+
+
+async def _runner_told(member: Member, runners: Taskrunners, runner: Digest, name: str) -> str:
+    current = (await runners.state(runner)).current
+    if current is None:
+        return f"task runner {name}: {RunnerState.IDLE.name}"
+    if current.shown is RunnerState.ASSIGNED:
+        seats = f"{current.n} wanted" if current.n else f"{current.named} SWOPs named"
+        told = f"waits for SWOPs, {seats}, {current.offered} offered by {current.enrolled}"
+    elif current.busy:
+        told = f"{current.open} pairs open, {current.failed} failed, last heard of {stamp(current.heard)}"
+    else:
+        told = how(current)
+    return f"task runner {name}: {current.shown.name}, task {await task_name(member, current.task)}: {told}"
 
 
 async def why(session: Session, typed: Typed, say: Say) -> None:
