@@ -119,6 +119,21 @@ def test_a_script_that_is_run_again_makes_the_same_tasks(here: swci.Operator) ->
     assert lines(here.shell("delete task again"))[0].startswith("ERROR task again is final (version 2)")
 
 
+def test_variables_of_the_context_stand_for_placeholders(here: swci.Operator) -> None:
+    """What users did with sed: the filled text is what goes on chain; one that is left in is told with the fix."""
+    (here.usr / "taskdefs" / "filled.yaml").write_text(
+        BUILD.replace("user_env_task", "built_<TIME_STAMP>").replace("sl-cli-lib", "<LIB>")
+    )
+    done = here.shell(
+        "SET CONTEXT ENV TIME_STAMP 0412", "create task from taskdefs/filled.yaml", "get task body built_0412"
+    )
+    assert done.returncode == 0, done.stdout
+    assert "    Task Registered : built_0412" in lines(done)
+    assert "    0001: BuildContext : <LIB>" in lines(done)
+    (told,) = [line for line in lines(done) if "placeholder" in line]
+    assert told.endswith("by --set LIB=VALUE or, in the shell, SET CONTEXT ENV LIB VALUE")
+
+
 @pytest.mark.row("C15a")
 @pytest.mark.row("C15b")
 @pytest.mark.row("C16b")

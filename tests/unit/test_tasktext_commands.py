@@ -63,7 +63,7 @@ def test_every_problem_has_its_place_and_the_exit_code_is_1(swarm: Any) -> None:
     assert told.out.splitlines() == [
         "a.yaml:10:69: warning: LR in Envvars is written 1e-4 and arrives as 0.0001: put it in quotes if not meant",
         "a.yaml:13:14: defect: the placeholder <CURRENT-PATH> was left in: "
-        "give it a value with --set CURRENT-PATH=VALUE",
+        "give it a value, by --set CURRENT-PATH=VALUE or, in the shell, SET CONTEXT ENV CURRENT-PATH VALUE",
         "a.yaml:15:16: error: MType is BINDE; did you mean BIND?",
         "a.yaml: refused (1 error, 1 defect, 1 warning)",
     ]

@@ -114,7 +114,7 @@ def test_what_cannot_be_is_refused_at_its_line(old: str, new: str, says: str) ->
         ("slfsservice: fs.sl-2.example:30331", "slhostname: sl-2", "neither slhostip nor slfsservice"),
         ("SL_LOG_LEVEL: DEBUG", "SL_LOGLEVEL: DEBUG", "did you mean SL_LOG_LEVEL?"),
         ("host-1-net", "<SWARM-NETWORK>", "the placeholder <SWARM-NETWORK> was left in"),
-        ("device=3,5", "device=<GPU UUID>", "give it a value with --set 'GPU UUID=VALUE'"),
+        ("device=3,5", "device=<GPU UUID>", "give it a value, by --set 'GPU UUID=VALUE'"),
     ],
 )
 def test_what_cannot_work_is_a_defect(old: str, new: str, says: str) -> None:

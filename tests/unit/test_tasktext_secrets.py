@@ -156,9 +156,9 @@ def test_a_placeholder_that_was_left_in_is_a_defect_with_its_line() -> None:
     reading = read(text)
     assert reading.value is not None
     assert [str(one) for one in reading.findings if one.weight is Weight.DEFECT] == [
-        "line 2: the placeholder <T_S> was left in: give it a value with --set T_S=VALUE",
-        "line 14: the placeholder <CURRENT-PATH> was left in: give it a value with --set CURRENT-PATH=VALUE",
-        "line 14: the placeholder <X-Y> was left in: give it a value with --set X-Y=VALUE",
+        f"line {line}: the placeholder <{name}> was left in: give it a value, by --set {name}=VALUE or, in the shell, "
+        f"SET CONTEXT ENV {name} VALUE"
+        for line, name in ((2, "T_S"), (14, "CURRENT-PATH"), (14, "X-Y"))
     ]
 
 

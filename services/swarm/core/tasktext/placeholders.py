@@ -130,7 +130,9 @@ def name_them(node: Node, found: Findings, *, program: frozenset[str] = frozense
     """
     if node.kind == "scalar":
         for name in left_in(node.text, program=key in program):
-            fix = f"give it a value with --set {shlex.quote(name + '=VALUE')}"
+            fix = f"give it a value, by --set {shlex.quote(name + '=VALUE')}"
+            if " " not in name:
+                fix += f" or, in the shell, SET CONTEXT ENV {name} VALUE"
             found.add(Weight.DEFECT, node.line, node.column, f"the placeholder <{quoted(name)}> was left in: {fix}")
     for item in node.items:
         name_them(item, found, program=program, key=key)

@@ -9,6 +9,7 @@ from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address
 from swarm.core.limits import TASK_APPEND_MAX, TASK_LINE_BYTES_MAX, TASK_LINES_MAX
 from swarm.core.shown import shown
+from swarm.core.tasktext import placeholders
 from swarm.core.tasktext.findings import Reading, Weight
 from swarm.core.tasktext.layout import FIRST, numbered
 from swarm.core.tasktext.model import TYPE_ALIASES, Header, Task
@@ -34,7 +35,10 @@ async def create_from(session: Session, typed: Typed, say: Say) -> None:
 
 async def create_from_file(session: Session, file: str, say: Say) -> str:
     """As CREATE TASK FROM; the task's name."""
-    reading = read(session.folder.read(file), plain_secrets=session.plain_secrets)
+    raw = session.folder.read(file)
+    # A variable of the context stands for the placeholder of its name, as --set does for swarm task.
+    values = placeholders.present(raw.decode("utf-8", "replace"), session.book.get().env)
+    reading = read(raw, values, plain_secrets=session.plain_secrets)
     tell(reading, say)
     task = reading.taken(file)
     header, body = tasking.header_of(task.header), tasking.body_of(task, reading.content)
