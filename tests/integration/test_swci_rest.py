@@ -37,14 +37,22 @@ class Rest:
     stranger: TlsFiles
 
     def call(
-        self, path: str, files: TlsFiles | None = None, cookie: str = "", body: bytes = b"", kind: str = ""
+        self,
+        path: str,
+        files: TlsFiles | None = None,
+        cookie: str = "",
+        body: bytes = b"",
+        kind: str = "",
+        origin: str = "",
     ) -> tuple[http.client.HTTPResponse, bytes]:
         files = files or self.here.files
         context = ssl.create_default_context(cafile=str(files.cacert))
         context.check_hostname = False
         context.load_cert_chain(str(files.cert), str(files.key))
         line = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=patience.seconds(60))
-        headers = {name: value for name, value in (("Cookie", cookie), ("Content-Type", kind)) if value}
+        headers = {
+            name: value for name, value in (("Cookie", cookie), ("Content-Type", kind), ("Origin", origin)) if value
+        }
         line.request("POST", path, body, headers)
         answer = line.getresponse()
         data = answer.read()
@@ -149,6 +157,15 @@ def test_callers_are_let_in_by_name(rest: Rest) -> None:
     files = TlsFiles(other.cert, other.key, rest.here.files.cacert, None)
     with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
         rest.call("/exec?cmd=pwd", files)
+
+
+def test_a_page_of_somebody_else_cannot_use_a_browsers_certificate(rest: Rest) -> None:
+    """A call that a browser makes for a page of another origin is refused; SWCI's own origin is not."""
+    answer, text = rest.call("/exec?cmd=pwd", origin="https://evil.example")
+    assert answer.status == 403
+    assert b"https://evil.example" in text
+    assert rest.call("/uploadTaskDef", origin="null")[0].status == 403
+    assert rest.call("/exec?cmd=pwd", origin=f"https://127.0.0.1:{rest.port}")[0].status == 200
 
 
 @pytest.mark.row("D14")

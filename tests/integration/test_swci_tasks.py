@@ -180,7 +180,9 @@ def test_what_is_wrong_with_a_task_is_one_line(here: swci.Operator) -> None:
         "finalize task orphan",
         "create task SWARM x y ROOTTASK z",
         "finalize task run_tsk",
+        "create task RUN_SWARM a/b y ROOTTASK z",
         "delete task orphan",
+        "get task info ROOTTASK",
     )
     errors = [line for line in lines(done) if line.startswith("ERROR ")]
     assert "bad.yaml" in errors[0]
@@ -190,5 +192,9 @@ def test_what_is_wrong_with_a_task_is_one_line(here: swci.Operator) -> None:
     assert "user_env_task?" in errors[2]
     assert "RUN_SWARM" in errors[3]
     assert "did you mean run_task?" in errors[4]
-    assert len(errors) == 5
-    assert lines(done)[-1] == "    Task Deleted"
+    assert errors[5].startswith("ERROR task a/b: Name holds /")
+    assert len(errors) == 6
+    assert "    Task Deleted" in lines(done)
+    assert "    TASKTYPE     : ROOT_TASK" in lines(done)
+    assert "    AUTHOR       : HPE" in lines(done)
+    assert lines(done)[-1] == "    FINALIZED    : True"

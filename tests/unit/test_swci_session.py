@@ -209,6 +209,10 @@ async def test_contexts_are_kept_and_bounded(tmp_path: Path) -> None:
         again.create(f"c{number}", "https://a:1")
     with pytest.raises(OperatorFault, match=f"there are {CONTEXTS_MAX} contexts already"):
         again.create("one more", "https://a:1")
+    other = ContextBook(path)
+    other.set(other.get("c1"), "B", "d")
+    again.switch("c2")
+    assert ContextBook(path).get("c1").env == {"B": "d"}, "two shells keep each other's work"
     path.write_text('{"current": 5}')
     with pytest.raises(OperatorFault, match="remove it"):
         ContextBook(path)

@@ -91,6 +91,7 @@ class ContextBook:
         """
         if not name.isprintable() or len(name) > NAME_CHARS_MAX:
             raise OperatorFault(f"a context's name has 1 to {NAME_CHARS_MAX} characters that can be seen: {name!r:.80}")
+        self._reread()
         if name not in self._known and len(self._known) >= CONTEXTS_MAX:
             raise OperatorFault(f"there are {CONTEXTS_MAX} contexts already; use one of those again")
         env = self._known[name].env if name in self._known else {}
@@ -99,11 +100,14 @@ class ContextBook:
 
     def switch(self, name: str) -> None:
         """Raises OperatorFault: there is no such context."""
+        self._reread()
         self.current = self.get(name).name
         self._keep()
 
     def set(self, context: Context, variable: str, value: str) -> None:
         """Raises OperatorFault: too many variables, or too long a value."""
+        self._reread()
+        context = self.get(context.name)
         env = {**context.env, variable: value}
         if len(env) > VARIABLES_MAX or len(variable) + len(value) > VALUE_CHARS_MAX:
             raise OperatorFault(
@@ -122,8 +126,16 @@ class ContextBook:
         return Pin(lambda: self.get(name).pin, lambda pin: self._set_pin(name, pin))
 
     def _set_pin(self, name: str, pin: str) -> None:
+        self._reread()
         self._known[name] = replace(self.get(name), pin=pin)
         self._keep()
+
+    def _reread(self) -> None:
+        """Another shell of this operator may have made or changed contexts: its work is not to be written over."""
+        if self._path is not None and self._path.exists():
+            current = self.current
+            self._read(self._path)
+            self.current = current if current in self._known else ""
 
     def _keep(self) -> None:
         if self._path is None:

@@ -26,7 +26,7 @@ from starlette.formparsers import MultiPartException
 
 from swarm.core.errors import OperatorFault
 from swarm.core.shown import shown
-from swarm.net.answers import json_errors, peer_of
+from swarm.net.answers import ApiError, json_errors, peer_of
 from swarm.net.identity import PeerIdentity
 
 from .callers import CallerRole, Callers, refusal, too_little
@@ -138,6 +138,10 @@ def web_app(web: Web, version: str) -> FastAPI:
     json_errors(app)
 
     def peer(request: Request) -> PeerIdentity:
+        # A browser that holds an operator's certificate shows it to whatever page makes it call here.
+        origin = request.headers.get("origin")
+        if origin is not None and origin != f"https://{request.headers.get('host', '')}":
+            raise ApiError(403, "foreign_page", f"a page of {shown(origin)} may not use this SWCI")
         return peer_of(request.scope)
 
     Peer = Annotated[PeerIdentity, Depends(peer)]
