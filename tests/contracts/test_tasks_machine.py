@@ -306,7 +306,7 @@ class Tasks(_Machine):
 
 
 BUDGET = settings(
-    max_examples=8,
+    max_examples=5,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -324,5 +324,5 @@ def test_contract_and_model_agree_over_random_histories(machine: type[_Machine])
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("machine", [Runners, Tasks])
 def test_contract_and_model_agree_over_many_longer_histories(machine: type[_Machine]) -> None:
-    """The same with over seventy times the steps."""
+    """The same with over a hundred times the steps."""
     run_state_machine_as_test(machine, settings=settings(BUDGET, max_examples=250, stateful_step_count=60))  # type: ignore[no-untyped-call]
