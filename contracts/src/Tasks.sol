@@ -14,6 +14,7 @@ contract Tasks is ITasks, MembershipGuarded {
     uint256 private constant CHUNKS_MAX = 16;
     uint256 private constant LINE_BYTES_MAX = 640;
     uint256 private constant CHUNK_BYTES_MAX = 4_096;
+    uint256 private constant BODY_BYTES_MAX = 98_304;
     uint256 private constant DRAFTS_MAX = 16;
     uint256 private constant FINAL_BY_CREATOR_MAX = 10_000;
     uint256 private constant NAMES_BY_CREATOR_MAX = 1_000;
@@ -74,6 +75,22 @@ contract Tasks is ITasks, MembershipGuarded {
     }
 
     /// @inheritdoc ITasks
+    function put(bytes32 key, Header calldata header, uint32 lines, uint32 chunks, bytes calldata body)
+        external
+        returns (bytes32 id)
+    {
+        _requireConductor();
+        id = _create(key, header);
+        _whole(id, _tasks[id].info, lines, chunks, body);
+    }
+
+    /// @inheritdoc ITasks
+    function replace(bytes32 id, uint32 lines, uint32 chunks, bytes calldata body) external {
+        _requireConductor();
+        _whole(id, _mine(id).info, lines, chunks, body);
+    }
+
+    /// @inheritdoc ITasks
     function finalise(bytes32 id, uint32 lines, uint32 chunks, bytes32 root, bytes32 r, bytes32 vs) external {
         _requireConductor();
         Task storage task = _mine(id);
@@ -82,11 +99,11 @@ contract Tasks is ITasks, MembershipGuarded {
             if (found.root == root) return;
             revert TaskFrozen(id, found.version);
         }
-        if (lines > LINES_MAX) revert TaskTooLong(Kind.Line, lines, LINES_MAX);
-        if (chunks > CHUNKS_MAX) revert TaskTooLong(Kind.Text, chunks, CHUNKS_MAX);
-        if (lines == 0) revert TaskItemMissing(Kind.Line, 0);
-        if (chunks == 0) revert TaskItemMissing(Kind.Text, 0);
-        bytes32 stored = _rootOf(task, lines, chunks);
+        _requireCounts(lines, chunks);
+        bytes32 stored = found.root;
+        // Of a whole body the numbers are in the root; other ones here would be another task's.
+        if (stored == 0) stored = _rootOf(task, lines, chunks);
+        else if (lines != found.lines || chunks != found.chunks) revert TaskTextDiffers(stored, root);
         if (stored != root) revert TaskTextDiffers(stored, root);
         if (_versions[keccak256(bytes(found.header.prereq))].length == 0) revert TaskUnknownPrereq(found.header.prereq);
         Creator storage creator = _creators[msg.sender];
@@ -206,19 +223,33 @@ contract Tasks is ITasks, MembershipGuarded {
 
     function _append(bytes32 id, Task storage task, Kind kind, uint32 first, bytes[] calldata items) private {
         if (items.length == 0 || items.length > ITEMS_MAX) revert TaskBadCount(items.length, ITEMS_MAX);
+        Info storage found = task.info;
+        if (found.root != 0 && found.version == 0) revert TaskWhole(id);
         bool line = kind == Kind.Line;
         uint256 end = uint256(first) + items.length;
         uint256 endMax = line ? LINES_MAX : CHUNKS_MAX;
         if (end > endMax) revert TaskTooLong(kind, end, endMax);
         mapping(uint256 index => bytes32) storage kept = line ? task.lines : task.chunks;
         if (!_keep(kept, line, first, items)) return;
-        Info storage found = task.info;
         if (found.version != 0) revert TaskFrozen(id, found.version);
         if (end > (line ? found.lines : found.chunks)) {
             if (line) found.lines = uint32(end);
             else found.chunks = uint32(end);
         }
         emit TaskAppended(id, kind, first, items);
+    }
+
+    function _whole(bytes32 id, Info storage found, uint32 lines, uint32 chunks, bytes calldata body) private {
+        _requireCounts(lines, chunks);
+        if (body.length > BODY_BYTES_MAX) revert TaskBadBody(body.length, BODY_BYTES_MAX);
+        bytes32 root = _rootOfWhole(found.headerHash, lines, chunks, body);
+        if (found.root == root) return;
+        if (found.root == 0 && (found.lines != 0 || found.chunks != 0)) revert TaskByItems(id);
+        if (found.version != 0) revert TaskFrozen(id, found.version);
+        found.root = root;
+        found.lines = lines;
+        found.chunks = chunks;
+        emit TaskWritten(id, lines, chunks, body);
     }
 
     /// @return changed whether any of them is another one than before.
@@ -292,7 +323,71 @@ contract Tasks is ITasks, MembershipGuarded {
             if (hash == 0) revert TaskItemMissing(Kind.Text, i);
             words[3 + lines + i] = hash;
         }
-        return keccak256(abi.encodePacked(words));
+        return _hashWords(words);
+    }
+
+    function _hashWords(bytes32[] memory words) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            hash := keccak256(add(words, 32), shl(5, mload(words)))
+        }
+    }
+
+    /// @dev As _rootOf, of the items in `body`, each of which is looked at for its length.
+    function _rootOfWhole(bytes32 headerHash, uint256 lines, uint256 chunks, bytes calldata body)
+        private
+        pure
+        returns (bytes32)
+    {
+        uint256 count = lines + chunks;
+        bytes32[] memory words = new bytes32[](3 + count);
+        words[0] = headerHash;
+        words[1] = bytes32(lines);
+        words[2] = bytes32(chunks);
+        uint256 at = _hashItems(words, 0, lines, body, 0, 0, LINE_BYTES_MAX);
+        at = _hashItems(words, lines, count, body, at, 1, CHUNK_BYTES_MAX);
+        // An item that ends above the body was read from beyond it: nothing of that is kept.
+        if (at != body.length) revert TaskBadBody(body.length, BODY_BYTES_MAX);
+        return _hashWords(words);
+    }
+
+    /// @dev Puts the hashes of items `from` to `to` in their places, the first of them at `at` in the body.
+    /// @return end where the next item begins.
+    function _hashItems(
+        bytes32[] memory words,
+        uint256 from,
+        uint256 to,
+        bytes calldata body,
+        uint256 at,
+        uint256 lengthMin,
+        uint256 lengthMax
+    ) private pure returns (uint256 end) {
+        uint256 length = 0;
+        uint256 i = from;
+        // Hashes each item in free memory, to which nothing else is written meanwhile. Checked steps would be four
+        // times as many, and an embedded chain takes its time for each. An item is 4 bytes and at most lengthMax, so
+        // no sum here is above 2^23. `words` has room for 3 and all items.
+        assembly ("memory-safe") {
+            let free := mload(64)
+            let place := add(body.offset, at)
+            let target := add(words, shl(5, add(4, from)))
+            for {} lt(i, to) { i := add(i, 1) } {
+                length := shr(224, calldataload(place))
+                if or(gt(length, lengthMax), lt(length, lengthMin)) { break }
+                calldatacopy(free, add(place, 4), length)
+                mstore(target, keccak256(free, length))
+                target := add(target, 32)
+                place := add(place, add(4, length))
+            }
+            end := sub(place, body.offset)
+        }
+        if (i != to) revert TaskBadItem(i - from, length, lengthMax);
+    }
+
+    function _requireCounts(uint256 lines, uint256 chunks) private pure {
+        if (lines > LINES_MAX) revert TaskTooLong(Kind.Line, lines, LINES_MAX);
+        if (chunks > CHUNKS_MAX) revert TaskTooLong(Kind.Text, chunks, CHUNKS_MAX);
+        if (lines == 0) revert TaskItemMissing(Kind.Line, 0);
+        if (chunks == 0) revert TaskItemMissing(Kind.Text, 0);
     }
 
     function _requireText(string memory field, string calldata text) private pure {

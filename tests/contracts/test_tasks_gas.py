@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from support.tasktwin import RUNNER, SIGNED, TaskTwin, header, key
-from swarm.chain.tasks import batches_of
+from swarm.chain.taskcodec import packed
 from swarm.core.ids import sha256
 from swarm.core.taskstatements import task_id
 from swarm.core.taskview import ItemKind, Report, TaskBody
@@ -35,12 +35,12 @@ def measured() -> dict[str, int]:
     twin.step(twin.swci, "append", task, ItemKind.LINE, 0, [b"RUN apt-get update && apt-get install -y python3"] * 4)
     took("append 4 lines")
     body = TaskBody(tuple(b"RUN pip install package-%03d" % n for n in range(70)), (b"x" * 2600,))
-    twin.step(twin.swci, "write", key(2), header(), list(batches_of(body)))
-    took("write a task of 70 lines")
+    twin.step(twin.swci, "put", key(2), header(), 70, 1, packed(body))
+    took("put a task of 70 lines")
     task = task_id(twin.swci, key(2))
     root = twin.root(header(), body.lines, body.chunks)
     twin.step(twin.swci, "finalise", task, 70, 1, root, *SIGNED)
-    took("finalise 70 lines")
+    took("finalise a whole body")
     twin.step(twin.swops[0], "follow", RUNNER, 4)
     took("follow")
     aid = twin.assign(task, n=2 * MANY, expect=MANY)

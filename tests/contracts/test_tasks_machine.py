@@ -274,6 +274,22 @@ class Tasks(_Machine):
         self.step(self.who(admin), "write", key(number), made, batches)
 
     @rule(
+        number=KEYS,
+        admin=st.booleans(),
+        items=st.lists(st.sampled_from([b"", b"a", b"b" * 40]), min_size=1, max_size=6),
+        chunks=st.integers(0, 3),
+        cut=ODD,
+        again=st.booleans(),
+    )
+    def put(self, number: int, admin: bool, items: list[bytes], chunks: int, cut: int, again: bool) -> None:
+        raw = b"".join(len(item).to_bytes(4, "big") + item for item in [*items, *[b"t"] * chunks])
+        body = (len(items), chunks, raw[:-1] if cut == 0 else raw)
+        if again:
+            self.step(self.who(admin), "replace", task_id(self.who(admin), key(number)), *body)
+        else:
+            self.step(self.who(admin), "put", key(number), header("new", prereq="build"), *body)
+
+    @rule(
         number=KEYS, admin=st.booleans(), fewer=st.sampled_from([0, 0, 0, 1]), more=st.sampled_from([0, 0, 0, 1]),
         root=ODD,
     )  # fmt: skip
@@ -284,6 +300,8 @@ class Tasks(_Machine):
         hashes = [(self.twin.tasks.hashes(task, kind) + [NO_AID] * 9) for kind in ItemKind]
         of = header_hash(info.header) if info and root else NO_AID
         said = root_of(of, hashes[0][:lines], hashes[1][:chunks])
+        if info and any(info.root) and root:
+            said = info.root
         self.step(self.who(admin), "finalise", task, lines, chunks, said, *SIGNED)
 
     @rule(number=KEYS, admin=st.booleans(), really=st.integers(0, 3))

@@ -48,6 +48,8 @@ def test_only_sn_and_swci_write_tasks(twin: TaskTwin, role: Role) -> None:
         ("create", key(1), header()),
         ("append", key(1), LINE, 0, [b"x"]),
         ("write", key(1), header(), []),
+        ("put", key(1), header(), 1, 1, b""),
+        ("replace", key(1), 1, 1, b""),
         ("finalise", key(1), 1, 1, key(1), *SIGNED),
         ("remove", key(1)),
     )
@@ -212,6 +214,86 @@ def test_a_whole_body_in_one_transaction_is_all_or_nothing(twin: TaskTwin) -> No
     events = twin.step(twin.swci, "write", key(1), header(), good)
     assert [e.name for e in events] == ["TaskCreated", *["TaskAppended"] * 3]
     assert twin.step(twin.swci, "write", key(1), header(), good) == []
+
+
+def whole(*items: bytes) -> bytes:
+    return b"".join(len(item).to_bytes(4, "big") + item for item in items)
+
+
+def test_a_whole_body_is_put_replaced_and_finalised(twin: TaskTwin) -> None:
+    """In one piece, with the root that the same items one by one would have; nothing of it is stored but that."""
+    task = task_id(twin.swci, key(1))
+    body = whole(b"---", b"", b"c", b"text")
+    events = twin.step(twin.swci, "put", key(1), header(), 3, 1, body)
+    assert [e.name for e in events] == ["TaskCreated", "TaskWritten"]
+    assert twin.step(twin.swci, "put", key(1), header(), 3, 1, body) == []
+    (event,) = twin.step(twin.swci, "put", key(1), header(), 2, 2, body)
+    assert (event.name, event.values["lines"]) == ("TaskWritten", 2)
+    assert [e.name for e in twin.step(twin.swci, "replace", task, 3, 1, body)] == ["TaskWritten"]
+    twin.look_at_tasks()
+    root = twin.root(header(), [b"---", b"", b"c"], [b"text"])
+    info = twin.info(task)
+    assert info is not None
+    assert (info.root, info.version) == (root, 0)
+    for counts, given in (((2, 2), root), ((3, 1), key(1))):
+        with refused("TaskTextDiffers", stored=root, given=given):
+            twin.step(twin.swci, "finalise", task, *counts, given, *SIGNED)
+    twin.step(twin.swci, "finalise", task, 3, 1, root, *SIGNED)
+    assert twin.step(twin.swci, "put", key(1), header(), 3, 1, body) == []
+    with refused("TaskFrozen", id=task, version=1):
+        twin.step(twin.swci, "put", key(1), header(), 1, 1, whole(b"a", b"b"))
+    with refused("TaskFrozen", id=task, version=1):
+        twin.step(twin.swci, "replace", task, 1, 1, whole(b"a", b"b"))
+    with refused("TaskFrozen", id=task, version=1):
+        twin.step(twin.swci, "append", task, LINE, 0, [b"a"])
+    twin.look_at_tasks()
+
+
+def test_a_draft_is_whole_or_by_items(twin: TaskTwin) -> None:
+    """The two ways of writing do not mix; a draft without any item may still become either."""
+    first, second = draft(twin, 1), draft(twin, 2)
+    twin.step(twin.swci, "append", first, TEXT, 0, [b"t"])
+    with refused("TaskByItems", id=first):
+        twin.step(twin.swci, "put", key(1), header(), 1, 1, whole(b"a", b"t"))
+    with refused("TaskByItems", id=first):
+        twin.step(twin.swci, "replace", first, 1, 1, whole(b"a", b"t"))
+    twin.step(twin.swci, "replace", second, 1, 1, whole(b"a", b"t"))
+    with refused("TaskWhole", id=second):
+        twin.step(twin.swci, "append", second, LINE, 1, [b"b"])
+    with refused("TaskWhole", id=second):
+        twin.step(twin.swci, "write", key(2), header(), [Batch(LINE, 1, (b"b",))])
+    twin.look_at_tasks()
+
+
+def test_a_whole_body_has_the_bounds_of_its_items(twin: TaskTwin) -> None:
+    """640 bytes a line, 1 to 4,096 a chunk, 96 KiB in all; its bytes are its items, no more and no fewer."""
+    for counts, items, index, length, most in (
+        ((2, 1), (b"", b"x" * 641, b"t"), 1, 641, 640),
+        ((1, 2), (b"", b"t", b""), 1, 0, 4096),
+        ((1, 2), (b"", b"t", b"x" * 4097), 1, 4097, 4096),
+        ((1, 1), (b"x" * 641, b"t"), 0, 641, 640),
+    ):
+        with refused("TaskBadItem", index=index, bytesLength=length, bytesMax=most):
+            twin.step(twin.swci, "put", key(1), header(), *counts, whole(*items))
+    good = whole(b"a", b"b", b"text")
+    for body in (good + b"x", good + whole(b"more"), good[:-1], good[:-4]):
+        with refused("TaskBadBody", bytesLength=len(body), bytesMax=98_304):
+            twin.step(twin.swci, "put", key(1), header(), 2, 1, body)
+    with refused("TaskBadItem", index=0, bytesLength=0, bytesMax=4096):
+        twin.step(twin.swci, "put", key(1), header(), 2, 1, whole(b"a", b"b"))
+    with refused("TaskBadItem", index=1, bytesLength=2**32 - 1):
+        twin.step(twin.swci, "put", key(1), header(), 2, 1, whole(b"a") + b"\xff" * 8)
+    for counts, kind in (((0, 1), LINE), ((1, 0), TEXT)):
+        with refused("TaskItemMissing", kind=kind, index=0):
+            twin.step(twin.swci, "put", key(1), header(), *counts, good)
+    for counts, kind, most in (((1025, 1), LINE, 1024), ((1, 17), TEXT, 16)):
+        with refused("TaskTooLong", kind=kind, items=most + 1, itemsMax=most):
+            twin.step(twin.swci, "put", key(1), header(), *counts, good)
+    with refused("TaskBadBody", bytesLength=98_305, bytesMax=98_304):
+        twin.step(twin.swci, "put", key(1), header(), 2, 1, b"x" * 98_305)
+    assert twin.info(task_id(twin.swci, key(1))) is None
+    largest = [b"x" * 640] * 52 + [b"y" * 4096] * 15 + [b"z" * (98_304 - 52 * 644 - 15 * 4100 - 4)]
+    twin.step(twin.swci, "put", key(1), header(), 52, 16, whole(*largest))
 
 
 def test_a_creator_has_16_open_drafts(twin: TaskTwin) -> None:

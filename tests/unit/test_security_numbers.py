@@ -170,10 +170,10 @@ ROWS: dict[str, Row] = {
         "{}, {}, {}; {}", limits.TASK_DRAFTS_MAX, solidity("Tasks", "FINAL_BY_CREATOR_MAX"),
         solidity("Tasks", "NAMES_BY_CREATOR_MAX"), solidity("Tasks", "NAMES_MAX"),
     ),
-    "a task: its texts; lines; exact text; items of an append": (
-        "{} characters and {} bytes; {} of {} bytes; {} chunks of {} bytes; {}",
+    "a task: its texts; lines; exact text; items of an append; a body in one piece": (
+        "{} characters and {} bytes; {} of {} bytes; {} chunks of {} bytes; {}; {} KiB",
         limits.TASK_TEXT_CHARS_MAX, limits.TASK_TEXT_BYTES_MAX, limits.TASK_LINES_MAX, limits.TASK_LINE_BYTES_MAX,
-        limits.TASK_CHUNKS_MAX, limits.TASK_CHUNK_BYTES, limits.TASK_APPEND_MAX,
+        limits.TASK_CHUNKS_MAX, limits.TASK_CHUNK_BYTES, limits.TASK_APPEND_MAX, limits.TASK_BODY_BYTES_MAX / KIB,
     ),
     "task runners of one operator, in all; followers of one": (
         "{}, {}; {}", solidity("Taskrunners", "RUNNERS_BY_CREATOR_MAX"),

@@ -43,7 +43,7 @@ interface ITasks {
     /// @param created block of the event TaskCreated; the last TaskAppended of a final task is in block `finalised` or below.
     /// @param headerHash keccak256(abi.encode(taskType, keccak256(name), keccak256(author), keccak256(prereq),
     ///        keccak256(outcome))).
-    /// @param root 0 while it is a draft, then keccak256 of the words headerHash, lines, chunks, each line's hash, each
+    /// @param root 0 while it is a draft that was not written as a whole, else keccak256 of the words headerHash, lines, chunks, each line's hash, each
     ///        chunk's hash.
     struct Info {
         Header header;
@@ -62,6 +62,8 @@ interface ITasks {
 
     event TaskCreated(bytes32 indexed id, address indexed creator, string name);
     event TaskAppended(bytes32 indexed id, Kind kind, uint32 first, bytes[] items);
+    /// @param body the items of a whole body: each its length in 4 bytes, then its bytes; lines, then chunks.
+    event TaskWritten(bytes32 indexed id, uint32 lines, uint32 chunks, bytes body);
     /// @param r and `vs`: the creator's compact EIP-712 signature of the task; no contract looks at it, every SWOP does.
     event TaskFinalised(bytes32 indexed id, string name, uint32 version, bytes32 root, bytes32 r, bytes32 vs);
     event TaskRemoved(bytes32 indexed id);
@@ -78,6 +80,12 @@ interface ITasks {
     /// @notice The creator used this key for another header, or for a draft that it removed.
     error TaskKeyReused(bytes32 id);
     error TaskFrozen(bytes32 id, uint32 version);
+    /// @notice The draft was written as a whole: it is replaced as a whole.
+    error TaskWhole(bytes32 id);
+    /// @notice The draft was begun item by item: it goes on so.
+    error TaskByItems(bytes32 id);
+    /// @notice The items do not fill the bytes of the body, which has at most `bytesMax`.
+    error TaskBadBody(uint256 bytesLength, uint256 bytesMax);
     error TaskBadCount(uint256 items, uint256 itemsMax);
     error TaskBadItem(uint256 index, uint256 bytesLength, uint256 bytesMax);
     error TaskTooLong(Kind kind, uint256 items, uint256 itemsMax);
@@ -98,6 +106,16 @@ interface ITasks {
 
     /// @notice `create` and any number of `append` in one transaction: all of it or nothing.
     function write(bytes32 key, Header calldata header, Batch[] calldata batches) external returns (bytes32 id);
+
+    /// @notice `create`, and the whole body in one piece: all of it or nothing, and no item is stored. The same again
+    ///         changes nothing, another body replaces the one before. At most 96 KiB.
+    /// @param body each item as its length in 4 bytes, then its bytes; lines, then chunks.
+    function put(bytes32 key, Header calldata header, uint32 lines, uint32 chunks, bytes calldata body)
+        external
+        returns (bytes32 id);
+
+    /// @notice Another whole body of the caller's draft, as `put` has it.
+    function replace(bytes32 id, uint32 lines, uint32 chunks, bytes calldata body) external;
 
     /// @notice Freezes the caller's draft and gives it the next version under its name. Needs `lines` lines (1-1,024) and
     ///         `chunks` chunks (1-16) without a gap, the root that they have, and a final task of the prereq's name.
@@ -130,7 +148,7 @@ interface ITasks {
     /// @notice Open drafts of a creator; pages of at most 100.
     function draftsOf(address creator, uint256 from, uint256 count) external view returns (bytes32[] memory ids);
 
-    /// @notice Hashes of a task's items as stored, 0 where none was appended; pages of at most 100.
+    /// @notice Hashes of a task's items as stored, 0 where none was appended (all, of a whole body); pages of at most 100.
     function hashes(bytes32 id, Kind kind, uint256 from, uint256 count) external view returns (bytes32[] memory found);
 
     /// @notice The Membership contract this one asks.

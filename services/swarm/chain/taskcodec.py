@@ -22,6 +22,7 @@ from swarm.core.taskview import (
     Peer,
     PeerState,
     Report,
+    TaskBody,
     TaskHeader,
     TaskInfo,
     TaskType,
@@ -115,6 +116,25 @@ def fault_word(name: str) -> bytes:
     """A fault's name as the contract takes it: at most 31 bytes, cut there, and no half of a character."""
     raw = name.encode("utf-8", "replace")[:FAULT_BYTES]
     return raw.decode("utf-8", "ignore").encode().ljust(FAULT_BYTES, b"\0")
+
+
+def packed(body: TaskBody) -> bytes:
+    """A whole body as the contract takes it in one piece."""
+    return b"".join(len(item).to_bytes(4, "big") + item for item in (*body.lines, *body.chunks))
+
+
+def unpacked(lines: int, chunks: int, raw: bytes) -> TaskBody:
+    """Raises ValueError: these are not so many items."""
+    items, at = [], 0
+    for _ in range(lines + chunks):
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "big")
+        items.append(raw[at + 4 : end])
+        at = end
+        if at > len(raw):
+            break
+    if at != len(raw) or len(items) != lines + chunks:
+        raise ValueError(f"{len(raw)} bytes are no {lines} lines and {chunks} chunks")
+    return TaskBody(tuple(items[:lines]), tuple(items[lines:]))
 
 
 def none_if_zero(assignment: Assignment) -> Assignment | None:

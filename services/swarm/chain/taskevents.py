@@ -26,6 +26,16 @@ class TaskAppended:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskWritten:
+    """A whole body in one piece; of two the one that has the task's root holds."""
+
+    id: Digest
+    lines: int
+    chunks: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFinalised:
     """``r`` and ``vs``: the creator's signature of the task."""
 
@@ -160,7 +170,7 @@ class ResetDone:
     forced: bool
 
 
-TASKS = (TaskCreated, TaskAppended, TaskFinalised, TaskRemoved)
+TASKS = (TaskCreated, TaskAppended, TaskWritten, TaskFinalised, TaskRemoved)
 TASKRUNNERS = (
     RunnerCreated,
     Followed,

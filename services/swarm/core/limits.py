@@ -48,6 +48,8 @@ TASK_TEXT_CHARS_MAX, TASK_TEXT_BYTES_MAX = 160, 640
 TASK_LINES_MAX, TASK_LINE_BYTES_MAX = 1_024, 640
 TASK_CHUNKS_MAX, TASK_CHUNK_BYTES = 16, 4_096
 """The exact text of a task on chain: 64 KiB at most, in chunks."""
+TASK_BODY_BYTES_MAX = 96 * 1024
+"""A body that is written in one piece; a longer one goes item by item."""
 TASK_APPEND_MAX = 4
 """Items of one batch (row C14)."""
 TASK_DRAFTS_MAX = 16

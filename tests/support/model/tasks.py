@@ -16,6 +16,7 @@ from swarm.core.errors import Reverted
 from swarm.core.ids import ROOT_TASK, ZERO32, Address, Digest
 from swarm.core.limits import (
     TASK_APPEND_MAX,
+    TASK_BODY_BYTES_MAX,
     TASK_CHUNK_BYTES,
     TASK_CHUNKS_MAX,
     TASK_DRAFTS_MAX,
@@ -52,18 +53,24 @@ class Task:
     removed: bool = False
     version: int = 0
     counts: tuple[int, int] = (0, 0)
+    whole: tuple[list[bytes], list[bytes]] | None = None
     finalised: int = 0
     finalised_time: int = 0
 
     def hashes(self, kind: ItemKind, count: int) -> list[Digest]:
+        """As the contract keeps them: nothing of a whole body."""
         return [item_hash(self.items[kind][i]) if i in self.items[kind] else Digest(ZERO32) for i in range(count)]
 
     def count(self, kind: ItemKind) -> int:
+        if self.whole is not None:
+            return len(self.whole[kind])
         if self.version:
             return self.counts[kind]
         return max(self.items[kind], default=-1) + 1
 
     def root(self, lines: int, chunks: int) -> Digest:
+        if self.whole is not None:
+            return root_of(header_hash(self.header), *(list(map(item_hash, items)) for items in self.whole))
         hashes = [self.hashes(ItemKind.LINE, lines), self.hashes(ItemKind.TEXT, chunks)]
         return root_of(header_hash(self.header), *hashes)
 
@@ -117,6 +124,20 @@ class TasksModel:
             raise
         return events
 
+    def put(self, tx: Tx, key: Digest, header: TaskHeader, lines: int, chunks: int, body: bytes) -> list[Event]:
+        before = copy.deepcopy(self._tasks)
+        try:
+            events = self.create(tx, key, header)
+            task = task_id(tx.sender, key)
+            return events + self._whole(self._tasks[task], task, lines, chunks, body)
+        except Reverted:
+            self._tasks = before
+            raise
+
+    def replace(self, tx: Tx, task: Digest, lines: int, chunks: int, body: bytes) -> list[Event]:
+        only(self._members, tx, CONDUCTORS, Role.SWCI)
+        return self._whole(self._mine(tx, task), task, lines, chunks, body)
+
     def finalise(self, tx: Tx, task: Digest, lines: int, chunks: int, root: Digest, r: bytes, vs: bytes) -> list[Event]:
         only(self._members, tx, CONDUCTORS, Role.SWCI)
         found = self._mine(tx, task)
@@ -124,19 +145,14 @@ class TasksModel:
             if found.root(*found.counts) == root:
                 return []
             raise Reverted("TaskFrozen", {"id": task, "version": found.version})
-        counts = {ItemKind.LINE: (lines, TASK_LINES_MAX), ItemKind.TEXT: (chunks, TASK_CHUNKS_MAX)}
-        for kind, (count, most) in counts.items():
-            if count > most:
-                raise Reverted("TaskTooLong", {"kind": kind, "items": count, "itemsMax": most})
-        for kind, (count, _) in counts.items():
-            if count == 0:
-                raise Reverted("TaskItemMissing", {"kind": kind, "index": 0})
-        for kind, (count, _) in counts.items():
-            missing = [i for i in range(count) if i not in found.items[kind]]
-            if missing:
-                raise Reverted("TaskItemMissing", {"kind": kind, "index": missing[0]})
+        check_counts(lines, chunks)
+        if found.whole is None:
+            for kind, count in ((ItemKind.LINE, lines), (ItemKind.TEXT, chunks)):
+                missing = [i for i in range(count) if i not in found.items[kind]]
+                if missing:
+                    raise Reverted("TaskItemMissing", {"kind": kind, "index": missing[0]})
         stored = found.root(lines, chunks)
-        if stored != root:
+        if stored != root or (found.whole is not None and (lines, chunks) != tuple(map(len, found.whole))):
             raise Reverted("TaskTextDiffers", {"stored": stored, "given": root})
         if self.latest(found.header.prereq) is None:
             raise Reverted("TaskUnknownPrereq", {"name": found.header.prereq})
@@ -180,7 +196,7 @@ class TasksModel:
             finalised=found.finalised,
             finalised_time=found.finalised_time,
             header_hash=header_hash(found.header),
-            root=found.root(*found.counts) if found.version else Digest(ZERO32),
+            root=found.root(*found.counts) if found.version or found.whole else Digest(ZERO32),
         )
 
     def ids(self) -> list[Digest]:
@@ -218,6 +234,8 @@ class TasksModel:
     def _append(self, found: Task, task: Digest, batch: Batch) -> list[Event]:
         if not 1 <= len(batch.items) <= TASK_APPEND_MAX:
             raise Reverted("TaskBadCount", {"items": len(batch.items), "itemsMax": TASK_APPEND_MAX})
+        if found.whole is not None and not found.version:
+            raise Reverted("TaskWhole", {"id": task})
         line = batch.kind is ItemKind.LINE
         end, most = batch.first + len(batch.items), TASK_LINES_MAX if line else TASK_CHUNKS_MAX
         if end > most:
@@ -236,11 +254,52 @@ class TasksModel:
         values = {"id": task, "kind": batch.kind, "first": batch.first, "items": tuple(batch.items)}
         return [Event("TaskAppended", values)]
 
+    def _whole(self, found: Task, task: Digest, lines: int, chunks: int, body: bytes) -> list[Event]:
+        check_counts(lines, chunks)
+        if len(body) > TASK_BODY_BYTES_MAX:
+            raise Reverted("TaskBadBody", {"bytesLength": len(body), "bytesMax": TASK_BODY_BYTES_MAX})
+        items, at, endless = [], 0, body + bytes(1 << 20)  # beyond the end the contract reads zeros
+        for number in range(lines + chunks):
+            line = number < lines
+            size = int.from_bytes(endless[at : at + 4], "big")
+            low, high = (0, TASK_LINE_BYTES_MAX) if line else (1, TASK_CHUNK_BYTES)
+            if not low <= size <= high:
+                index = number if line else number - lines
+                raise Reverted("TaskBadItem", {"index": index, "bytesLength": size, "bytesMax": high})
+            items.append(endless[at + 4 : at + 4 + size])
+            at += 4 + size
+        if at != len(body):
+            raise Reverted("TaskBadBody", {"bytesLength": len(body), "bytesMax": TASK_BODY_BYTES_MAX})
+        made = items[:lines], items[lines:]
+        hashes = [list(map(item_hash, some)) for some in made]
+        info = self.info(task)
+        if info is not None and info.root == root_of(info.header_hash, *hashes):
+            return []
+        if found.version:
+            raise Reverted("TaskFrozen", {"id": task, "version": found.version})
+        if found.whole is None and any(found.count(kind) for kind in ItemKind):
+            raise Reverted("TaskByItems", {"id": task})
+        found.whole = made
+        return [Event("TaskWritten", {"id": task, "lines": lines, "chunks": chunks, "body": body})]
+
+
+def check_counts(lines: int, chunks: int) -> None:
+    """1 to 1,024 lines and 1 to 16 chunks; what is too many is told first."""
+    counts = {ItemKind.LINE: (lines, TASK_LINES_MAX), ItemKind.TEXT: (chunks, TASK_CHUNKS_MAX)}
+    for kind, (count, most) in counts.items():
+        if count > most:
+            raise Reverted("TaskTooLong", {"kind": kind, "items": count, "itemsMax": most})
+    for kind, (count, _) in counts.items():
+        if count == 0:
+            raise Reverted("TaskItemMissing", {"kind": kind, "index": 0})
+
 
 def check_text(name: str, text: str, error: str = "TaskBadText") -> None:
-    """1 to 160 characters, 640 bytes; a text of more bytes is not counted."""
+    """1 to 160 characters, 640 bytes; a text of more bytes is not counted, one of at most 160 is its bytes."""
     size = len(text.encode())
     characters = len(text) if size <= TASK_TEXT_BYTES_MAX else 0
+    if size <= TASK_TEXT_CHARS_MAX:
+        characters = size  # no text has more characters than bytes, so such a one is not counted
     if 1 <= characters <= TASK_TEXT_CHARS_MAX:
         return
     values = {"characters": characters, "charactersMax": TASK_TEXT_CHARS_MAX}
