@@ -158,3 +158,8 @@ class TextOr:
 
 Spec = Text | Choice | Whole | Anything | Option | Maybe | Many | Pairs | Labels | Record | TextOr
 Plain = dict[str, Any]
+
+
+def absolute_advice(text: str) -> str | None:
+    """Why this is no path in a container; a placeholder may become one."""
+    return None if text.startswith(("/", "<")) else "a container needs a path that begins with /"

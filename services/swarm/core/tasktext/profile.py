@@ -192,12 +192,12 @@ def _advise(top: Node, found: Findings) -> None:
     """What one key alone does not show."""
     _name_typos(top, "envvars", found)
     seen: dict[int, int] = {}
-    listed = _value(top, "nodes")
+    listed = top.get("nodes")
     for item in listed.items if listed is not None else ():
-        node = _value(item, "slnodedef")
+        node = item.get("slnodedef")
         if node is None:
             continue
-        index = _value(node, "idx")
+        index = node.get("idx")
         if index is not None and isinstance(index.value, int | float):
             if int(index.value) in seen:
                 found.add(
@@ -208,9 +208,7 @@ def _advise(top: Node, found: Findings) -> None:
                     " from 0",
                 )
             seen[int(index.value)] = index.line
-        if not any(
-            value is not None and value.value for value in (_value(node, "slhostip"), _value(node, "slfsservice"))
-        ):
+        if not any(value is not None and value.value for value in (node.get("slhostip"), node.get("slfsservice"))):
             found.add(
                 Weight.DEFECT,
                 node.line,
@@ -218,18 +216,18 @@ def _advise(top: Node, found: Findings) -> None:
                 "slnodedef has neither slhostip nor slfsservice: no other site can reach this SL",
             )
         _name_typos(node, "slenvvars", found)
-        private = _value(node, "privatedata")
+        private = node.get("privatedata")
         if private is not None:
             _absolute_binding(private, found)
-        identity = _value(node, "identity")
+        identity = node.get("identity")
         for attribute in identity.items if identity is not None else ():
-            one = _value(attribute, "attribute")
+            one = attribute.get("attribute")
             if one is not None:
                 _absolute_binding(one, found)
 
 
 def _absolute_binding(node: Node, found: Findings) -> None:
-    kind, source = _value(node, "mType"), _value(node, "src")
+    kind, source = node.get("mType"), node.get("src")
     if kind is not None and source is not None and kind.text == "BIND" and not source.text.startswith(("/", "<")):
         found.add(
             Weight.DEFECT,
@@ -240,7 +238,7 @@ def _absolute_binding(node: Node, found: Findings) -> None:
 
 
 def _name_typos(node: Node, key: str, found: Findings) -> None:
-    listed = _value(node, key)
+    listed = node.get(key)
     for item in listed.items if listed is not None else ():
         for name, _ in item.pairs:
             if name.text in SL_VARIABLES or not name.text.startswith(("SL_", "SWARM_")):
@@ -253,7 +251,3 @@ def _name_typos(node: Node, key: str, found: Findings) -> None:
                     name.column,
                     f"{quoted(name.text)} is no variable of an SL; did you mean {alike[0]}?",
                 )
-
-
-def _value(node: Node, key: str) -> Node | None:
-    return next((value for name, value in node.pairs if name.text == key), None)

@@ -10,7 +10,7 @@ import ipaddress
 import re
 
 from .bounds import HOST_CHARS_MAX, NODES_MAX, PROFILE_CHARS_MAX
-from .fields import OUTCOME, Anything, Choice, Labels, Many, Maybe, Option, Pairs, Record, Text, Whole
+from .fields import OUTCOME, Anything, Choice, Labels, Many, Maybe, Option, Pairs, Record, Text, Whole, absolute_advice
 from .findings import Weight
 
 PORT_MAX = 65_535
@@ -31,10 +31,6 @@ def _group(text: str) -> str | None:
     if "<" in text or _CONTAINER.fullmatch(text):
         return None
     return "names of containers begin with it: use letters, digits and . _ - with a letter or digit first"
-
-
-def _absolute(text: str) -> str | None:
-    return None if text.startswith(("/", "<")) else "a container needs a path that begins with /"
 
 
 def address_advice(text: str) -> str | None:
@@ -58,7 +54,7 @@ ATTRIBUTE = Record(
         "aType": Choice(ATTRIBUTES, about="what of the identity this is"),
         "mType": Choice(("BIND", "VOLUME")),
         "src": Text(1, PROFILE_CHARS_MAX, about="folder or file of the host, or name of a volume"),
-        "tgt": Text(1, PROFILE_CHARS_MAX, advice=_absolute, about="where it is in the container"),
+        "tgt": Text(1, PROFILE_CHARS_MAX, advice=absolute_advice, about="where it is in the container"),
         "subPath": Maybe(Text(1, PROFILE_CHARS_MAX), about="the file, relative to tgt"),
     },
     ("aType", "mType", "src", "tgt"),

@@ -72,7 +72,7 @@ def task_of(top: Node, found: Findings, plain_secrets: bool) -> Task | None:
     record = BODIES[kind]
     whole = Record("the task", {**HEAD, "Body": record}, REQUIRED)
     taken = Walk(found, _ELSEWHERE | dict.fromkeys(record.fields, record.what)).take(top, whole, "the task")
-    body = _value(top, "Body")
+    body = top.get("Body")
     if body is not None and body.kind == "map":
         _secrets(body, found, plain_secrets)
     if taken is BAD or found.refused:
@@ -104,12 +104,12 @@ def strangers(tasks: Sequence[Task]) -> dict[str, list[Finding]]:
 
 def _kind(top: Node) -> TaskType:
     """The type that is written, else the one whose keys the body has most of: the body is checked in any case."""
-    written = _value(top, "TaskType")
+    written = top.get("TaskType")
     if written is not None and written.text in TASK_TYPES:
         return TaskType(written.text)
     if written is not None and written.text == "BUILD_SWARM":
         return TaskType.MAKE_USER_CONTAINER
-    body = _value(top, "Body")
+    body = top.get("Body")
     keys = {key.text for key, _ in body.pairs} if body is not None else set()
     return max(BODIES, key=lambda kind: len(keys & set(BODIES[kind].fields)))
 
@@ -136,7 +136,7 @@ def _body(kind: TaskType, taken: Mapping[str, Any]) -> Body:
 
 
 def _secrets(body: Node, found: Findings, plain_secrets: bool) -> None:
-    auth = _value(body, "Auth")
+    auth = body.get("Auth")
     if auth is not None and auth.kind == "map":
         for key, value in auth.pairs:
             if key.text in ("Username", "Password") and value.kind == "scalar" and secret_name(value.text) is None:
@@ -153,7 +153,7 @@ def _secrets(body: Node, found: Findings, plain_secrets: bool) -> None:
         elif broken_reference(value.text):
             found.add(Weight.DEFECT, value.line, value.column, f"{quoted(name.text)}: {BROKEN}")
     for program in sorted(PROGRAM_KEYS):
-        node = _value(body, program)
+        node = body.get(program)
         for one in [] if node is None else node.items or [node]:
             told = told_in(one.text)
             if told is not None:
@@ -163,7 +163,7 @@ def _secrets(body: Node, found: Findings, plain_secrets: bool) -> None:
 
 def _named_values(body: Node) -> list[tuple[Node, Node]]:
     """Variables, and the addresses and options of operations."""
-    listed = [one for key in ("Envvars", "OpsList") if (one := _value(body, key)) is not None]
+    listed = [one for key in ("Envvars", "OpsList") if (one := body.get(key)) is not None]
     pairs = [pair for one in listed for item in one.items for pair in item.pairs]
     options = [pair for key, value in pairs if key.text == "Options" for item in value.items for pair in item.pairs]
     return [(key, value) for key, value in (*pairs, *options) if value.kind == "scalar"]
@@ -172,31 +172,31 @@ def _named_values(body: Node) -> list[tuple[Node, Node]]:
 def _advise(task: Task, top: Node, found: Findings) -> None:
     """What is taken and cannot work, seen over several keys."""
     head = task.header
-    place = _value(top, "Outcome") or top
+    place = top.get("Outcome") or top
     advice = outcome_advice(head.type, head.outcome)
     if advice is not None:
         found.add(Weight.DEFECT, place.line, place.column, f"Outcome is {quoted(head.outcome)}: {advice}")
     if head.prereq == head.name:
-        place = _value(top, "Prereq") or top
+        place = top.get("Prereq") or top
         found.add(Weight.DEFECT, place.line, place.column, f"Prereq is the task {quoted(head.name)} itself")
-    body = _value(top, "Body") or top
+    body = top.get("Body") or top
     if isinstance(task.body, BuildBody):
-        place = _value(body, "BuildSteps") or body
+        place = body.get("BuildSteps") or body
         if not any(step.lstrip().casefold().startswith("from ") for step in task.body.steps):
             found.add(
                 Weight.DEFECT, place.line, place.column, "BuildSteps have no FROM: a Dockerfile needs one to begin with"
             )
         if task.body.kind == "REMOTE":
-            place = _value(body, "BuildType") or body
+            place = body.get("BuildType") or body
             found.add(
                 Weight.DEFECT, place.line, place.column,
                 "BuildType REMOTE was never carried out by the original, nor is it here: use INLINE",
             )  # fmt: skip
     if isinstance(task.body, RunBody):
-        listed = _value(body, "SharedContent") or body
+        listed = body.get("SharedContent") or body
         for mount, node in zip(task.body.shared, listed.items, strict=False):
             if mount.kind == "BIND" and not mount.source.startswith(("/", "<")):
-                place = _value(node, "Src") or node
+                place = node.get("Src") or node
                 found.add(
                     Weight.DEFECT, place.line, place.column,
                     f"Src is {quoted(mount.source)}: a BIND needs a path of the host that begins with /",
@@ -210,12 +210,8 @@ def _measure(task: Task, top: Node, found: Findings) -> None:
     for line in lines:
         size = len(line.encode())
         if size > SLOT_BYTES_MAX:
-            body = _value(top, "Body") or top
+            body = top.get("Body") or top
             found.add(
                 Weight.ERROR, body.line, body.column,
                 f"the line {quoted(line)} has {size} bytes in the body, at most {SLOT_BYTES_MAX}: shorten it",
             )  # fmt: skip
-
-
-def _value(node: Node, key: str) -> Node | None:
-    return next((value for name, value in node.pairs if name.text == key), None)

@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 
 from .bounds import OPERATIONS_MAX, SHARED_MAX, SLOTS_MAX, STEPS_MAX
-from .fields import NAME, OUTCOME, Anything, Choice, Many, Maybe, Pairs, Record, Spec, Text, TextOr
+from .fields import NAME, OUTCOME, Anything, Choice, Many, Maybe, Pairs, Record, Spec, Text, TextOr, absolute_advice
 from .model import ROOT_TASK_NAME, TYPE_ALIASES, TaskType
 
 _IMAGE = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+|/|:[0-9]+/)[a-z0-9]+)*")
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
-
-
-def _absolute(text: str) -> str | None:
-    return None if text.startswith(("/", "<")) else "a container needs a path that begins with /"
 
 
 def _one_word(text: str) -> str | None:
@@ -37,7 +33,7 @@ MOUNT = Record(
     "an item of SharedContent",
     {
         "Src": Text(about="folder of the host (BIND) or name of a volume (VOLUME)"),
-        "Tgt": Text(advice=_absolute, about="where it is in the container"),
+        "Tgt": Text(advice=absolute_advice, about="where it is in the container"),
         "MType": Choice(("BIND", "VOLUME")),
     },
     ("Src", "Tgt", "MType"),
@@ -47,8 +43,10 @@ RUN = Record(
     {
         "Command": Text(about="what the entry point is started with"),
         "Entrypoint": Text(about="python3, bash ..."),
-        "WorkingDir": Text(advice=_absolute, about="working folder in the container"),
-        "PrivateContent": Maybe(Text(advice=_absolute), about="where each node's private data is mounted, or nothing"),
+        "WorkingDir": Text(advice=absolute_advice, about="working folder in the container"),
+        "PrivateContent": Maybe(
+            Text(advice=absolute_advice), about="where each node's private data is mounted, or nothing"
+        ),
         "SharedContent": Maybe(Many(MOUNT, 1, SHARED_MAX), about="what is mounted at every site, or nothing"),
         "Envvars": Maybe(
             Pairs(Anything(), SLOTS_MAX, about="NAME: value pairs"), about="environment of the program, or nothing"

@@ -44,6 +44,10 @@ class Node:
     size: int = 1
     height: int = 0
 
+    def get(self, key: str) -> Node | None:
+        """A map's value; None if there is none, or this is no map."""
+        return next((value for name, value in self.pairs if name.text == key), None)
+
     @property
     def shown(self) -> str:
         """What this is, for a sentence."""
