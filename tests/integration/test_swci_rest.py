@@ -36,6 +36,21 @@ class Rest:
     viewer: TlsFiles
     stranger: TlsFiles
 
+    def get(self, path: str, files: TlsFiles | None = None, **headers: str) -> tuple[int, Any]:
+        line = self.line(files)
+        line.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = line.getresponse()
+        data = answer.read()
+        line.close()
+        return answer.status, json.loads(data)
+
+    def line(self, files: TlsFiles | None = None) -> http.client.HTTPSConnection:
+        files = files or self.here.files
+        context = ssl.create_default_context(cafile=str(files.cacert))
+        context.check_hostname = False
+        context.load_cert_chain(str(files.cert), str(files.key))
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=patience.seconds(60))
+
     def call(
         self,
         path: str,
@@ -191,11 +206,7 @@ def test_each_client_has_a_shell_of_its_own(rest: Rest) -> None:
 def test_a_wait_ends_with_its_client(rest: Rest) -> None:
     """Nobody is left to hear of it: the shell is free for the next command at once."""
     cookie = rest.call("/exec?cmd=pwd", cookie="swci=new")[0].headers["set-cookie"].split(";")[0]
-    files = rest.here.files
-    context = ssl.create_default_context(cafile=str(files.cacert))
-    context.check_hostname = False
-    context.load_cert_chain(str(files.cert), str(files.key))
-    line = http.client.HTTPSConnection("127.0.0.1", rest.port, context=context, timeout=patience.seconds(60))
+    line = rest.line()
     line.request("POST", "/exec?cmd=SLEEP%2036000", headers={"Cookie": cookie})
     time.sleep(0.5)
     line.close()
@@ -249,3 +260,57 @@ def test_a_notebook_runs_a_task_to_its_end(rest: Rest, tmp_path: Path) -> None:
         assert client.getTaskRunnerStatus(runner).as_dict()["TASK_STATE"] == "IDLE"
         rows = client.listNodes()
         assert {len(row.split(",")) for row in rows} == {7}
+
+
+def test_the_swarm_is_there_as_json(rest: Rest) -> None:
+    """Nodes, waits, jobs, runs, tasks and runners, for viewers too; what is not there is 404, who is on no list 403."""
+    assert rest.lines("LIST CONTRACTS")
+    for path in ("/v1/nodes", "/v1/jobs", "/v1/tasks", "/v1/runners", "/v1/waits", "/openapi.json"):
+        assert rest.get(path, rest.viewer)[0] == 200, path
+    assert rest.get("/v1/jobs")[1][JOB]["phase"] == "idle"
+    assert rest.get(f"/v1/jobs/{JOB}/runs")[1][0]["state"] == "idle"
+    assert rest.get(f"/v1/jobs/{JOB}/runs/1")[1]["members"] == []
+    assert rest.get("/v1/tasks")[1][0] == {"name": "ROOTTASK", "versions": 1}
+    assert rest.get("/v1/tasks/ROOTTASK")[1]["header"]["author"] == "HPE"
+    assert rest.get("/v1/runners")[1]["defaulttaskbb.taskdb.sml.hpe"]["shown"] == "IDLE"
+    assert {row["role"] for row in rest.get("/v1/nodes")[1]} >= {"sn", "swci"}
+    for path in ("/v1/jobs/none/runs", f"/v1/jobs/{JOB}/runs/99", "/v1/tasks/none"):
+        status, answer = rest.get(path)
+        assert (status, answer["error"]["code"]) == (404, "not_found")
+    status, answer = rest.get("/v1/nodes", rest.stranger)
+    assert (status, answer["error"]["code"]) == (403, "not_allowed")
+    assert rest.get("/v1/events", Last_Event_ID="yesterday")[0] == 422
+
+
+def test_events_go_on_behind_the_last_one_that_a_client_had(rest: Rest) -> None:
+    """A stream from the chain's first block, one from the last id, and news as they come."""
+    assert rest.lines("CREATE CONTRACT streamed-1") == ["Contract Created : streamed-1"]
+    past = stream(rest, "0-0", "streamed-1")
+    assert [kind for _, kind, _ in past].count("JobCreated") >= 2
+    middle = past[len(past) // 2][0]
+    assert stream(rest, middle, "streamed-1") == past[len(past) // 2 + 1 :]
+    later = threading.Timer(1.0, rest.lines, args=("CREATE CONTRACT streamed-2",))
+    later.start()
+    news = stream(rest, "", "streamed-2")
+    later.join()
+    assert all("streamed-1" not in str(data) for _, _, data in news)
+
+
+def stream(rest: Rest, last: str, until: str) -> list[tuple[str, str, Any]]:
+    """Id, kind and data of the events up to the one that holds the word ``until``."""
+    line = rest.line()
+    line.request("GET", "/v1/events", headers={"Last-Event-ID": last} if last else {})
+    answer = line.getresponse()
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    found, fields = [], {}
+    while True:
+        text = answer.readline().decode().rstrip("\n")
+        if text and not text.startswith(":"):
+            key, _, value = text.partition(": ")
+            fields[key] = value
+        elif fields:
+            found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+            fields = {}
+            if until in str(found[-1][2]):
+                line.close()
+                return found

@@ -21,7 +21,7 @@ from swarm.node import sn_list
 from swarm.sl import app as sl_app
 from swarm.sl import directory, records, schemas, transfers
 from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, join, lifesigns, relay, starting
-from swarm.swci import contexts, folder, grammar, web
+from swarm.swci import contexts, folder, grammar, resources, web
 
 LIMITS, PACE = lines.Limits(), transfer.Pace()
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -202,9 +202,10 @@ ROWS: dict[str, Row] = {
     "rounds, promises, commits kept on disk": (
         "{} models, {} round names, {} commits", limits.KEEP_ROUNDS, context.CONTEXTS_KEPT, records.COMMITS_REMEMBERED,
     ),
-    "SWCI's REST face: shells, of one certificate, commands of one that wait, an upload, lines of an answer": (
-        "{}, {} (the idle one gives way), {}, {} KiB, {}",
+    "SWCI's REST face: shells, of one certificate, its commands that wait, an upload, lines of an answer, listeners": (
+        "{}, {} (the idle one gives way), {}, {} KiB, {}, {}",
         web.SESSIONS_MAX, web.OF_ONE_MAX, web.WAITING_MAX, folder.FILE_BYTES_MAX / KIB, web.LINES_MAX,
+        resources.STREAMS_MAX,
     ),
     "a line of the shell; a script or task definition that is read; contexts, variables of one": (
         "{} characters; {} KiB; {}, {}",

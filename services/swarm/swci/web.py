@@ -26,12 +26,14 @@ from starlette.formparsers import MultiPartException
 
 from swarm.core.errors import OperatorFault
 from swarm.core.shown import shown
+from swarm.inspect.operator import Member
 from swarm.net.answers import ApiError, json_errors, peer_of
 from swarm.net.identity import PeerIdentity
 
 from .callers import CallerRole, Callers, refusal, too_little
 from .folder import FILE_BYTES_MAX, Folder
 from .grammar import Typed, parse
+from .resources import add_resources
 from .say import ERROR
 from .session import Session
 
@@ -145,6 +147,16 @@ def web_app(web: Web, version: str) -> FastAPI:
         return peer_of(request.scope)
 
     Peer = Annotated[PeerIdentity, Depends(peer)]
+
+    async def member_of(request: Request, caller: Peer) -> Member:
+        if web.callers.role(caller) is CallerRole.NONE:
+            raise ApiError(403, "not_allowed", refusal(caller))
+        try:
+            return await web.shells.of(caller, request.cookies.get(COOKIE)).session.member()
+        except OperatorFault as fault:
+            raise ApiError(409, "no_swarm", str(fault)) from fault
+
+    add_resources(app, member_of)
 
     @app.get("/is_up", summary="Whether this SWCI listens")
     async def is_up() -> dict[str, str]:

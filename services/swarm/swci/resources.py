@@ -1,0 +1,160 @@
+"""Our own resources of the REST face: jobs, runs, nodes, waits, tasks and runners as JSON, and the chain's events.
+
+Reads only, as the command line does, in the swarm of the caller's shell. The stream is made of the chain's logs, which
+keep their numbers: who comes back with the last one that it had goes on behind it, and nothing is kept for a client.
+"""
+
+# No postponed annotations here: FastAPI reads those of the handlers below.
+
+import asyncio
+import dataclasses
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import Enum
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Path, Request
+from fastapi.responses import StreamingResponse
+
+from swarm.chain.events import EventDecoder
+from swarm.chain.paging import logs_up_to
+from swarm.core.errors import ChainFault, OperatorFault
+from swarm.core.ids import to_hex
+from swarm.core.taskview import TaskInfo
+from swarm.inspect.history import runs_of
+from swarm.inspect.operator import Member
+from swarm.inspect.reading import read_run
+from swarm.inspect.standing import standing
+from swarm.net.answers import ApiError
+
+from .running import now_of, runners_of
+from .tasking import tasks_of
+
+STREAMS_MAX = 32
+"""Clients that listen to events at once."""
+STREAM_LOOK_SECONDS = 5.0
+"""The safety net when no wake-up comes; a comment is sent then, so that a client that is gone is noticed."""
+NAME_CHARS_MAX = 640
+CONTRACTS = ("Membership", "Training", "JobOptions", "Tasks", "Taskrunners")
+_EVENT_ID = re.compile(r"(\d{1,15})-(\d{1,9})")
+
+Name = Annotated[str, Path(min_length=1, max_length=NAME_CHARS_MAX)]
+MemberOf = Callable[..., Awaitable[Member]]
+
+
+def add_resources(app: FastAPI, member_of: MemberOf) -> None:
+    """Args: member_of: a dependency: this SWCI in the swarm that a caller's shell means."""
+    streams = asyncio.Semaphore(STREAMS_MAX)
+    Here = Annotated[Member, Depends(member_of)]
+
+    @app.get("/v1/nodes", summary="Every member: role, state, round, when it was last heard of")
+    async def nodes(here: Here) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await standing(await here.view()))["nodes"]
+        return found
+
+    @app.get("/v1/waits", summary="What every member waits for, of whom, since when, until when")
+    async def waits(here: Here) -> list[dict[str, Any]]:
+        found = (await standing(await here.view()))["nodes"]
+        return [{"node": row["node"], "name": row["name"], **wait} for row in found for wait in row["waits"]]
+
+    @app.get("/v1/jobs", summary="Training contracts by name, and where each stands")
+    async def jobs(here: Here) -> dict[str, Any]:
+        found: dict[str, Any] = (await standing(await here.view()))["jobs"]
+        return found
+
+    @app.get("/v1/jobs/{name}/runs", summary="All runs of a job: when, how many rounds, from whom, how each ended")
+    async def runs(here: Here, name: Name) -> list[dict[str, Any]]:
+        with _not_found():
+            return await runs_of(await here.view(), name)
+
+    @app.get("/v1/jobs/{name}/runs/{run}", summary="One run: members, rounds, shares, metrics")
+    async def run(here: Here, name: Name, run: Annotated[int, Path(ge=0, lt=2**63)]) -> dict[str, Any]:
+        with _not_found():
+            return (await read_run(await here.view(), name, run)).to_json()
+
+    @app.get("/v1/tasks", summary="Names of final tasks, and how many versions each has")
+    async def tasks(here: Here) -> list[dict[str, Any]]:
+        return [{"name": name, "versions": count} for name, count in await tasks_of(here.reader, here).names()]
+
+    @app.get("/v1/tasks/{name}", summary="The newest version of a task, with its body")
+    async def task(here: Here, name: Name) -> dict[str, Any]:
+        contract = tasks_of(here.reader, here)
+        latest = await contract.latest(name)
+        info: TaskInfo | None = None if latest is None else await contract.info(latest[0])
+        if latest is None or info is None:
+            raise ApiError(404, "not_found", "no final task has that name")
+        body = [line.decode("utf-8", "replace") for line in (await contract.body(latest[0], info)).lines]
+        return {"id": to_hex(latest[0]), **_plain(info), "body": body}
+
+    @app.get("/v1/runners", summary="Task runners by name, each with its present assignment")
+    async def runners(here: Here) -> dict[str, Any]:
+        contract = runners_of(here.reader, here)
+        return {name: _plain(await contract.state(runner)) for runner, name in (await contract.runners()).items()}
+
+    @app.get("/v1/events", summary="The chain's events from Last-Event-ID on, or those to come (server-sent events)")
+    async def events(
+        request: Request, here: Here, last_event_id: Annotated[str, Header(max_length=40)] = ""
+    ) -> StreamingResponse:
+        if streams.locked():
+            raise ApiError(503, "busy", f"{STREAMS_MAX} clients listen already")
+        after = await _after(here, last_event_id)
+        return StreamingResponse(_stream(here, after, streams), media_type="text/event-stream")
+
+
+class _not_found:
+    """An operator's mistake in a path is a thing that is not there."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OperatorFault):
+            raise ApiError(404, "not_found", str(error)) from error
+
+
+async def _after(here: Member, last: str) -> tuple[int, int]:
+    """Block and index of the last event that a client has; the newest block's end if it has none."""
+    if not last:
+        return (await now_of(here.reader))[0], 2**31
+    found = _EVENT_ID.fullmatch(last)
+    if found is None:
+        raise ApiError(422, "bad_request", "Last-Event-ID: expected the id of an event, <block>-<index>")
+    return int(found[1]), int(found[2])
+
+
+async def _stream(here: Member, after: tuple[int, int], streams: asyncio.Semaphore) -> AsyncIterator[str]:
+    """Events as they come, one page of logs in memory at a time: a client that does not read holds up only itself."""
+    there = {name: here.swarm.contracts[name] for name in CONTRACTS}
+    decode = EventDecoder(there)
+    async with streams:
+        while True:
+            ticket = here.reader.waker.ticket()
+            try:
+                head, _ = await now_of(here.reader)
+                async for log in logs_up_to(here.link.rpc, head, list(there.values()), first=after[0]):
+                    event = decode(log)
+                    if event is not None and (log.block, log.index) > after:
+                        after = log.block, log.index
+                        told = json.dumps(_plain(event), default=str)
+                        yield f"id: {log.block}-{log.index}\nevent: {type(event).__name__}\ndata: {told}\n\n"
+            except ChainFault as fault:
+                yield f": the SN does not answer: {' '.join(str(fault).split())}\n\n"
+            if not await ticket.wait(STREAM_LOOK_SECONDS):
+                yield ": waiting\n\n"
+
+
+def _plain(value: Any) -> Any:
+    """As JSON: bytes as hex, enums by name."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, bytes):
+        return to_hex(value)
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    # JSON's numbers are 53 bits for most readers.
+    return str(value) if isinstance(value, int) and abs(value) >= 2**53 else value
