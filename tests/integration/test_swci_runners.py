@@ -84,6 +84,7 @@ def test_a_task_is_run_to_its_end(world: World) -> None:
             f"GET TASKRUNNER PEER STATUS {TR} 0",
             f"GET TASKRUNNER PEER STATUS {TR} {one.uid[:12]}",
             f"LIST TASKRUNNER PEERS {TR}",
+            f"HISTORY {TR}",
         )
     found = [line for line in lines(done) if not set(line) <= {"#"}]
     assert done.returncode == 0, done.stdout
@@ -103,6 +104,7 @@ def test_a_task_is_run_to_its_end(world: World) -> None:
     assert found.count(f"    UID          : {one.uid}") == 2
     assert found.count("    STATUS       : DONE") == 2
     assert any(line.startswith(f"    0, {one.uid}, IN, 1, 1, ") for line in found)
+    assert re.match(r"    1, 0x[0-9a-f]{64}, user_env_task, complete, 0x[0-9a-f]{40}, 20", found[-1])
 
 
 @pytest.mark.row("C27b")

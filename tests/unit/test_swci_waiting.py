@@ -93,7 +93,9 @@ def test_every_outcome_has_its_words() -> None:
     """Also those of an assignment that has not ended."""
     for outcome in Outcome:
         assert why(assignment(outcome=outcome, failed=1, open=1))
-    assert why(assignment(failed=0)).startswith("not started in 300 s: 2 wanted")
+    assert why(assignment(failed=0)) == "running, 2 pairs open"
+    waiting = assignment(phase=AssignmentPhase.ASSIGNED, allotted=0, open=0)
+    assert why(waiting).startswith("not started: 2 wanted, 0 offered by 0 SWOPs, 0 declined (300 s")
 
 
 def test_an_sn_that_is_away_is_said_once() -> None:

@@ -264,7 +264,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "HISTORY",
         "contracts",
-        "Prints all runs of a training contract, or of all.",
+        "Prints all runs of a training contract, or of all; of a task runner its last assignments.",
         ("HISTORY [contract]",),
     ),
     Command(

@@ -209,8 +209,10 @@ def _stuck(found: Assignment) -> str:
     """What is wrong with an assignment that has not ended."""
     if found.failed:
         return f"{found.failed} pairs failed"
-    wanted = f"{found.offered} offered by {found.enrolled} SWOPs, {found.declined} declined"
-    return f"not started in {found.enrol_seconds} s: {found.n or found.named} wanted, {wanted}"
+    if found.shown is RunnerState.RUNNING:
+        return f"running, {found.open} pairs open"
+    offered = f"{found.offered} offered by {found.enrolled} SWOPs, {found.declined} declined"
+    return f"not started: {found.n or found.named} wanted, {offered} ({found.enrol_seconds} s to enrol)"
 
 
 async def failures(member: Member, runners: Taskrunners, found: Assignment) -> list[str]:

@@ -12,6 +12,7 @@ from swarm.chain.training import Training
 from swarm.core.chain_view import Phase
 from swarm.core.errors import OperatorFault, Reverted
 from swarm.core.ids import JOB_NAME_BYTES_MAX, job_id, to_hex
+from swarm.core.taskstatements import runner_id
 from swarm.inspect.history import runs_of
 from swarm.inspect.operator import Member
 from swarm.inspect.printing import print_history, print_record
@@ -20,12 +21,17 @@ from swarm.inspect.reset import open_next
 from swarm.inspect.source import View
 from swarm.swci.grammar import Typed
 from swarm.swci.picking import pick
-from swarm.swci.say import Say
+from swarm.swci.running import runners_of, task_name
+from swarm.swci.say import Say, stamp
 from swarm.swci.session import Handler, Session
 from swarm.swci.table import Kind
+from swarm.swci.waiting import why as how
 
 from .swarm import printed
 
+RUNNER_HEADER = "NUMBER, ASSIGNMENT, TASK, HOW IT ENDED, ASSIGNED BY, ASSIGNED, ENDED"
+RUNNER_HISTORY_MAX = 20
+"""Assignments that HISTORY of a task runner tells."""
 PERF_HEADER = "UID, SL ADMIN, LOSS, METRIC, TOTAL EPOCHS, FINISHED EPOCHS"
 
 
@@ -146,9 +152,27 @@ async def history(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
     view: View = await member.view()
     everything = typed.values.get("contract", "all").lower() == "all"
+    if not everything and await _tell_runner(session, member, typed.values["contract"], say):
+        return
     names = await _names(session, view.training) if everything else [await _named(session, view.training, typed)]
     rows = [row for name in names for row in await runs_of(view, name)]
     printed(session, say, lambda console: print_history(console, rows))
+
+
+async def _tell_runner(session: Session, member: Member, name: str, say: Say) -> bool:
+    """The last assignments of a task runner, if it is one and no contract is called so, newest first."""
+    runners, runner = runners_of(member.reader, member), runner_id(name)
+    if not await runners.name_of(runner) or await _training(member).name_of(job_id(name)):
+        return False
+    rows = [
+        f"{a.op}, {to_hex(a.aid)}, {await task_name(member, a.task)}, {how(a)}, {to_hex(a.by)}, "
+        f"{stamp(a.assigned_time)}, {stamp(a.ended_time) if a.ended_time else '-'}"
+        for a in await runners.newest(runner, RUNNER_HISTORY_MAX)
+    ]
+    if rows:
+        say.line(RUNNER_HEADER)
+    say.lines(rows)
+    return True
 
 
 def _training(member: Member) -> Training:
