@@ -92,7 +92,9 @@ async def _faces(settings: SwciSettings, session: Session, state: Path) -> int:
     if faces.is_terminal():
         from .prompt import typed_lines
 
-        last = await faces.run_lines(session, typed_lines(session, state, lambda: refresh(session)), out, echo=False)
+        lines = typed_lines(session, state, lambda: refresh(session))
+        with faces.steady_interrupts(session):
+            last = await faces.run_lines(session, lines, out, echo=False, steady=True)
     else:
         pipe: IO[bytes] = sys.stdin.buffer
         last = await faces.run_lines(session, faces.piped_lines(pipe), out)

@@ -149,6 +149,17 @@ BY_NAME: Mapping[str, Explained] = {
     "TaskFrozen": Explained(
         "the task is final and cannot be changed", OPERATOR, "CREATE TASK FROM makes its next version"
     ),
+    "TaskWhole": Explained(
+        "the draft was written as a whole and takes no further lines",
+        OPERATOR,
+        "mend the file, and CREATE TASK FROM it",
+    ),
+    "TaskByItems": Explained(
+        "the draft was begun line by line and cannot be written as a whole",
+        OPERATOR,
+        "DELETE TASK, and create it again",
+    ),
+    "TaskBadBody": Explained("the body is not of the form that was announced", PEER, "report it: SWCI writes it whole"),
     "TaskBadCount": _BOUND,
     "TaskBadItem": _BOUND,
     "TaskTooLong": _BOUND,

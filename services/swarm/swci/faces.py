@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import IO, Any, TextIO
 
 from swarm.core.errors import OperatorFault
@@ -30,18 +30,25 @@ def banner(write: Callable[[str], object]) -> None:
 
 
 async def run_lines(
-    session: Session, lines: Iterable[str] | AsyncIterator[str], out: TextIO, *, echo: bool = True
+    session: Session,
+    lines: Iterable[str] | AsyncIterator[str],
+    out: TextIO,
+    *,
+    echo: bool = True,
+    steady: bool = False,
 ) -> Outcome:
     """Execute lines until one of them ends the session; the outcome of the last command.
 
     Args:
         echo: print each behind the prompt first, as the original does with scripts.
+        steady: Ctrl-C is looked after by :func:`steady_interrupts` already.
     """
     last = Outcome()
     async for line in _each(lines):
         if echo:
             _write(out, (session.prompt + line.rstrip()).rstrip() + "\n")
-        outcome = await interruptible(session, session.run(line, lambda text: _write(out, text)))
+        work = session.run(line, lambda text: _write(out, text))
+        outcome = await (work if steady else interruptible(session, work))
         last = outcome
         if outcome.ends:
             return outcome
@@ -62,6 +69,17 @@ def _write(out: TextIO, text: str) -> None:
     encoding = out.encoding or "utf-8"
     out.write(text.encode(encoding, "replace").decode(encoding))
     out.flush()
+
+
+@contextlib.contextmanager
+def steady_interrupts(session: Session) -> Iterator[None]:
+    """Ctrl-C ends the command that runs, and between two commands nothing: a terminal's session outlives it always."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, session.interrupt)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 async def interruptible(session: Session, work: Coroutine[Any, Any, Outcome]) -> Outcome:

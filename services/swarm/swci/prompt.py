@@ -52,7 +52,7 @@ async def typed_lines(session: Session, state: Path, refresh: Callable[[], Await
         names = asyncio.ensure_future(refresh())
         try:
             with patch_stdout(raw=True):
-                line = await shell.prompt_async(session.prompt)
+                line = await shell.prompt_async(session.prompt, handle_sigint=False)
         except KeyboardInterrupt:
             continue
         except EOFError:
