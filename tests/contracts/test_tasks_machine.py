@@ -146,9 +146,12 @@ class Runners(_Machine):
             assert found is not None
             assert found.allotted == (found.n if not found.named else found.offered)
 
-    @rule(n=st.integers(1, 5), wait=st.sampled_from([5, 6]), number=st.integers(6, 60))
-    def go(self, n: int, wait: int, number: int) -> None:
-        """A whole way from free to running, where it can be gone."""
+    @rule(
+        n=st.integers(1, 5), wait=st.sampled_from([5, 6]), number=st.integers(6, 60),
+        then=st.sampled_from(["", "finish", "fail", "word", "silence", "again"]),
+    )  # fmt: skip
+    def go(self, n: int, wait: int, number: int, then: str) -> None:
+        """A whole way from free to running, where it can be gone, and often on to an end."""
         current = self.twin.runners.state(RUNNER).current
         if current is not None and not current.busy:
             self.step(self.twin.swci, "reset", RUNNER, current.aid, False)
@@ -158,6 +161,13 @@ class Runners(_Machine):
         for place in range(SWOPS):
             if self.phase() is AssignmentPhase.ASSIGNED:
                 self.start(place, 9)
+        if then in ("finish", "fail"):
+            self.finish(then == "finish")
+        elif then in ("word", "silence"):
+            self.silence(9, (10, 30), then == "word", n % SWOPS)
+        elif then == "again":
+            self.report(0, 9, 9, [(0, False, 0), (1, False, 0), (2, False, 0), (3, False, 0)])
+            self.invite(0, 9, 0, True)
 
     @rule(place=PLACES, bits=st.integers(0, 2**8), odd=ODD)
     def renew(self, place: int, bits: int, odd: int) -> None:
@@ -180,7 +190,7 @@ class Runners(_Machine):
         ]
         self.step(swop, "report", RUNNER, aid, max(0, number - (attempt == 0)), said)
 
-    @rule(good=st.sampled_from([True, True, False]))
+    @rule(good=st.booleans())
     def finish(self, good: bool) -> None:
         """Everybody reports what is open."""
         aid = self.aid(9)

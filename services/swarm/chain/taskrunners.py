@@ -28,7 +28,7 @@ from .taskcodec import (
 )
 
 GAS_CREATE_RUNNER = 1_000_000
-GAS_FOLLOW = 3_000_000
+GAS_FOLLOW = 4_000_000
 """A full list is searched for somebody whose membership has ended."""
 GAS_ASSIGN, GAS_PER_NAMED = 1_000_000, 150_000
 GAS_START, GAS_PER_ROW = 500_000, 60_000
