@@ -34,8 +34,22 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        from swarm.chain.suite import VERSION
+
+        typer.echo(f"swarm {version('swarm-platform')}, contracts of version {VERSION}")
+        raise typer.Exit
+
+
 @app.callback()
 def _top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the versions of program and contracts.", callback=_version, is_eager=True),
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of a failure.")] = False,
 ) -> None:
     if debug:

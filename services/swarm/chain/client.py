@@ -12,9 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-from eth_account.signers.local import LocalAccount
+from typing import TYPE_CHECKING, Any
 
 from swarm.core.errors import ChainFault, LocalFault, Reverted
 from swarm.core.ids import Address, Digest, from_hex, to_hex
@@ -25,7 +23,10 @@ from .receipt import Receipt, data_of, number, parse_receipt, revert_of
 from .rpc import Rpc, RpcError, RpcUnreachable
 from .wake import Sleep, Waker
 
-__all__ = ["Call", "ChainClient", "MemoryOutbox", "Outbox", "OutboxEntry", "PendingRow", "Receipt"]
+if TYPE_CHECKING:  # a process that only asks needs no keys, and eth_account takes most of a second to import
+    from eth_account.signers.local import LocalAccount
+
+__all__ = ["Call", "ChainClient", "MemoryOutbox", "Onlooker", "Outbox", "OutboxEntry", "PendingRow", "Receipt"]
 
 _log = logging.getLogger(__name__)
 
@@ -107,12 +108,21 @@ class _Flight:
     watched: bool = False
 
 
+class Onlooker:
+    """Who only asks: calls come from an address that nobody has the key of, and nothing can be sent."""
+
+    address = "0x" + 20 * "00"
+
+    def sign_transaction(self, fields: object) -> Any:
+        raise LocalFault("a client that only reads was told to send a transaction")
+
+
 class ChainClient:
     """Sends one account's transactions and makes its calls.
 
     Args:
         rpc: any transport; may change the node behind it at any time.
-        account: this process's only chain key.
+        account: this process's only chain key; an :class:`Onlooker` has none.
         outbox: durable for a node, :class:`MemoryOutbox` for a tool.
         confirmations: blocks after which a receipt is final; until then the bytes stay in the outbox.
         clock: seconds, monotonic.
@@ -121,7 +131,7 @@ class ChainClient:
     def __init__(
         self,
         rpc: Rpc,
-        account: LocalAccount,
+        account: LocalAccount | Onlooker,
         outbox: Outbox,
         *,
         chain_id: int,

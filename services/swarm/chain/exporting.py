@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from eth_account import Account
-
 from swarm.core.chain_view import Merged, Phase
 from swarm.core.errors import ChainFault, OperatorFault
 from swarm.core.exported import OPTIONS_BYTES_MAX, RUN_MEMBERS_MAX, Export, PastJob, PastRun, refusal_of
@@ -18,7 +16,7 @@ from swarm.core.ids import Address, BlobId, Digest, from_hex, job_id, to_hex
 from swarm.core.shown import shown
 
 from . import events as ev
-from .client import ChainClient, MemoryOutbox
+from .client import ChainClient, MemoryOutbox, Onlooker
 from .deploy import version_of
 from .directory import Directory
 from .events import EventDecoder
@@ -67,7 +65,7 @@ async def read_swarm(rpc: Rpc, directory: Address, notes: list[str], without: Co
         ChainFault: the chain failed, went on meanwhile, or there are no contracts of ours.
     """
     chain_id = int(await rpc("eth_chainId", []), 16)
-    client = ChainClient(rpc, Account.create(), MemoryOutbox(), chain_id=chain_id)
+    client = ChainClient(rpc, Onlooker(), MemoryOutbox(), chain_id=chain_id)
     found = Directory(client, directory)
     version = await version_of(found)
     require_readable(version, f"the chain of Directory {to_hex(directory)}")

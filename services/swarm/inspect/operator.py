@@ -10,13 +10,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
 from pydantic import Field
 
-from swarm.chain.client import ChainClient, MemoryOutbox
+from swarm.chain.client import ChainClient, MemoryOutbox, Onlooker
 from swarm.chain.keys import LocalSigner
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
@@ -34,6 +32,9 @@ from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
 
 from .source import View, read_view
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 JOURNAL = "journal.db"
 """In the state folder."""
@@ -113,7 +114,7 @@ async def joined(
     try:
         swarm = await find_swarm(link, kept, waits, wait_seconds=wait_seconds, mend=mend)
         await join_swarm(link, swarm, LocalSigner(bytes(who.account.key)), own, Role.SWCI, waits)
-        reader = ChainClient(link.rpc, Account.create(), MemoryOutbox(), chain_id=swarm.chain_id)
+        reader = ChainClient(link.rpc, Onlooker(), MemoryOutbox(), chain_id=swarm.chain_id)
         reader.waker = waker
         yield Member(who, link, swarm, reader)
     finally:

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from eth_account import Account
-
-from swarm.chain.client import ChainClient, MemoryOutbox
+from swarm.chain.client import ChainClient, MemoryOutbox, Onlooker
 from swarm.chain.membership import Membership
 from swarm.chain.rpc import Rpc, RpcUnreachable, unwrap
 from swarm.chain.training import Training
@@ -112,7 +110,7 @@ async def open_view(where: Source) -> AsyncIterator[View]:
                 raise RpcUnreachable(f"{method}: {error}") from error
 
         status = await _status(client)
-        reader = ChainClient(rpc, Account.create(), MemoryOutbox(), chain_id=status["swarm"]["chain_id"])
+        reader = ChainClient(rpc, Onlooker(), MemoryOutbox(), chain_id=status["swarm"]["chain_id"])
         yield await _view(client, rpc, reader, status)
 
 

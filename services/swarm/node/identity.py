@@ -6,8 +6,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
-
-from eth_account.signers.local import LocalAccount
+from typing import TYPE_CHECKING
 
 from swarm.core.errors import OperatorFault
 from swarm.net.tls import NodeContext, TlsFiles, client_context, server_context
@@ -17,6 +16,9 @@ from swarm.store.files import private_folder, refuse_readable_by_others
 from swarm.store.keystore import load_or_create
 
 from .settings import NodeSettings
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 log = logging.getLogger("swarm.node")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from pathlib import Path
-
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
+from typing import TYPE_CHECKING
 
 from swarm.core.errors import OperatorFault
 
 from .files import private_folder, refuse_readable_by_others, write_private
+
+if TYPE_CHECKING:  # its import takes most of a second: here it is only where a key is made or opened
+    from eth_account.signers.local import LocalAccount
 
 KEY_FILE = "node-key.json"
 PASSWORD_FILE = "node-key.password"  # noqa: S105 - a file name
@@ -51,6 +52,8 @@ def load_or_create(folder: Path, password: str | None) -> LocalAccount:
 
 
 def _create(key_file: Path, password_file: Path, password: str | None) -> None:
+    from eth_account import Account
+
     account: LocalAccount = Account.create(secrets.token_hex(32))
     if password is None:
         if password_file.exists():
@@ -70,6 +73,8 @@ def _create(key_file: Path, password_file: Path, password: str | None) -> None:
 
 
 def _decrypt(key_file: Path, password: str) -> LocalAccount:
+    from eth_account import Account
+
     try:
         sealed = json.loads(key_file.read_text(encoding="utf-8"))
         key = Account.decrypt(sealed, password)
