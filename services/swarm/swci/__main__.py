@@ -79,7 +79,11 @@ async def _faces(settings: SwciSettings, session: Session, state: Path) -> int:
 
     out = sys.stdout
     if settings.line is not None:
-        return (await faces.run_lines(session, faces.script_lines(settings.line.encode()), out, echo=False)).code
+        return (
+            await faces.run_lines(
+                session, faces.script_lines(settings.line.encode("utf-8", "surrogateescape")), out, echo=False
+            )
+        ).code
     faces.banner(out.write)
     script = settings.script_path
     if script is not None:

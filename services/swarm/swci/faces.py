@@ -23,6 +23,8 @@ BANNER = (
     "######################################################################",
 )
 BOM = "\ufeff"
+LINE_BYTES_MAX = 4 * (LINE_CHARS_MAX + 1)
+"""Read of one line at once: a line that is cut there has too many characters, whichever they are."""
 
 
 def banner(write: Callable[[str], object]) -> None:
@@ -106,10 +108,12 @@ def script_lines(data: bytes) -> list[str]:
 async def piped_lines(pipe: IO[bytes]) -> AsyncIterator[str]:
     """Lines of a pipe as they come; one that is too long is cut, and refused as such."""
     while True:
-        data = await asyncio.to_thread(pipe.readline, 2 * LINE_CHARS_MAX)
+        data = await asyncio.to_thread(pipe.readline, LINE_BYTES_MAX)
         if not data:
             return
         yield from_bytes(data)
+        while len(data) == LINE_BYTES_MAX and not data.endswith(b"\n"):  # the rest of it is no line of its own
+            data = await asyncio.to_thread(pipe.readline, LINE_BYTES_MAX)
 
 
 def from_bytes(data: bytes) -> str:

@@ -45,7 +45,7 @@ class Folder:
 
     def change(self, text: str) -> Path:
         found = self.place(text) if text else self.root
-        if not found.is_dir():
+        if not os.path.isdir(found):  # a name that is too long is none, and no fault
             raise OperatorFault(f"there is no folder {found}")
         self.here = found
         return found
@@ -79,7 +79,7 @@ class Folder:
         if len(places) > 1:
             raise OperatorFault(f"ls lists one folder or file, not {len(places)}")
         found = self.place(places[0]) if places else self.here
-        if not found.exists():
+        if not os.path.exists(found):
             raise OperatorFault(f"there is no {found}")
         try:
             entries = sorted(found.iterdir()) if found.is_dir() else [found]

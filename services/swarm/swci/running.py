@@ -182,6 +182,10 @@ async def assign(
     key = _pending(journal, entry, ready.task, wanted)
     aid = assignment_id(runner.id, client.address, key)
     if view.current is None or view.current.aid != aid:
+        if await runners.assignment(aid) is not None:  # confirmed after all, and past: this is another one
+            journal.delete(entry)
+            key = _pending(journal, entry, ready.task, wanted)
+            aid = assignment_id(runner.id, client.address, key)
         await free(session, member, runners, runner, say)
         named_ = () if wanted.n else tuple(sorted(ready.living)[:RUNNER_SWOPS_MAX])
         prereq = await tasks.latest(ready.prereq)

@@ -31,7 +31,7 @@ from swarm.inspect.operator import Member
 from .picking import pick
 
 SALTS_MAX = 1000
-"""How often one text may be created and deleted again by one operator."""
+"""How often one text may be created again by one operator, after it was deleted or was not the newest any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +114,15 @@ async def write(tasks: Tasks, creator: Address, header: TaskHeader, body: TaskBo
         Reverted, ChainFault: the chain refused; the same again completes what was begun.
     """
     contents = keccak(header_hash(header) + b"".join(map(keccak, (*body.lines, *body.chunks))))
+    latest = await tasks.latest(header.name)
     for salt in range(SALTS_MAX):
         key = Digest(keccak(contents + salt.to_bytes(32, "big")))
         found, info = task_id(creator, key), await tasks.info(task_id(creator, key))
-        if info is None or not info.removed:
+        # An older version is not what its name means any more: its text again is the next one.
+        if info is None or not (info.removed or (info.final and latest is not None and latest[0] != found)):
             break
     else:
-        raise OperatorFault(f"task {shown(header.name)} was created and deleted {SALTS_MAX} times: change its text")
+        raise OperatorFault(f"task {shown(header.name)} was created {SALTS_MAX} times: change its text")
     if info is None or not info.final:
         await tasks.write(key, header, body)
     for other in await drafts(tasks, creator):

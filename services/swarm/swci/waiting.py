@@ -115,6 +115,9 @@ async def wait(session: Session, member: Member, runner: Runner, aid: Digest | N
                 return
         except ChainFault as fault:
             verdict, lines = Verdict.ON, watch.missed(fault)
+        if verdict in (Verdict.ON, Verdict.OVER) and watch.given and session.clock() - began > watch.minutes * 60:
+            # No SN answers, or an end that was seen does not stand: the user's limit holds all the same.
+            verdict, lines = Verdict.LIMIT, [*lines, OVER]
         for line in lines:
             say.line(line)
         if verdict is Verdict.LIMIT:
@@ -221,16 +224,16 @@ async def failures(member: Member, runners: Taskrunners, found: Assignment) -> l
     for peer in await runners.peers(found.aid):
         if peer.state is PeerState.DECLINED:
             lines.append(f"SWOP {to_hex(peer.swop)} declined: {shown(peer.fault) or 'no reason given'}")
-        for number, pair in enumerate(await _ended_badly(runners, found, peer)):
+        for number, pair in await _ended_badly(runners, found, peer):
             lines.append(f"SWOP {to_hex(peer.swop)} pair {number}: {await described(member, pair)}")
     return lines
 
 
-async def _ended_badly(runners: Taskrunners, found: Assignment, peer: Peer) -> list[Pair]:
+async def _ended_badly(runners: Taskrunners, found: Assignment, peer: Peer) -> list[tuple[int, Pair]]:
     if not peer.allotted or (not peer.failed and found.busy):
         return []
     bad = (PairState.FAILED, PairState.LOST, PairState.STOPPED)
-    return [pair for pair in await runners.pairs(found.aid, peer.swop) if pair.state in bad]
+    return [(n, pair) for n, pair in enumerate(await runners.pairs(found.aid, peer.swop)) if pair.state in bad]
 
 
 async def described(member: Member, pair: Pair) -> str:

@@ -48,7 +48,7 @@ WAITING_MAX = 16
 IDLE_SECONDS = 24 * 3600.0
 LINES_MAX = 20_000
 """Lines of one answer."""
-NAME_CHARS_MAX = 160
+NAME_CHARS_MAX, NAME_BYTES_MAX = 160, 255
 UPLOAD_BODY_BYTES_MAX = FILE_BYTES_MAX + 16 * 1024
 
 Callee = Callable[[], Session]
@@ -257,7 +257,7 @@ def save(folder: Path, name: str, data: bytes) -> str:
         OperatorFault: no such name can be, or the file is too long or cannot be written.
     """
     fits = name.isprintable() and 1 <= len(name) <= NAME_CHARS_MAX and not set(name) & set("/\\,") and name[0] != "."
-    if not fits or name != name.strip():
+    if not fits or name != name.strip() or len(name.encode()) > NAME_BYTES_MAX:
         raise OperatorFault(
             f"{shown(name)!r} cannot be a file's name here: 1 to {NAME_CHARS_MAX} characters without slash and comma, "
             "not beginning with a dot"

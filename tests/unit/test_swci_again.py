@@ -1,0 +1,214 @@
+"""SWCI's commands begun again, cut off, or left alone by their SN: what is taken up, and what is another thing."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from swarm.chain.keys import LocalSigner
+from swarm.core.errors import ChainFault, OperatorFault
+from swarm.core.ids import Address, Digest
+from swarm.core.taskstatements import assignment_id, task_id
+from swarm.core.taskview import (
+    Assignment,
+    AssignmentPhase,
+    Order,
+    Outcome,
+    Pair,
+    PairState,
+    Peer,
+    PeerState,
+    TaskBody,
+    TaskHeader,
+    TaskType,
+)
+from swarm.store.journal import Journal
+from swarm.swci import running, tasking, waiting
+from swarm.swci.faces import piped_lines
+from swarm.swci.folder import Folder
+from swarm.swci.grammar import LINE_CHARS_MAX
+from swarm.swci.running import Prepared, Runner, Wanted
+from swarm.swci.say import Say
+from swarm.swci.web import save
+
+from .test_swci_waiting import BEGAN, RUNNING
+
+ME = LocalSigner(b"\x11" * 32)
+HEADER = TaskHeader(TaskType.MAKE_USER_CONTAINER, "train", "me", "ROOTTASK", "out")
+RUNNER = Runner(Digest(b"\x22" * 32), "line")
+
+
+class TasksStand:
+    """A Tasks contract of one operator: what was written is final at once, the newest under its name."""
+
+    def __init__(self) -> None:
+        self.known: dict[Digest, Any] = {}
+        self.newest: Digest | None = None
+
+    async def latest(self, name: str) -> tuple[Digest, int] | None:
+        return None if self.newest is None else (self.newest, len(self.known))
+
+    async def info(self, task: Digest) -> Any:
+        return self.known.get(task)
+
+    async def drafts_of(self, creator: Address) -> list[Digest]:
+        return []
+
+    async def write(self, key: Digest, header: TaskHeader, body: TaskBody) -> None:
+        self.newest = task_id(ME.address, key)
+        self.known[self.newest] = SimpleNamespace(final=True, removed=False)
+
+
+async def test_a_text_that_was_replaced_is_the_next_version_again() -> None:
+    """Its name means the newest version: taking the old one for done would have the other text run."""
+    tasks: Any = TasksStand()
+    first, second = (TaskBody((b"---", line), (line,)) for line in (b"a", b"b"))
+    a = await tasking.write(tasks, ME.address, HEADER, first)
+    assert await tasking.write(tasks, ME.address, HEADER, first) == a
+    b = await tasking.write(tasks, ME.address, HEADER, second)
+    again = await tasking.write(tasks, ME.address, HEADER, first)
+    assert len({a, b, again}) == 3
+    assert tasks.newest == again
+
+
+class RunnersStand:
+    """A Taskrunners contract with one runner that nobody works for."""
+
+    domain = Digest(b"\x33" * 32)
+
+    def __init__(self) -> None:
+        self.known: dict[Digest, Assignment] = {}
+
+    async def state(self, runner: Digest) -> Any:
+        return SimpleNamespace(current=None, busy=False)
+
+    async def assignment(self, aid: Digest, block: int | None = None) -> Assignment | None:
+        return self.known.get(aid)
+
+    async def assign(self, runner: Digest, order: Order, signature: Any) -> None:
+        aid = assignment_id(runner, ME.address, order.key)
+        assert aid not in self.known, "the same key twice is the same assignment, which is over"
+        self.known[aid] = replace(RUNNING, aid=aid, phase=AssignmentPhase.ENDED, outcome=Outcome.COMPLETE)
+
+    async def lease_seconds(self) -> int:
+        return 120
+
+    async def grace_blocks(self) -> int:
+        return 2
+
+
+async def test_an_assignment_that_is_past_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell died before it heard of it; it ran and was reset since: the same command is another assignment."""
+    runners, session = RunnersStand(), SimpleNamespace(assigned={}, clock=lambda: float(BEGAN))
+    monkeypatch.setattr(running, "runners_of", lambda *_: runners)
+    monkeypatch.setattr(running.tasking, "tasks_of", lambda *_: TasksStand())
+    member = SimpleNamespace(who=SimpleNamespace(account=SimpleNamespace(key=b"\x11" * 32)))
+    ready, wanted = Prepared("train", Digest(b"\x44" * 32), "ROOTTASK", (ME.address,)), Wanted(1)
+    say, client = Say(lambda _: None), SimpleNamespace(address=ME.address)
+    with Journal(tmp_path / "journal") as journal:
+
+        async def given() -> Digest:
+            rest: Any = (session, member, client, journal, RUNNER, ready, wanted, say)
+            return await running.assign(*rest)
+
+        key = running._pending(journal, f"{running.PENDING}line", ready.task, wanted)
+        past = assignment_id(RUNNER.id, ME.address, key)
+        runners.known[past] = replace(RUNNING, aid=past, phase=AssignmentPhase.ENDED, outcome=Outcome.COMPLETE)
+        assert await given() != past
+        assert await given() != past
+    assert len(runners.known) == 3
+
+
+class Watched:
+    """An assignment as an SN shows it: once, and then as ``later`` says."""
+
+    def __init__(self, later: Any) -> None:
+        self.later, self.asked = later, 0
+
+    async def lease_seconds(self) -> int:
+        return 120
+
+    async def assignment(self, aid: Digest, block: int | None = None) -> Assignment | None:
+        self.asked += 1
+        if self.asked == 1:
+            return RUNNING
+        found: Assignment | None = self.later(block)
+        return found
+
+
+def away(block: int | None) -> Assignment | None:
+    raise ChainFault("no line")
+
+
+def unstable(block: int | None) -> Assignment | None:
+    """Ended at the head, and never below."""
+    return replace(RUNNING, phase=AssignmentPhase.ENDED, outcome=Outcome.FAILED) if block is None else RUNNING
+
+
+@pytest.mark.parametrize("later", [away, unstable])
+async def test_the_users_limit_holds_whatever_the_sn_shows(later: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No SN for good, or an end that is seen and never stands: the wait ends with the WARNING."""
+    now, told = [float(BEGAN)], list[str]()
+
+    async def sleep(seconds: float) -> None:
+        now[0] += 30
+        assert now[0] < BEGAN + 3600, "waits on"
+
+    async def newest(_: Any) -> tuple[int, int]:
+        return 100, int(now[0])
+
+    monkeypatch.setattr(waiting, "runners_of", lambda *_: Watched(later))
+    monkeypatch.setattr(waiting, "now_of", newest)
+    session: Any = SimpleNamespace(
+        clock=lambda: now[0],
+        sleep=sleep,
+        book=SimpleNamespace(get=lambda: SimpleNamespace(env={})),
+        limits=SimpleNamespace(run=5, generic=5),
+    )
+    member: Any = SimpleNamespace(reader=None, swarm=SimpleNamespace(can_reorganise=True))
+    await waiting.wait(session, member, RUNNER, Digest(b"\x55" * 32), Say(told.append))
+    assert told[-1].strip() == waiting.OVER
+
+
+async def test_a_failed_pair_is_told_by_its_own_number() -> None:
+    """Also where those before it succeeded."""
+    good = Pair(PairState.SUCCEEDED, 1, 0, 0, "", Digest(bytes(32)), Address(bytes(20)), 0, Digest(bytes(32)))
+    bad = replace(good, state=PairState.FAILED, exit_code=7, fault="ValueError")
+    swop = Address(b"\x66" * 20)
+    peer: Any = SimpleNamespace(swop=swop, state=PeerState.IN, allotted=3, failed=1, fault="")
+
+    class One:
+        async def peers(self, aid: Digest) -> tuple[Peer, ...]:
+            return (peer,)
+
+        async def pairs(self, aid: Digest, swop: Address) -> tuple[Pair, ...]:
+            return (good, good, bad)
+
+    runners: Any = One()
+    member: Any = None
+    told = await waiting.failures(member, runners, replace(RUNNING, failed=1))
+    assert told == [f"SWOP 0x{'66' * 20} pair 2: FAILED, exit code 7, ValueError"]
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\U0001f41d"])
+async def test_the_rest_of_a_long_line_is_no_command(character: str) -> None:
+    """A line beyond the bound comes as one, too long to be taken; the next one is whole."""
+    line = character * 5 * LINE_CHARS_MAX + "EXIT"
+    lines = [one async for one in piped_lines(io.BytesIO(line.encode() + b"\nPWD\n"))]
+    assert len(lines) == 2
+    assert len(lines[0]) > LINE_CHARS_MAX
+    assert lines[1] == "PWD"
+
+
+def test_names_that_no_file_can_have_are_refused_as_such(tmp_path: Path) -> None:
+    """Not by a fault of SWCI itself."""
+    folder = Folder(tmp_path)
+    for look in (folder.change, folder.listing, folder.read):
+        with pytest.raises(OperatorFault):
+            look("x" * 300)
+    with pytest.raises(OperatorFault, match="cannot be a file's name"):
+        save(tmp_path, "é" * 160, b"x")
