@@ -316,7 +316,7 @@ def runner(states: list[str], peer: str = "u1, FAILED, exit code 1: ValueError")
             return [f"    {peer}"] if command.endswith(" 0") else ["ERROR no such peer"]
         if command.startswith("get taskrunner status"):
             state = left.pop(0) if len(left) > 1 else left[0]
-            return [f"    TASK_STATE : {state}\n    ACTIVE PEERS : 1\n    COMPLETED PEERS : 1\n    FAILED PEERS : 0"]
+            return [f"TASK_STATE   : {state}", "ACTIVE       : 1", "COMPLETED    : 1", "FAILED       : 0"]
         return ["    fine"]
 
     return say
@@ -354,6 +354,8 @@ def test_waiting_ends_with_the_task_and_tells_what_failed(
         assert [line.split(" [")[0] for line in told] == ["r: ASSIGNED", "r: RUNNING", "r: COMPLETE"]
         assert "1 of 2 peers" in told[0]
     with client(runner(["RUNNING", "ERROR"])) as one, pytest.raises(SwciError, match="u1, FAILED, exit code 1"):
+        one.wait_for_taskrunner("r", progress=False)
+    with client(runner(["ERROR"]), raiseErrors=True) as one, pytest.raises(SwciError, match="u1, FAILED, exit code 1"):
         one.wait_for_taskrunner("r", progress=False)
     with client(runner(["RUNNING"])) as one, pytest.raises(SwciError, match="after 5 s"):
         one.wait_for_taskrunner("r", timeout=5, progress=False)

@@ -53,22 +53,22 @@ def wait(
 def _counts(status: Answer) -> "tuple[int, int]":
     """Peers that are done, and all of them, as far as the status tells."""
 
-    def number(*words: str) -> int:
-        for key, value in status.as_dict().items():
-            first = value.split(" ")[0]
-            if all(word in key.upper() for word in words) and first.isdigit():
-                return int(first)
-        return 0
+    def number(key: str) -> int:
+        first = (status.value(key) or "").split(" ")[0]
+        return int(first) if first.isdigit() else 0
 
-    done = number("COMPLETED", "PEERS") + number("FAILED", "PEERS")
-    return done, done + number("ACTIVE", "PEERS")
+    done = number("COMPLETED") + number("FAILED")
+    return done, done + number("ACTIVE")
 
 
 def _failed(client: "Swci", runner: str) -> List[str]:
     """What each failed peer says, in its own words."""
     found: List[str] = []
     for index in range(PEERS_LOOKED_AT_MAX):
-        peer = client.getTaskRunnerPeerStatus(runner, index)
+        try:
+            peer = client.getTaskRunnerPeerStatus(runner, index)
+        except SwciError:  # a client that raises errors: there is no further peer
+            break
         if not peer:
             break
         if any("FAILED" in line or "ERROR" in line for line in peer):
