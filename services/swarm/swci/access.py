@@ -63,7 +63,8 @@ class RealAccess:
         self._settings, self._state = settings, state
         self._who: Identity | None = None
         self._open: dict[str, _Open] = {}
-        self._opening = asyncio.Lock()
+        self._opening: dict[str, asyncio.Lock] = {}
+        self._reading = asyncio.Lock()
         self.waits = Waits()
 
     async def why_down(self, url: str) -> str:
@@ -79,7 +80,7 @@ class RealAccess:
 
     async def member(self, context: Context, pin: Pin) -> Member:
         known = pin.get(PIN_KEY)
-        async with self._opening:
+        async with self._opening.setdefault(context.url, asyncio.Lock()):  # an SN that hangs holds up its own only
             found = self._open.get(context.url)
             if found is not None and known not in (None, found.pin):
                 # The context was made when another swarm stood there; whether that is back is asked anew.
@@ -96,8 +97,9 @@ class RealAccess:
             await self._open.pop(url).stack.aclose()
 
     async def _identity(self) -> Identity:
-        if self._who is None:
-            self._who = await identity(self._settings)
+        async with self._reading:
+            if self._who is None:
+                self._who = await identity(self._settings)
         return self._who
 
     async def _enter(self, context: Context, pin: bytes | None) -> _Open:
