@@ -25,6 +25,7 @@ from swarm.core.taskview import TaskInfo
 from swarm.inspect.history import runs_of
 from swarm.inspect.operator import Member
 from swarm.inspect.reading import read_run
+from swarm.inspect.source import View
 from swarm.inspect.standing import standing
 from swarm.net.answers import ApiError
 
@@ -50,28 +51,30 @@ def add_resources(app: FastAPI, member_of: MemberOf) -> None:
 
     @app.get("/v1/nodes", summary="Every member: role, state, round, when it was last heard of")
     async def nodes(here: Here) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await standing(await here.view()))["nodes"]
+        found: list[dict[str, Any]] = (await standing(await _view(here)))["nodes"]
         return found
 
     @app.get("/v1/waits", summary="What every member waits for, of whom, since when, until when")
     async def waits(here: Here) -> list[dict[str, Any]]:
-        found = (await standing(await here.view()))["nodes"]
+        found = (await standing(await _view(here)))["nodes"]
         return [{"node": row["node"], "name": row["name"], **wait} for row in found for wait in row["waits"]]
 
     @app.get("/v1/jobs", summary="Training contracts by name, and where each stands")
     async def jobs(here: Here) -> dict[str, Any]:
-        found: dict[str, Any] = (await standing(await here.view()))["jobs"]
+        found: dict[str, Any] = (await standing(await _view(here)))["jobs"]
         return found
 
     @app.get("/v1/jobs/{name}/runs", summary="All runs of a job: when, how many rounds, from whom, how each ended")
     async def runs(here: Here, name: Name) -> list[dict[str, Any]]:
+        view = await _view(here)
         with _not_found():
-            return await runs_of(await here.view(), name)
+            return await runs_of(view, name)
 
     @app.get("/v1/jobs/{name}/runs/{run}", summary="One run: members, rounds, shares, metrics")
     async def run(here: Here, name: Name, run: Annotated[int, Path(ge=0, lt=2**63)]) -> dict[str, Any]:
+        view = await _view(here)
         with _not_found():
-            return (await read_run(await here.view(), name, run)).to_json()
+            return (await read_run(view, name, run)).to_json()
 
     @app.get("/v1/tasks", summary="Names of final tasks, and how many versions each has")
     async def tasks(here: Here) -> list[dict[str, Any]]:
@@ -100,6 +103,14 @@ def add_resources(app: FastAPI, member_of: MemberOf) -> None:
             raise ApiError(503, "busy", f"{STREAMS_MAX} clients listen already")
         after = await _after(here, last_event_id)
         return StreamingResponse(_stream(here, after, streams), media_type="text/event-stream")
+
+
+async def _view(here: Member) -> View:
+    """The swarm as its SN tells it; that none answers is neither this SWCI's failure nor a thing that is not there."""
+    try:
+        return await here.view()
+    except OperatorFault as fault:
+        raise ApiError(503, "no_swarm", str(fault)) from fault
 
 
 class _not_found:

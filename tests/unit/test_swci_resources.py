@@ -1,0 +1,31 @@
+"""The resources of SWCI's REST face while their SN is away."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from swarm.core.errors import OperatorFault
+from swarm.net.answers import json_errors
+from swarm.swci.resources import add_resources
+
+
+class Away:
+    async def view(self) -> NoReturn:
+        raise OperatorFault("no SN answers: connection refused")
+
+
+async def member_of() -> Any:
+    return Away()
+
+
+@pytest.mark.parametrize("path", ["/v1/nodes", "/v1/waits", "/v1/jobs", "/v1/jobs/x/runs", "/v1/jobs/x/runs/1"])
+def test_an_sn_that_is_away_is_said(path: str) -> None:
+    """Neither a failure of this SWCI nor, of a job, that there is none."""
+    app = json_errors(FastAPI())
+    add_resources(app, member_of)
+    answer = TestClient(app).get(path)
+    assert answer.status_code == 503
+    assert answer.json() == {"error": {"code": "no_swarm", "message": "no SN answers: connection refused"}}
