@@ -213,6 +213,24 @@ def test_a_wait_ends_with_its_client(rest: Rest) -> None:
     assert rest.lines("pwd", cookie=cookie) == [f"Current Directory : {rest.here.usr}"]
 
 
+def test_a_run_goes_on_without_its_client_and_its_wait_does_not(rest: Rest) -> None:
+    """The task is given, and the shell is free for the next command; the same RUN goes on with it."""
+    (rest.here.usr / "left.yaml").write_text(BUILD.replace("user_env_task", "left_task"))
+    runner = "defaulttaskbb.taskdb.sml.hpe"
+    cookie = rest.call("/exec?cmd=pwd", cookie="swci=new")[0].headers["set-cookie"].split(";")[0]
+    with swop(rest.here.sn, rest.ca, rest.here.folder, "left-1", results=[None]) as stand:
+        line = rest.line()
+        line.request("POST", "/exec?cmd=" + quote(f"RUN left.yaml ON {runner} WITH 1 PEERS"), headers={"Cookie": cookie})
+        time.sleep(0.2)
+        line.close()
+        status = rest.lines(f"GET TASKRUNNER STATUS {runner}", cookie=cookie)
+        assert any(text.endswith(": left_task") for text in status), status
+        stand.results = [0]
+        assert "TASKRUNNER FINISHED" in rest.lines(f"RUN left.yaml ON {runner} WITH 1 PEERS", cookie=cookie)
+        assert "ASSIGNMENTS  : 1" in rest.lines(f"GET TASKRUNNER INFO {runner}", cookie=cookie)
+        assert rest.lines(f"RESET TASKRUNNER {runner}", cookie=cookie) == ["TaskRunner Reset"]
+
+
 @pytest.mark.row("R05")
 @pytest.mark.row("R10")
 def test_the_python_client_drives_it(rest: Rest, tmp_path: Path) -> None:

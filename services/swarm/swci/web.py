@@ -46,6 +46,7 @@ OF_ONE_MAX = 8
 WAITING_MAX = 16
 """Commands of one shell that wait for the one before them."""
 IDLE_SECONDS = 24 * 3600.0
+LOOK_SECONDS = 0.5
 LINES_MAX = 20_000
 """Lines of one answer."""
 NAME_CHARS_MAX, NAME_BYTES_MAX = 160, 255
@@ -178,8 +179,7 @@ def web_app(web: Web, version: str) -> FastAPI:
             return _content([ERROR + str(fault)])
         if shell.queued >= WAITING_MAX:
             return _content([ERROR + f"{WAITING_MAX} commands of this shell wait already: wait for their answers"])
-        waits = isinstance(found, Typed) and not found.command.changes
-        answer = _content(await _run(web, shell, cmd, request if waits else None))
+        answer = _content(await _run(web, shell, cmd, request))
         answer.set_cookie(COOKIE, shell.token, secure=True, httponly=True, samesite="strict")
         return answer
 
@@ -206,11 +206,11 @@ def web_app(web: Web, version: str) -> FastAPI:
     return app
 
 
-async def _run(web: Web, shell: Shell, line: str, watched: Request | None) -> list[str]:
+async def _run(web: Web, shell: Shell, line: str, watched: Request) -> list[str]:
     """The lines of one command's answer.
 
     Args:
-        watched: whose end ends the command: it only looks or waits, and nobody is left to hear of it.
+        watched: whose end ends the command once that only looks or waits: nobody is left to hear of it.
     """
     text: list[str] = []
     shell.queued += 1
@@ -229,21 +229,21 @@ async def _run(web: Web, shell: Shell, line: str, watched: Request | None) -> li
 
 
 @contextlib.asynccontextmanager
-async def _ended_with(request: Request | None, session: Session) -> AsyncIterator[None]:
-    async def watch(asked: Request) -> None:
-        while True:
-            message: Any = await asked.receive()
-            if message["type"] == "http.disconnect":
-                session.interrupt()
-                return
+async def _ended_with(request: Request, session: Session) -> AsyncIterator[None]:
+    async def watch() -> None:
+        message: Any = {"type": ""}
+        while message["type"] != "http.disconnect":
+            message = await request.receive()
+        while not session.looking:  # a change goes on, to where it only waits
+            await asyncio.sleep(LOOK_SECONDS)
+        session.interrupt()
 
-    task = None if request is None else asyncio.ensure_future(watch(request))
+    task = asyncio.ensure_future(watch())
     try:
         yield
     finally:
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _content(lines: list[str]) -> JSONResponse:
