@@ -80,3 +80,15 @@ def test_exit_in_a_script_leaves_no_prompt(here: swci.Operator) -> None:
         shell.expect("SWCI:1 > EXITING\r\n")
         shell.expect(pexpect.EOF)
     assert shell.exitstatus == 0
+
+
+def test_pasted_lines_are_commands_one_by_one(here: swci.Operator) -> None:
+    """Also behind a comment, which is one line."""
+    with terminal(here) as shell:
+        shell.expect("SWCI:0 >")
+        shell.send("\x1b[200~# folders\r\npwd\r\nEXIT ON FAILURE ON\x1b[201~\r")
+        shell.expect(f"    Current Directory : {here.usr}\r\n")
+        shell.expect("EXIT ON FAILURE IS TURNED ON")
+        shell.expect("SWCI:2 >")
+        shell.send("\x04")
+        shell.expect(pexpect.EOF)

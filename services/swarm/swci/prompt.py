@@ -60,7 +60,8 @@ async def typed_lines(session: Session, state: Path, refresh: Callable[[], Await
         finally:
             names.cancel()
             await asyncio.gather(names, return_exceptions=True)
-        yield line
+        for one in line.splitlines():  # what is pasted may be several
+            yield one
 
 
 def _history(path: Path) -> FileHistory | InMemoryHistory:
