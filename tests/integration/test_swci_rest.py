@@ -220,7 +220,9 @@ def test_a_run_goes_on_without_its_client_and_its_wait_does_not(rest: Rest) -> N
     cookie = rest.call("/exec?cmd=pwd", cookie="swci=new")[0].headers["set-cookie"].split(";")[0]
     with swop(rest.here.sn, rest.ca, rest.here.folder, "left-1", results=[None]) as stand:
         line = rest.line()
-        line.request("POST", "/exec?cmd=" + quote(f"RUN left.yaml ON {runner} WITH 1 PEERS"), headers={"Cookie": cookie})
+        line.request(
+            "POST", "/exec?cmd=" + quote(f"RUN left.yaml ON {runner} WITH 1 PEERS"), headers={"Cookie": cookie}
+        )
         time.sleep(0.2)
         line.close()
         status = rest.lines(f"GET TASKRUNNER STATUS {runner}", cookie=cookie)

@@ -113,8 +113,8 @@ class Session:
     """What this shell assigned last, by runner: what its WAIT follows."""
     known: dict[Kind, list[str]] = field(default_factory=dict)
     """Names seen lately, for completion."""
-    looking: bool = False
-    """What runs only looks or waits: nothing is left half done when it is interrupted."""
+    looking: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while what runs only looks or waits: nothing is left half done when it is interrupted."""
     _work: asyncio.Future[None] | None = None
     _interrupted: bool = False
 
@@ -165,7 +165,10 @@ class Session:
 
     async def _act(self, typed: Typed, say: Say) -> int:
         """The exit code of one command."""
-        self._interrupted, self.looking = False, not typed.command.changes
+        self._interrupted = False
+        self.looking.clear()
+        if not typed.command.changes:
+            self.looking.set()
         self._work = asyncio.ensure_future(self._handled(typed, say))
         try:
             await asyncio.wait({self._work})

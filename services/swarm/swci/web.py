@@ -46,7 +46,6 @@ OF_ONE_MAX = 8
 WAITING_MAX = 16
 """Commands of one shell that wait for the one before them."""
 IDLE_SECONDS = 24 * 3600.0
-LOOK_SECONDS = 0.5
 LINES_MAX = 20_000
 """Lines of one answer."""
 NAME_CHARS_MAX, NAME_BYTES_MAX = 160, 255
@@ -234,8 +233,7 @@ async def _ended_with(request: Request, session: Session) -> AsyncIterator[None]
         message: Any = {"type": ""}
         while message["type"] != "http.disconnect":
             message = await request.receive()
-        while not session.looking:  # a change goes on, to where it only waits
-            await asyncio.sleep(LOOK_SECONDS)
+        await session.looking.wait()  # a change goes on, to where it only waits
         session.interrupt()
 
     task = asyncio.ensure_future(watch())

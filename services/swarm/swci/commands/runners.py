@@ -239,7 +239,7 @@ async def run(session: Session, typed: Typed, say: Say) -> None:
 
 async def _to_the_end(session: Session, member: Member, runner: Runner, aid: Digest, entry: str, say: Say) -> None:
     """Wait, and forget the assignment once it is over: the same RUN is another one from then on."""
-    session.looking = True
+    session.looking.set()
     try:
         await wait(session, member, runner, aid, say)
     finally:
