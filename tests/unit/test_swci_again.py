@@ -12,10 +12,11 @@ import pytest
 from swarm.chain.keys import LocalSigner
 from swarm.core.errors import ChainFault, OperatorFault
 from swarm.core.ids import Address, Digest
-from swarm.core.taskstatements import assignment_id, task_id
+from swarm.core.taskstatements import assignment_id, item_hash, task_id
 from swarm.core.taskview import (
     Assignment,
     AssignmentPhase,
+    ItemKind,
     Order,
     Outcome,
     Pair,
@@ -27,7 +28,7 @@ from swarm.core.taskview import (
     TaskType,
 )
 from swarm.store.journal import Journal
-from swarm.swci import running, tasking, waiting
+from swarm.swci import running, tasking, waiting, wrote
 from swarm.swci.faces import piped_lines
 from swarm.swci.folder import Folder
 from swarm.swci.grammar import LINE_CHARS_MAX
@@ -63,16 +64,78 @@ class TasksStand:
         self.known[self.newest] = SimpleNamespace(final=True, removed=False)
 
 
-async def test_a_text_that_was_replaced_is_the_next_version_again() -> None:
+async def test_a_text_that_was_replaced_is_the_next_version_again(tmp_path: Path) -> None:
     """Its name means the newest version: taking the old one for done would have the other text run."""
     tasks: Any = TasksStand()
+    journal = Journal(tmp_path / "journal.db")
     first, second = (TaskBody((b"---", line), (line,)) for line in (b"a", b"b"))
-    a = await tasking.write(tasks, ME.address, HEADER, first)
-    assert await tasking.write(tasks, ME.address, HEADER, first) == a
-    b = await tasking.write(tasks, ME.address, HEADER, second)
-    again = await tasking.write(tasks, ME.address, HEADER, first)
+    a = await tasking.write(tasks, ME.address, HEADER, first, journal)
+    assert await tasking.write(tasks, ME.address, HEADER, first, journal) == a
+    b = await tasking.write(tasks, ME.address, HEADER, second, journal)
+    again = await tasking.write(tasks, ME.address, HEADER, first, journal)
     assert len({a, b, again}) == 3
     assert tasks.newest == again
+    journal.close()
+
+
+class LyingTasks(TasksStand):
+    """A contract as a lying SN shows it: a draft of the operator's with other items than were written."""
+
+    domain = Digest(b"\x55" * 32)
+
+    def __init__(self, shown: TaskBody) -> None:
+        super().__init__()
+        self.shown, self.signed = shown, 0
+
+    async def hashes(self, task: Digest, kind: ItemKind) -> list[Digest]:
+        return list(map(item_hash, self.shown.lines if kind is ItemKind.LINE else self.shown.chunks))
+
+    async def body(self, task: Digest, info: Any) -> TaskBody:
+        return self.shown
+
+    async def finalise(self, *given: Any) -> None:
+        self.signed += 1
+
+
+def shown_draft(task: Digest, body: TaskBody, header: TaskHeader = HEADER) -> tasking.Found:
+    info: Any = SimpleNamespace(header=header, lines=len(body.lines), chunks=len(body.chunks), final=False)
+    return tasking.Found(task, info)
+
+
+async def test_an_operator_signs_nothing_that_it_did_not_write(tmp_path: Path) -> None:
+    """Whatever an SN shows as its draft: other lines, another text, another header, or one of another state folder."""
+    mine, evil = (TaskBody((b"---", line), (line,)) for line in (b"RUN good", b"RUN evil"))
+    with Journal(tmp_path / "journal.db") as journal:
+        honest: Any = LyingTasks(mine)
+        task = await tasking.write(honest, ME.address, HEADER, mine, journal)
+        lying: Any = LyingTasks(evil)
+        header = replace(HEADER, outcome="other")
+        for tasks, found, told in (
+            (lying, shown_draft(task, evil), "do not trust this SN"),
+            (honest, shown_draft(task, mine, header), "do not trust this SN"),
+            (honest, shown_draft(Digest(b"\x66" * 32), mine), "not written with this state folder"),
+        ):
+            with pytest.raises(OperatorFault, match=told):
+                await tasking.freeze(tasks, ME, found, journal, plain_secrets=False)
+            assert tasks.signed == 0
+        await tasking.freeze(honest, ME, shown_draft(task, mine), journal, plain_secrets=False)
+        assert honest.signed == 1
+        assert not journal.items("swci/wrote/")
+
+
+async def test_a_typed_task_is_what_was_typed(tmp_path: Path) -> None:
+    """Line by line: one that an SN puts in, or shows otherwise, ends it before anything is written or signed."""
+    draft = Digest(b"\x77" * 32)
+    with Journal(tmp_path / "journal.db") as journal:
+        wrote.line(journal, draft, 1, b"BuildContext : ")
+        for lines, told in (
+            ((b"---", b"BuildContext : volume"), "another line 1"),
+            ((b"---", b"BuildContext : ", b"BuildSteps   :"), "line 2 .* was not typed"),
+        ):
+            tasks: Any = LyingTasks(TaskBody(lines, ()))
+            with pytest.raises(OperatorFault, match=told):
+                await tasking.freeze(tasks, ME, shown_draft(draft, tasks.shown), journal, plain_secrets=False)
+            assert (tasks.signed, tasks.known) == (0, {})
 
 
 class RunnersStand:

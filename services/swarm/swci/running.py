@@ -140,23 +140,37 @@ class Prepared:
     living: tuple[Address, ...]
 
 
-async def prepare(session: Session, member: Member, runner: Runner, task: str, wanted: Wanted, say: Say) -> Prepared:
+async def prepare(
+    session: Session,
+    member: Member,
+    runner: Runner,
+    task: str,
+    wanted: Wanted,
+    say: Say,
+    pinned: Digest | None = None,
+) -> Prepared:
     """Find the task, and wait until enough SWOPs listen.
+
+    Args:
+        pinned: the final task that is meant; None: the newest one of the name.
 
     Raises:
         OperatorFault: no such task, a draft, too few SWOPs; says which.
     """
     tasks = tasking.tasks_of(member.reader, member)
     own = Address(bytes.fromhex(member.who.account.address[2:]))
-    found = await tasking.find(tasks, own, task)
-    latest = await tasks.latest(found.name)
-    if latest is None:
-        raise OperatorFault(f"task {shown(found.name)} is a draft: FINALIZE TASK {shown(found.name)} first")
-    info = await tasks.info(latest[0])
-    assert info is not None  # it is final
+    if pinned is None:
+        task = (await tasking.find(tasks, own, task)).name
+        latest = await tasks.latest(task)
+        if latest is None:
+            raise OperatorFault(f"task {shown(task)} is a draft: FINALIZE TASK {shown(task)} first")
+        pinned = latest[0]
+    info = await tasks.info(pinned)
+    if info is None or not info.final:
+        raise OperatorFault(f"the SN does not know task {shown(task)} as final: ask again, or ask another SN")
     kind = info.header.task_type
     living = await _followers(session, member, runners_of(member.reader, member), runner, kind, wanted, say)
-    return Prepared(found.name, latest[0], info.header.prereq, tuple(living))
+    return Prepared(task, pinned, info.header.prereq, tuple(living))
 
 
 async def assign(

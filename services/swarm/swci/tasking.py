@@ -19,7 +19,7 @@ from swarm.chain.tasks import Tasks, chunks_of
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address, Digest
 from swarm.core.shown import shown
-from swarm.core.taskstatements import TaskStatement, header_hash, root_of, sign, task_id
+from swarm.core.taskstatements import TaskStatement, header_hash, item_hash, root_of, sign, task_id
 from swarm.core.tasktext.findings import Reading
 from swarm.core.tasktext.layout import slots
 from swarm.core.tasktext.model import Header, Task
@@ -27,7 +27,9 @@ from swarm.core.tasktext.model import TaskType as TextType
 from swarm.core.tasktext.typed import from_lines
 from swarm.core.taskview import ItemKind, TaskBody, TaskHeader, TaskInfo, TaskType
 from swarm.inspect.operator import Member
+from swarm.store.journal import Journal
 
+from . import wrote
 from .picking import pick
 
 SALTS_MAX = 1000
@@ -106,8 +108,11 @@ async def draft(tasks: Tasks, creator: Address, name: str) -> Found:
     return found
 
 
-async def write(tasks: Tasks, creator: Address, header: TaskHeader, body: TaskBody) -> Digest:
+async def write(tasks: Tasks, creator: Address, header: TaskHeader, body: TaskBody, journal: Journal) -> Digest:
     """A draft with this body, or the final task that it is already; other drafts of that name give way.
+
+    Args:
+        journal: keeps what was written, which alone is signed later.
 
     Raises:
         OperatorFault: this text was created and deleted too often.
@@ -124,26 +129,28 @@ async def write(tasks: Tasks, creator: Address, header: TaskHeader, body: TaskBo
     else:
         raise OperatorFault(f"task {shown(header.name)} was created {SALTS_MAX} times: change its text")
     if info is None or not info.final:
+        wrote.whole(journal, found, header, body)
         await tasks.write(key, header, body)
     for other in await drafts(tasks, creator):
         if other.name == header.name and other.id != found:
             await tasks.remove(other.id)
+            wrote.forget(journal, other.id)
     return found
 
 
-async def freeze(tasks: Tasks, signer: LocalSigner, found: Found, *, plain_secrets: bool) -> Digest:
+async def freeze(tasks: Tasks, signer: LocalSigner, found: Found, journal: Journal, *, plain_secrets: bool) -> Digest:
     """Make a draft final; the id of what became final. A draft of typed lines gets its text first.
 
     Raises:
-        OperatorFault: lines are missing, or make no task.
+        OperatorFault: lines are missing, or make no task; the SN shows what was not written here.
         Reverted, ChainFault: the chain refused.
     """
     info = found.info
     if info.chunks == 0:
-        reading = await typed(tasks, found, plain_secrets=plain_secrets)
+        reading = await typed(tasks, found, journal, plain_secrets=plain_secrets)
         task = reading.taken(f"task {shown(found.name)}")
         # Written as what it means, in the layout that every SWOP compares the text with.
-        written = await write(tasks, signer.address, info.header, body_of(task, reading.content))
+        written = await write(tasks, signer.address, info.header, body_of(task, reading.content), journal)
         renewed = await tasks.info(written)
         assert renewed is not None  # it has just been written
         if renewed.final:
@@ -152,16 +159,18 @@ async def freeze(tasks: Tasks, signer: LocalSigner, found: Found, *, plain_secre
     lines = await tasks.hashes(found.id, ItemKind.LINE)
     chunks = await tasks.hashes(found.id, ItemKind.TEXT)
     root = root_of(header_hash(info.header), lines, chunks)
+    wrote.require_whole(journal, found.id, found.name, root)
     statement = TaskStatement(found.id, info.header, len(lines), len(chunks), root)
     await tasks.finalise(found.id, len(lines), len(chunks), root, sign(statement, tasks.domain, signer))
+    wrote.forget(journal, found.id)
     return found.id
 
 
-async def typed(tasks: Tasks, found: Found, *, plain_secrets: bool) -> Reading[Task]:
+async def typed(tasks: Tasks, found: Found, journal: Journal, *, plain_secrets: bool) -> Reading[Task]:
     """The task that the lines of a draft make.
 
     Raises:
-        OperatorFault: a line is missing.
+        OperatorFault: a line is missing, or not the one that was typed here.
     """
     hashes = await tasks.hashes(found.id, ItemKind.LINE)
     gap = next((number for number, one in enumerate(hashes) if not any(one)), None)
@@ -170,7 +179,9 @@ async def typed(tasks: Tasks, found: Found, *, plain_secrets: bool) -> Reading[T
         raise OperatorFault(f"line {number} of task {shown(found.name)} is missing: APPEND TASK BODY gives it")
     header = found.info.header
     head = Header(TextType(header.task_type.name), header.name, header.author, header.prereq, header.outcome)
-    lines = [line.decode("utf-8", "replace") for line in (await tasks.body(found.id, found.info)).lines]
+    body = await tasks.body(found.id, found.info)
+    wrote.require_lines(journal, found.id, found.name, list(map(item_hash, body.lines)))
+    lines = [line.decode("utf-8", "replace") for line in body.lines]
     return from_lines(head, lines, plain_secrets=plain_secrets)
 
 

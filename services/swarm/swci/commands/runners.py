@@ -219,7 +219,7 @@ async def run(session: Session, typed: Typed, say: Say) -> None:
 
     wanted, file = _wanted(typed), typed.values["file"]
     name = await create_from_file(session, file, say)
-    await finalize_named(session, name)
+    task = await finalize_named(session, name)
     say.line("Task Finalized")
     member, runners, runner = await _here(session, typed)
     text = hashlib.sha256(session.folder.read(file)).hexdigest()
@@ -228,7 +228,8 @@ async def run(session: Session, typed: Typed, say: Say) -> None:
         kept = journal.get(entry)
     aid = Digest(bytes.fromhex(json.loads(kept))) if kept is not None else None
     if aid is None or await runners.assignment(aid) is None:
-        ready = await prepare(session, member, runner, name, wanted, say)
+        # This very text, whatever an SN calls the newest of its name by now.
+        ready = await prepare(session, member, runner, name, wanted, say, task)
         async with session.access.writing(member) as (client, journal):
             await reset_runner(session, member, runners_of(client, member), runner, False, say)
             aid = await assign(session, member, client, journal, runner, ready, wanted, say)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from swarm.chain.keys import LocalSigner
 from swarm.core.errors import OperatorFault
-from swarm.core.ids import Address
+from swarm.core.ids import Address, Digest
 from swarm.core.limits import TASK_APPEND_MAX, TASK_LINE_BYTES_MAX, TASK_LINES_MAX
 from swarm.core.shown import shown
 from swarm.core.tasktext import placeholders
@@ -18,7 +18,7 @@ from swarm.core.tasktext.reading import read
 from swarm.core.tasktext.typed import checked
 from swarm.core.taskview import ItemKind, TaskBody
 from swarm.inspect.operator import Member
-from swarm.swci import tasking
+from swarm.swci import tasking, wrote
 from swarm.swci.grammar import Typed
 from swarm.swci.picking import pick
 from swarm.swci.say import Say, stamp
@@ -44,8 +44,8 @@ async def create_from_file(session: Session, file: str, say: Say) -> str:
     header, body = tasking.header_of(task.header), tasking.body_of(task, reading.content)
     say.line("Task definition is valid")
     member = await session.member()
-    async with session.access.writing(member) as (client, _):
-        written = await tasking.write(tasking.tasks_of(client, member), client.address, header, body)
+    async with session.access.writing(member) as (client, journal):
+        written = await tasking.write(tasking.tasks_of(client, member), client.address, header, body, journal)
     session.created[header.name] = written
     say.line(f"Task Registered : {header.name}")
     say.line("Appending Task Body")
@@ -68,10 +68,10 @@ async def create(session: Session, typed: Typed, say: Say) -> None:
     kind = TYPE_ALIASES.get(v["type"].upper()) or TextType(pick("type of task", v["type"].upper(), list(TextType)))
     header = tasking.header_of(checked(Header(kind, v["task"], v["author"], v["prereq"], v["outcome"])))
     member = await session.member()
-    async with session.access.writing(member) as (client, _):
+    async with session.access.writing(member) as (client, journal):
         body = TaskBody((FIRST.encode(),), ())
         tasks = tasking.tasks_of(client, member)
-        session.created[header.name] = await tasking.write(tasks, client.address, header, body)
+        session.created[header.name] = await tasking.write(tasks, client.address, header, body, journal)
     say.line(f"Task Registered : {header.name}")
     say.line("WARNING: Task should be finalized by user explicitly")
 
@@ -86,7 +86,7 @@ async def append(session: Session, typed: Typed, say: Say) -> None:
     if len(line) >= TYPED_CHARS:
         say.line(f"WARNING: the line has {len(line)} characters; the original takes fewer than {TYPED_CHARS} here")
     member = await session.member()
-    async with session.access.writing(member) as (client, _):
+    async with session.access.writing(member) as (client, journal):
         tasks = tasking.tasks_of(client, member)
         found = await tasking.draft(tasks, client.address, typed.values["task"])
         if found.info.chunks:
@@ -94,6 +94,7 @@ async def append(session: Session, typed: Typed, say: Say) -> None:
                 f"task {shown(found.name)} was created from a file, whose text is its body: mend the file, and "
                 "CREATE TASK FROM it again"
             )
+        wrote.line(journal, found.id, index, data)
         await tasks.append(found.id, ItemKind.LINE, index, [data])
     say.line(f"Task Body Appended : {index}")
 
@@ -103,30 +104,32 @@ async def finalize(session: Session, typed: Typed, say: Say) -> None:
     say.line("Task Finalized")
 
 
-async def finalize_named(session: Session, name: str) -> None:
-    """As FINALIZE TASK. A task that this shell created, and that was final as it stands, is done already."""
+async def finalize_named(session: Session, name: str) -> Digest:
+    """As FINALIZE TASK; the final task's id. One that this shell created, and that was final as it stands, is done."""
     member = await session.member()
-    async with session.access.writing(member) as (client, _):
+    async with session.access.writing(member) as (client, journal):
         tasks = tasking.tasks_of(client, member)
         made = session.created.get(name)
         info = None if made is None else await tasks.info(made)
         if made is not None and info is not None and info.final:
             session.created.pop(name, None)
-            return
+            return made
         found = await tasking.draft(tasks, client.address, name)
         if await tasks.latest(found.info.header.prereq) is None:
             there = [one for one, _ in await tasks.names()]
             pick(f"final task for the prereq of {shown(found.name)}:", found.info.header.prereq, there)
-        await tasking.freeze(tasks, _signer(member), found, plain_secrets=session.plain_secrets)
+        final = await tasking.freeze(tasks, _signer(member), found, journal, plain_secrets=session.plain_secrets)
         session.created.pop(found.name, None)
+        return final
 
 
 async def delete(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
-    async with session.access.writing(member) as (client, _):
+    async with session.access.writing(member) as (client, journal):
         tasks = tasking.tasks_of(client, member)
         found = await tasking.draft(tasks, client.address, typed.values["task"])
         await tasks.remove(found.id)
+        wrote.forget(journal, found.id)
     session.created.pop(found.name, None)
     say.line("Task Deleted")
 
