@@ -3,6 +3,8 @@
 ``Swci`` is the client, ``swci`` its other name, ``AsyncSwci`` its twin for asyncio. Needs nothing beside Python.
 """
 
+from __future__ import annotations
+
 from .answers import Answer
 from .client import Swci
 from .errors import SwciError
