@@ -123,6 +123,19 @@ async def test_an_operator_signs_nothing_that_it_did_not_write(tmp_path: Path) -
         assert not journal.items("swci/wrote/")
 
 
+async def test_a_name_without_a_version_is_asked_for_once() -> None:
+    """An SN that lists what it does not have: said, not asked for without end."""
+
+    class Hollow(TasksStand):
+        async def names(self) -> list[tuple[str, int]]:
+            return [("train", 1)]
+
+    tasks: Any = Hollow()
+    for typed in ("train", "trai"):
+        with pytest.raises(OperatorFault, match="has no version of it"):
+            await tasking.find(tasks, ME.address, typed)
+
+
 async def test_a_typed_task_is_what_was_typed(tmp_path: Path) -> None:
     """Line by line: one that an SN puts in, or shows otherwise, ends it before anything is written or signed."""
     draft = Digest(b"\x77" * 32)

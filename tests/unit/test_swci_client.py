@@ -6,26 +6,25 @@ The server here says what a test has it say; the client before a real SWCI is an
 from __future__ import annotations
 
 import asyncio
-import json
+import http.client
 import logging
+import socket
 import ssl
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 import pytest
 from support.certs import Authority
+from support.swciserver import Scripted, server
 from swarm.net.tls import TlsFiles
 from swarmlearning import swci as module
 from swarmlearning.swci import AsyncSwci, Swci, SwciError, swci
 from swarmlearning.swci.answers import LINES_MAX
-from swarmlearning.swci.transport import ANSWER_BYTES_MAX, TASK_FILE_BYTES_MAX
+from swarmlearning.swci.transport import ANSWER_BYTES_MAX, KEEPALIVE_SECONDS, KEEPALIVE_TRIES, TASK_FILE_BYTES_MAX
 
 NODES = [
     "NODE TYPE, HOST, PORT, CONTAINER, UUID, PARENT, ALIVE",
@@ -35,57 +34,6 @@ NODES = [
     "SL, 10.0.0.1, 30305, <sl&1>, u4, u1, 2026-11-30 10:00:00",
     "SL, 10.0.0.9, 30305, sl9, u5, gone, 2026-11-30 10:00:00",
 ]
-
-
-class Scripted(BaseHTTPRequestHandler):
-    """Notes what it is asked and answers what ``say`` says."""
-
-    asked: ClassVar[list[str]] = []
-    cookies: ClassVar[list[str | None]] = []
-    uploads: ClassVar[list[bytes]] = []
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.cookies.append(self.headers.get("Cookie"))
-        place = urlsplit(self.path)
-        if place.path == "/uploadTaskDef":
-            self.uploads.append(body)
-            answer: Any = b"saved"
-        else:
-            command = parse_qs(place.query)["cmd"][0]
-            self.asked.append(command)
-            answer = self.server.say(command)  # type: ignore[attr-defined]
-        status = 200
-        if isinstance(answer, int):
-            status, answer = answer, b"no"
-        if not isinstance(answer, bytes):
-            answer = json.dumps({"CONTENT": answer}).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(answer)))
-        self.send_header("Set-Cookie", "shell=one; Path=/; HttpOnly")
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing on the test's terminal."""
-
-
-@contextmanager
-def server(say: Any, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    for seen in (Scripted.asked, Scripted.cookies, Scripted.uploads):
-        seen.clear()
-    one = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
-    one.say = say if callable(say) else lambda command: say  # type: ignore[attr-defined]
-    if tls is not None:
-        one.socket = tls.wrap_socket(one.socket, server_side=True)
-    thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield one.server_address[1]
-    finally:
-        one.shutdown()
-        one.server_close()
-        thread.join()
 
 
 @contextmanager
@@ -212,6 +160,22 @@ def test_a_server_that_is_not_there_is_named() -> None:
     one = Swci("127.0.0.1", port, logger=logging.getLogger("test"))
     assert one.pwd() == []
     assert f"http://127.0.0.1:{port}" in (one.getErrors() or "")
+
+
+def test_a_line_that_died_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command may take for ever, a peer that is gone may not: the system probes the line."""
+    seen = []
+    asked = http.client.HTTPConnection.request
+
+    def request(line: http.client.HTTPConnection, *given: Any) -> None:
+        seen.append([line.sock.getsockopt(socket.IPPROTO_TCP, o) for o in (socket.TCP_KEEPIDLE, socket.TCP_KEEPCNT)])
+        assert line.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        asked(line, *given)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "request", request)
+    with client(["fine"]) as one:
+        assert one.pwd() == ["fine"]
+    assert seen == [[KEEPALIVE_SECONDS, KEEPALIVE_TRIES]]
 
 
 @pytest.mark.parametrize("text", ["a\nEXIT", "a\r\nls", "\x00", "", "   ", "\x1b[2J"])

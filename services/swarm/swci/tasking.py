@@ -86,7 +86,10 @@ async def find(tasks: Tasks, creator: Address, name: str) -> Found:
     if mine:
         return mine[-1]
     if latest is None:
-        return await find(tasks, creator, pick("task", name, await names(tasks, creator)))
+        other = pick("task", name, await names(tasks, creator))
+        if other == name:  # listed, and not there: asking on would go on for ever
+            raise OperatorFault(f"the SN lists a task {shown(name)} and has no version of it: ask another SN")
+        return await find(tasks, creator, other)
     info = await tasks.info(latest[0])
     if info is None:
         raise OperatorFault(f"the SN knows a task {shown(name)} and nothing about it: ask again, or ask another SN")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import ssl
 import threading
 import uuid
@@ -18,6 +19,8 @@ from urllib.parse import quote
 from .errors import SwciError
 
 CONNECT_SECONDS = 30.0
+KEEPALIVE_SECONDS, KEEPALIVE_EVERY_SECONDS, KEEPALIVE_TRIES = 60, 10, 6
+"""A line whose other end is gone without a word breaks after two minutes, however long the command takes."""
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 TASK_FILE_BYTES_MAX = 1024 * 1024
 COOKIE_CHARS_MAX = 4096
@@ -82,6 +85,7 @@ class Transport:
             line.connect()
             if line.sock is not None:
                 line.sock.settimeout(None)  # SLEEP and WAIT take as long as they take
+                _notice_a_dead_line(line.sock)
             line.request("POST", target, body, headers)
             answer = line.getresponse()
             found = answer.read(ANSWER_BYTES_MAX + 1)
@@ -137,3 +141,15 @@ def _certificates(place: Path) -> "list[Path]":
     if not found:
         raise SwciError(f"no CA certificate (.pem, .crt, .cer) is in {place}")
     return found
+
+
+def _notice_a_dead_line(line: socket.socket) -> None:
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_SECONDS),
+        ("TCP_KEEPINTVL", KEEPALIVE_EVERY_SECONDS),
+        ("TCP_KEEPCNT", KEEPALIVE_TRIES),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:  # not on every system
+            line.setsockopt(socket.IPPROTO_TCP, option, value)
