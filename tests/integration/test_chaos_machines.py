@@ -20,7 +20,7 @@ from support.snprocess import Place, SnProcess
 pytestmark = pytest.mark.timeout(300)
 
 REFUSAL_SECONDS = 30.0
-DISK_BYTES = 320 * 1024 * 1024
+DISK_BYTES = 448 * 1024 * 1024
 LEFT_BYTES = 3 * 1024 * 1024
 """What a full disk still takes: the journal, not a model."""
 FILL_BYTES = 16 * 1024 * 1024
@@ -110,8 +110,17 @@ def test_a_full_disk_stops_one_site_by_name_and_no_other(tmp_path: Path) -> None
         chaos.reach(swarm, chaos.round_of(others[0]), full)
         chaos.go_on(swarm, 2, seconds=60)
         found = chaos.finish(swarm)
-        # Nobody was made an observer by somebody else's disk.
-        assert all(c["weight"] == 1 for r in found["rounds"] for c in r["contributions"])
+        # Nobody was made an observer by somebody else's disk. The site itself may have been by its own: its program's
+        # model of that round could not be kept.
+        rounds = found["rounds"]
+        watched = {c["node"] for r in rounds for c in r["contributions"] if c["weight"] == 0}
+        (own,) = {c["node"] for r in rounds[:3] for c in r["contributions"]} - {
+            c["node"] for r in rounds[4:7] for c in r["contributions"]
+        }
+        assert watched <= {own}
+        # With space it is one of three again.
+        assert {c["node"] for c in rounds[-1]["contributions"] if c["weight"] == 1} >= {own}
+        assert len(rounds[-1]["contributions"]) == 3
 
 
 def other_clock(minutes: int) -> dict[str, str]:

@@ -10,7 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from support.certs import DAY, Authority
 from swarm.core.errors import OperatorFault
-from swarm.net.tls import TlsFiles, client_context, server_context, trusted_cas
+from swarm.net.tls import CA_FILES_MAX, TlsFiles, client_context, server_context, trusted_cas
+from swarm.pki.files import trusted
 
 
 @pytest.fixture
@@ -91,3 +92,14 @@ def test_a_ca_folder_without_certificates_is_refused(tmp_path: Path) -> None:
     """An empty folder would trust nobody and fail later, without a reason."""
     with pytest.raises(OperatorFault, match=r"holds no certificate in a \.pem, \.crt or \.cer file"):
         trusted_cas(None, tmp_path)
+
+
+def test_a_ca_folder_with_too_many_files_is_refused_by_nodes_and_by_check_alike(tmp_path: Path) -> None:
+    """A check that looks at the first thousand alone would find well what a node then refuses to read."""
+    for number in range(CA_FILES_MAX + 1):
+        (tmp_path / f"{number:04}.pem").touch()
+    said = rf"holds {CA_FILES_MAX + 1} files; at most {CA_FILES_MAX} are read"
+    with pytest.raises(OperatorFault, match=said):
+        trusted_cas(None, tmp_path)
+    with pytest.raises(OperatorFault, match=said):
+        trusted(None, tmp_path)

@@ -90,7 +90,9 @@ def trusted(cacert: Path | None, capath: Path | None) -> list[x509.Certificate]:
             inside = sorted(p for p in capath.iterdir() if p.suffix.lower() in CA_SUFFIXES and p.is_file())
         except OSError as error:
             raise OperatorFault(f"{capath} (CA folder) cannot be listed: {error.strerror}") from error
-        files += inside[:CA_FILES_MAX]
+        if len(inside) > CA_FILES_MAX:
+            raise OperatorFault(f"{capath} (CA folder) holds {len(inside)} files; at most {CA_FILES_MAX} are read")
+        files += inside
     found: list[x509.Certificate] = []
     for path in files:
         data = read(path, "CA")
