@@ -15,9 +15,9 @@ from swarm.core.engine import context, credit, leading, messages, state
 from swarm.core.tasktext import bounds as tasktext
 from swarm.core.tasktext import findings, scalars
 from swarm.inspect import answers as told
-from swarm.inspect import source
+from swarm.inspect import looks, source
 from swarm.net import answers, blobserve, lines, refusals, server, transfer
-from swarm.node import sn_list
+from swarm.node import rated, sn_list
 from swarm.sl import app as sl_app
 from swarm.sl import directory, records, schemas, transfers
 from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, join, lifesigns, relay, starting
@@ -161,6 +161,9 @@ ROWS: dict[str, Row] = {
     ),
     "looks of one member at nodes, status and signs of life, its own signs included": (
         "{} a second, burst {}", app.VIEWS_PER_SECOND, app.VIEWS_BURST,
+    ),
+    "a call of this node that waits for another's rate; what an SN showed, given to all who ask so soon": (
+        "{} s in all, {} s or more a step; {} s", rated.RATE_SECONDS_MAX, rated.STEP_SECONDS_MIN, looks.LOOK_SECONDS,
     ),
     "another SN's table of signs of life": (
         "members' rows only, {}; none over what was heard here within {} s",

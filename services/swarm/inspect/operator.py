@@ -31,6 +31,7 @@ from swarm.node.sn_list import SnList
 from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
 
+from .looks import Looks
 from .source import View, read_view
 
 if TYPE_CHECKING:
@@ -76,14 +77,15 @@ class Member:
     swarm: Swarm
     reader: ChainClient
     """Asks with a throw-away key."""
+    looks: Looks
 
     async def view(self) -> View:
-        """The swarm as the SN tells it now; as the commands read it.
+        """The swarm as the SN tells it, at most half a second ago; as the commands read it.
 
         Raises:
             OperatorFault, PeerFault, ChainFault: the SN does not answer, or with something else.
         """
-        return await read_view(self.link, self.link.rpc, self.reader)
+        return await read_view(self.looks, self.link.rpc, self.reader)
 
     def writing(self, journal: Journal) -> ChainClient:
         """This account's transactions; ``journal`` keeps them until they are final. Call ``tend()`` first."""
@@ -116,7 +118,7 @@ async def joined(
         await join_swarm(link, swarm, LocalSigner(bytes(who.account.key)), own, Role.SWCI, waits)
         reader = ChainClient(link.rpc, Onlooker(), MemoryOutbox(), chain_id=swarm.chain_id)
         reader.waker = waker
-        yield Member(who, link, swarm, reader)
+        yield Member(who, link, swarm, reader, Looks(link))
     finally:
         await link.aclose()
 

@@ -25,6 +25,7 @@ from swarm.net.faults import BadAnswer, Unreachable
 from swarm.net.identity import anyone
 from swarm.net.tls import TlsFiles, client_context
 from swarm.net.uri import bracketed, node_url
+from swarm.node.rated import in_rate
 from swarm.node.sn_link import expect_sn
 
 from .answers import check_signs, check_status
@@ -48,6 +49,23 @@ class Asked(Protocol):
     def url(self) -> str: ...
 
     async def get(self, path: str) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """One connection's calls, within what the SN answers in a second: a loop of commands in a script waits a little."""
+
+    line: JsonClient
+
+    @property
+    def url(self) -> str:
+        return self.line.url
+
+    async def get(self, path: str) -> Any:
+        return await in_rate(lambda: self.line.get(path))
+
+    async def post(self, path: str, body: Any) -> Any:
+        return await in_rate(lambda: self.line.post(path, body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +117,8 @@ async def open_view(where: Source) -> AsyncIterator[View]:
     """
     context = None if where.tls is None else client_context(where.tls)
     expect = anyone if context is None else expect_sn
-    async with JsonClient(where.url, context, expect, answer_bytes_max=ANSWER_BYTES_MAX) as client:
+    async with JsonClient(where.url, context, expect, answer_bytes_max=ANSWER_BYTES_MAX) as line:
+        client = _Rated(line)
         numbers = itertools.count(1)
 
         async def rpc(method: str, params: list[Any]) -> Any:

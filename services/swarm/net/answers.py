@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from http import HTTPStatus
@@ -43,17 +44,25 @@ the answer that says what was wrong."""
 
 
 class ApiError(Exception):
-    """Raise inside a handler to answer with a status, a code for programs and a sentence for people."""
+    """Raise inside a handler to answer with a status, a code for programs and a sentence for people.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    Args:
+        wait: of a rate that is used up (429), seconds until the same request would be answered.
+    """
+
+    def __init__(self, status: int, code: str, message: str, *, wait: float = 0.0) -> None:
         self.status = status
         self.code = code
         self.message = message
+        self.wait = wait
         super().__init__(message)
 
 
-def error_body(code: str, message: str) -> dict[str, dict[str, str]]:
-    return {"error": {"code": code, "message": message}}
+def error_body(code: str, message: str, wait: float = 0.0) -> dict[str, dict[str, Any]]:
+    told: dict[str, Any] = {"code": code, "message": message}
+    if wait:
+        told["wait_seconds"] = round(wait, 3)
+    return {"error": told}
 
 
 def peer_of(scope: Scope) -> PeerIdentity:
@@ -94,7 +103,8 @@ def json_errors(app: FastAPI) -> FastAPI:
 
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> JSONResponse:
-        return answer(error.status, error.code, error.message)
+        headers = {"retry-after": str(math.ceil(error.wait))} if error.wait else None
+        return JSONResponse(error_body(error.code, error.message, error.wait), error.status, headers)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -154,7 +164,7 @@ class Guard:
                 await send_json(
                     send,
                     error.status,
-                    error_body(error.code, error.message),
+                    error_body(error.code, error.message, error.wait),
                     close,
                     then=partial(_throw_away, receive) if unread else None,
                 )

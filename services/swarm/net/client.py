@@ -46,6 +46,8 @@ IDLE_SECONDS = 30.0
 MESSAGE_BYTES_MAX = 1024 * 1024
 MESSAGES_QUEUED_MAX = 64
 ERROR_TEXT_MAX = 500
+WAIT_SECONDS_MAX = 3600.0
+"""A longer wait that a peer asks for is taken as none."""
 
 
 class JsonClient:
@@ -231,13 +233,14 @@ class JsonClient:
             if status >= 300:
                 raise BadAnswer(self.url, status, "redirect", "nodes do not redirect")
             return self._json(status, data) if data else None
-        code, message = "", data[:ERROR_TEXT_MAX].decode("utf-8", "replace")
+        code, message, wait = "", data[:ERROR_TEXT_MAX].decode("utf-8", "replace"), 0.0
         try:
             told = json.loads(data)["error"]
             code, message = str(told["code"])[:100], str(told["message"])[:ERROR_TEXT_MAX]
+            wait = _seconds(told.get("wait_seconds"))
         except (ValueError, KeyError, TypeError, RecursionError):
             code = ""  # not our shape: a proxy between us, or another program's port; its text says enough
-        raise BadAnswer(self.url, status, code, message)
+        raise BadAnswer(self.url, status, code, message, wait)
 
     def _json(self, status: int, data: bytes) -> Any:
         try:
@@ -273,6 +276,12 @@ class JsonClient:
             except (Unreachable, PeerFault):
                 return Cut(self.url, f"the connection ended: {_root(error)}")
         return Cut(self.url, f"the connection ended: {_root(error)}")
+
+
+def _seconds(told: Any) -> float:
+    """A time that a peer asks us to wait; 0 for anything that is none."""
+    usable = isinstance(told, int | float) and not isinstance(told, bool) and 0 < told <= WAIT_SECONDS_MAX
+    return float(told) if usable else 0.0
 
 
 def _root(error: BaseException) -> str:

@@ -63,10 +63,12 @@ class BadAnswer(Unreachable):
         status: HTTP status.
         code: the error's code in the one JSON shape of all nodes, or "" where the answer had none.
         message: the error's sentence.
+        wait: seconds until it would answer, where it says so (429); else 0.
     """
 
-    def __init__(self, url: str, status: int, code: str, message: str) -> None:
+    def __init__(self, url: str, status: int, code: str, message: str, wait: float = 0.0) -> None:
         self.status = status
+        self.wait = wait
         self.code = code
         self.message = message
         super().__init__(url, f"answered {status}{f' {code}' if code else ''}: {message}")

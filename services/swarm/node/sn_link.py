@@ -26,6 +26,7 @@ from swarm.net.client import JsonClient
 from swarm.net.faults import BadAnswer, TimedOut, Unreachable
 from swarm.net.identity import PeerIdentity
 
+from .rated import in_rate
 from .sn_list import SnList
 
 log = logging.getLogger("swarm.sn_link")
@@ -233,7 +234,7 @@ class SnLink:
         while True:
             client = self._client
             try:
-                answer = await self._watched(client, act)
+                answer = await self._watched(client, lambda asked: in_rate(lambda: act(asked)))
             except (Unreachable, PeerFault) as error:
                 self._note(client, error)
                 turns += 1

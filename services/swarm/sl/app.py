@@ -103,7 +103,7 @@ class PeerApp:
         body = await _body(receive)
         wait = self._paces.take(node, 1 + len(body) / PULSE_TOKEN_BYTES)
         if wait or self._taken[node] >= PULSES_AT_ONCE_MAX:
-            raise ApiError(429, "too_many_pulses", f"this node says more than is heard; wait {wait:.1f} s")
+            raise ApiError(429, "too_many_pulses", f"this node says more than is heard; wait {wait:.1f} s", wait=wait)
         self._taken[node] += 1
         try:
             return await self._heard(taking, node, body)
@@ -116,7 +116,9 @@ class PeerApp:
         taking, node = await self._member(peer_of(scope))
         wait = self._schemas.take(node)
         if wait:
-            raise ApiError(429, "too_many_schemas", f"this node asks more than is answered; wait {wait:.1f} s")
+            raise ApiError(
+                429, "too_many_schemas", f"this node asks more than is answered; wait {wait:.1f} s", wait=wait
+            )
         body = await _body(receive, SCHEMA_BODY_BYTES_MAX)
         try:
             return taking.schema(node, json.loads(body))

@@ -79,7 +79,9 @@ class Admission:
         """
         wait = self._buckets.take(peer.spki)
         if wait:
-            raise ApiError(429, "too_many_requests", f"wait {wait:.1f} s before this node asks to join again")
+            raise ApiError(
+                429, "too_many_requests", f"wait {wait:.1f} s before this node asks to join again", wait=wait
+            )
         join, signature = parse_request(body)
         if self._asking >= JOINS_WAITING_MAX:
             raise ApiError(503, "busy", f"{self._asking} other nodes are joining at this moment; ask again")

@@ -107,7 +107,9 @@ def sn_app(face: Face) -> FastAPI:
     async def viewer(found: Annotated[PeerIdentity, Depends(member)]) -> PeerIdentity:
         wait = views.take(found.spki)
         if wait:
-            raise ApiError(429, "too_many_requests", f"this node looks more often than is shown; wait {wait:.1f} s")
+            raise ApiError(
+                429, "too_many_requests", f"this node looks more often than is shown; wait {wait:.1f} s", wait=wait
+            )
         return found
 
     async def sn(request: Request) -> Address:

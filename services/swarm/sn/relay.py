@@ -70,7 +70,7 @@ class Relay:
     def _pay(self, peer: bytes, tokens: float) -> None:
         wait = self._buckets.take(peer, tokens)
         if wait:
-            raise ApiError(429, "too_many_requests", f"the rate of this node is used up; wait {wait:.2f} s")
+            raise ApiError(429, "too_many_requests", f"the rate of this node is used up; wait {wait:.2f} s", wait=wait)
 
     async def _answers(self, request: Request) -> bytes:
         parts: list[bytes] = []
