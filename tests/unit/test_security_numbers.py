@@ -163,7 +163,8 @@ ROWS: dict[str, Row] = {
         "{} a second, burst {}", app.VIEWS_PER_SECOND, app.VIEWS_BURST,
     ),
     "a call of this node that waits for another's rate; what an SN showed, given to all who ask so soon": (
-        "{} s in all, {} s or more a step; {} s", rated.RATE_SECONDS_MAX, rated.STEP_SECONDS_MIN, looks.LOOK_SECONDS,
+        "{} ms in all, {} ms or more a step; {} ms",
+        rated.RATE_SECONDS_MAX * 1000, rated.STEP_SECONDS_MIN * 1000, looks.LOOK_SECONDS * 1000,
     ),
     "another SN's table of signs of life": (
         "members' rows only, {}; none over what was heard here within {} s",
