@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import ModuleType
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from swarmlearning.swci import Swci
 
 
 class Scripted(BaseHTTPRequestHandler):
@@ -30,6 +36,9 @@ class Scripted(BaseHTTPRequestHandler):
             command = parse_qs(place.query)["cmd"][0]
             self.asked.append(command)
             answer = self.server.say(command)  # type: ignore[attr-defined]
+        if answer == "cut":
+            self.close_connection = True
+            return
         status = 200
         if isinstance(answer, int):
             status, answer = answer, b"no"
@@ -61,3 +70,39 @@ def server(say: Any, tls: ssl.SSLContext | None = None) -> Iterator[int]:
         one.shutdown()
         one.server_close()
         thread.join()
+
+
+@contextmanager
+def client(say: Any, **given: Any) -> Iterator[Swci]:
+    with server(say) as port:
+        yield Swci("127.0.0.1", port, logger=logging.getLogger("test"), **given)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def waits(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    fake = ModuleType("time")
+    fake.monotonic, fake.sleep = lambda: clock.now, clock.sleep  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys.modules["swarmlearning.swci.client"], "time", fake)
+    return clock
+
+
+def runner(states: list[str], peer: str = "u1, FAILED, exit code 1: ValueError") -> Any:
+    left = list(states)
+
+    def say(command: str) -> list[str]:
+        if command.startswith("get taskrunner peer status"):
+            return [f"    {peer}"] if command.endswith(" 0") else ["ERROR no such peer"]
+        if command.startswith("get taskrunner status"):
+            state = left.pop(0) if len(left) > 1 else left[0]
+            return [f"TASK_STATE   : {state}", "ACTIVE       : 1", "COMPLETED    : 1", "FAILED       : 0"]
+        return ["    fine"]
+
+    return say

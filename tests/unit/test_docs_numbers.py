@@ -21,6 +21,7 @@ from swarm.core.tasktext import scalars
 from swarm.inspect import watch
 from swarm.sl import app, directory, merging, schemas, transfers
 from swarm.sn import gethhost, sealing, settings, starting
+from swarmlearning.swci import waiting as swci_waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB, MIB = 1024, 1024**2
@@ -53,6 +54,13 @@ SENTENCES: dict[str, list[tuple[Any, ...]]] = {
         ("`SL_LEFT_MEMBERS_WAIT_SECONDS` ({} s)", limits.STRANDED_SECONDS_DEFAULT),
         ("A member that is stuck for {} s calls.", limits.CALL_AFTER_SECONDS),
         ("After {} s of block time *and*", limits.RESCUE_AFTER_SECONDS),
+    ],
+    "docs/swci-python.md": [
+        (
+            "first answer does not come within {} s, or no later one for {} hours",
+            swci_waiting.FIRST_SECONDS,
+            swci_waiting.AWAY_SECONDS / 3600,
+        ),
     ],
     "docs/operations.md": [
         ("draws it anew every {} s", watch.SECONDS_DEFAULT),

@@ -14,6 +14,13 @@ LINES_MAX = 100_000
 NODE_FIELDS = ("NodeType", "HostIP", "Port", "ContainerName", "UUID", "ParentUUID", "i-am-alive")
 """Of each line of LIST NODES, in this order (row C28)."""
 
+NO_SUCH_PEER = "numbered from 0"
+"""In the refusal of a peer's number that is above the last one."""
+LASTING = tuple(
+    "ERROR " + begin for begin in ("there is no ", "no context is in use", "the certificate ", "task runner ", "after ")
+)
+"""Beginnings of refusals that the same question meets again: a wrong name, no right. Others: an SN may be away."""
+
 
 class Answer(List[str]):
     """The lines of an answer without the blanks around them: a list of str, as the original's client gives it."""
@@ -43,10 +50,10 @@ def parse(body: bytes) -> Tuple[Answer, Optional[str]]:
     try:
         found = json.loads(body)
     except ValueError:
-        raise SwciError(f"the server's answer is no JSON: {_shown(body)}. Is a SWCI at this address?") from None
+        raise SwciError(f"the server's answer is no JSON: {_shown(body)}. Is a SWCI at this address?", True) from None
     items = found.get("CONTENT") if isinstance(found, dict) else None
     if found and not (isinstance(items, list) and all(isinstance(item, str) for item in items)):
-        raise SwciError(f"the server's answer has no CONTENT: {_shown(body)}. Is a SWCI at this address?")
+        raise SwciError(f"the server's answer has no CONTENT: {_shown(body)}. Is a SWCI at this address?", True)
     lines = Answer()
     for item in items or []:
         if item.startswith("ERROR "):

@@ -1,8 +1,9 @@
 """``Swci``: each command of the shell as a method (rows R05-R12, X03).
 
-Owns names, defaults and the cache; the wire is :mod:`.transport`'s, what answers mean :mod:`.answers`', waiting and
-drawing :mod:`.waiting`'s and :mod:`.topology`'s. Methods give the lines of the answer. After a failure they give none,
-and :meth:`Swci.getErrors` tells why; with ``raiseErrors=True`` they raise it instead.
+Owns names and defaults; the wire is :mod:`.transport`'s, what answers mean :mod:`.answers`', waiting and drawing
+:mod:`.waiting`'s and :mod:`.topology`'s. Methods give the lines of the answer. After a failure they give none, and
+:meth:`Swci.getErrors` tells why; with ``raiseErrors=True`` they raise it instead. No answer is kept: there are other
+operators, so each of them may be another one a moment later.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 from . import topology, waiting
-from .answers import Answer, nodes, one_line, parse
+from .answers import LASTING, Answer, nodes, one_line, parse
 from .errors import SwciError
 from .transport import File, Transport
 
@@ -22,7 +23,6 @@ DEFAULT_RUNNER = "defaulttaskbb.taskdb.sml.hpe"
 DEFAULT_CONTRACT = "defaultbb.cqdb.sml.hpe"
 POLL_SECONDS = 120
 """Of executeTask, as in the original; ``wait_for_taskrunner`` looks each second."""
-CACHED_MAX = 1000
 LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 OVER = ("COMPLETE", "ERROR", "IDLE")
 
@@ -35,7 +35,7 @@ class Swci:
         clientCert, clientPKey: PEM files of a certificate that the SWCI lets in; without, plain HTTP is spoken.
         clientCABundle: CA file, or a folder of them, that the SWCI's certificate must come from; without, the
             server's certificate is not looked at.
-        enableCaching: answers that seldom change are asked for once; ``clearCache`` forgets them.
+        enableCaching: taken for programs of the original, and without effect: each answer is asked for anew.
         raiseErrors: raise SwciError where the original gives an empty list.
 
     Raises:
@@ -68,8 +68,6 @@ class Swci:
                 self._transport.url,
             )
         self._raise = raiseErrors
-        self._caching = enableCaching
-        self._cache: Dict[str, Answer] = {}
         self._error: Optional[str] = None
 
     # ---- the client itself
@@ -84,37 +82,35 @@ class Swci:
         return self._error
 
     def clearCache(self) -> None:
-        """Forget cached answers."""
-        self._cache = {}
+        """Nothing is kept that could be forgotten; the original's client has answers that it does not ask for again."""
 
     def execute(self, command: str) -> Answer:
         """Run any command of the shell, one line of text."""
         return self._run(one_line("the command", command))
 
-    def _run(self, command: str, *, cached: bool = False, changes: Sequence[str] = ()) -> Answer:
-        """The lines of an answer.
-
-        Args:
-            cached: an earlier answer will do. changes: beginnings of cached commands whose answers this one changes.
-        """
-        if cached and self._caching and command in self._cache:
-            self._error = None
-            return Answer(self._cache[command])
+    def _run(self, command: str) -> Answer:
+        """The lines of an answer; none, and an error kept, of a command that failed."""
         try:
-            found, error = parse(self._transport.execute(command))
+            return self._ask(command)
         except SwciError as fault:
-            found, error = Answer(), f"ERROR : {fault}"
-        self._error = error
-        if error is not None:
-            self._logger.error("%s: %s", command, error)
+            self._logger.error("%s: %s", command, fault)
             if self._raise:
-                raise SwciError(error)
-            return found
-        for begin in changes:
-            for known in [known for known in self._cache if known.startswith(begin)]:
-                del self._cache[known]
-        if cached and self._caching and len(self._cache) < CACHED_MAX:
-            self._cache[command] = Answer(found)
+                raise
+            return Answer()
+
+    def _ask(self, command: str) -> Answer:
+        """The lines of an answer, for those who tell one failure from another.
+
+        Raises:
+            SwciError: the command failed; ``lasting`` says whether asking again can help.
+        """
+        try:
+            found, self._error = parse(self._transport.execute(command))
+        except SwciError as fault:
+            self._error = f"ERROR : {fault}"
+            raise SwciError(self._error, fault.lasting) from None
+        if self._error is not None:
+            raise SwciError(self._error, self._error.startswith(LASTING))
         return found
 
     # ---- places, times
@@ -149,21 +145,19 @@ class Swci:
             raise SwciError("For creating context either IP or Service name is mandatory!")
         name = one_line("ctxName", ctxName)
         where = f"service {one_line('service', service)}" if ip is None else f"ip {one_line('ip', ip)} {int(port)}"
-        return self._run(f"create context {name} with {where}", changes=("list contexts", "get context"))
+        return self._run(f"create context {name} with {where}")
 
     def switchContext(self, ctxName: str) -> Answer:
-        """Make a context the present one; what is cached belongs to the one before."""
-        found = self._run(f"switch context {one_line('ctxName', ctxName)}")
-        self.clearCache()
-        return found
+        """Make a context the present one."""
+        return self._run(f"switch context {one_line('ctxName', ctxName)}")
 
     def listContexts(self) -> Answer:
         """Names of all contexts."""
-        return self._run("list contexts", cached=True)
+        return self._run("list contexts")
 
     def getContextInfo(self, ctxName: str) -> Answer:
         """What a context is."""
-        return self._run(f"get context info {one_line('ctxName', ctxName)}", cached=True)
+        return self._run(f"get context info {one_line('ctxName', ctxName)}")
 
     def listNodes(self) -> Answer:
         """A header, then each living node: type, host, port, container, UUID, parent's UUID, last sign of life."""
@@ -195,15 +189,15 @@ class Swci:
 
     def createTrainingContract(self, ctName: str) -> Answer:
         """Register a training contract (a job)."""
-        return self._run(f"create contract {one_line('ctName', ctName)}", changes=("list contracts",))
+        return self._run(f"create contract {one_line('ctName', ctName)}")
 
     def listTrainingContracts(self) -> Answer:
         """Names of all training contracts."""
-        return self._run("list contracts", cached=True)
+        return self._run("list contracts")
 
     def getTrainingContractInfo(self, ctName: str) -> Answer:
-        """What does not change of a training contract."""
-        return self._run(f"get contract info {one_line('ctName', ctName)}", cached=True)
+        """What a training contract is: its origin, its runs, its options."""
+        return self._run(f"get contract info {one_line('ctName', ctName)}")
 
     def getTrainingContractStatus(self, ctName: str) -> Answer:
         """Where a training contract stands."""
@@ -211,7 +205,7 @@ class Swci:
 
     def resetTrainingContract(self, ctName: str = DEFAULT_CONTRACT) -> Answer:
         """Open the next run of a training contract that has finished."""
-        return self._run(f"reset contract {one_line('ctName', ctName)}", changes=("get contract",))
+        return self._run(f"reset contract {one_line('ctName', ctName)}")
 
     def perfdata(self, trainingBlackboardName: str) -> Answer:
         """Loss, metric and epochs of each SL of a training contract."""
@@ -239,9 +233,7 @@ class Swci:
 
     def createTaskFrom(self, yamlFileName: str) -> Answer:
         """Make a task from a file in SWCI's folder."""
-        return self._run(
-            f"create task from {one_line('yamlFileName', yamlFileName)}", changes=("list tasks", "get task ")
-        )
+        return self._run(f"create task from {one_line('yamlFileName', yamlFileName)}")
 
     def registerTask(self, yamlFileName: str, finalize: bool = True) -> Answer:
         """Make a task from a file, and finalise it."""
@@ -253,37 +245,37 @@ class Swci:
 
     def finalizeTask(self, taskName: str) -> Answer:
         """Freeze a task, which can be assigned from then on."""
-        return self._run(f"finalize task {one_line('taskName', taskName)}", changes=("list tasks", "get task "))
+        return self._run(f"finalize task {one_line('taskName', taskName)}")
 
     def deleteTask(self, taskName: str) -> Answer:
         """Remove a task that is not finalised."""
-        return self._run(f"delete task {one_line('taskName', taskName)}", changes=("list tasks", "get task "))
+        return self._run(f"delete task {one_line('taskName', taskName)}")
 
     def listTasks(self) -> Answer:
         """Names of all tasks, ROOTTASK first."""
-        return self._run("list tasks", cached=True)
+        return self._run("list tasks")
 
     def getTaskInfo(self, taskName: str) -> Answer:
         """Eight lines about a task."""
-        return self._run(f"get task info {one_line('taskName', taskName)}", cached=True)
+        return self._run(f"get task info {one_line('taskName', taskName)}")
 
     def getTaskBody(self, taskName: str) -> Answer:
         """The numbered lines of a task."""
-        return self._run(f"get task body {one_line('taskName', taskName)}", cached=True)
+        return self._run(f"get task body {one_line('taskName', taskName)}")
 
     # ---- task runners
 
     def createTaskRunner(self, trName: str) -> Answer:
         """Register a task runner."""
-        return self._run(f"create taskrunner {one_line('trName', trName)}", changes=("list taskrunners",))
+        return self._run(f"create taskrunner {one_line('trName', trName)}")
 
     def listTaskRunners(self) -> Answer:
         """Names of all task runners."""
-        return self._run("list taskrunners", cached=True)
+        return self._run("list taskrunners")
 
     def getTaskRunnerInfo(self, trName: str) -> Answer:
-        """What does not change of a task runner."""
-        return self._run(f"get taskrunner info {one_line('trName', trName)}", cached=True)
+        """What a task runner is: who listens, how often it was given a task, and which it has."""
+        return self._run(f"get taskrunner info {one_line('trName', trName)}")
 
     def getTaskRunnerStatus(self, trName: str) -> Answer:
         """Where a task runner stands: its task, TASK_STATE, peers, times."""
@@ -320,24 +312,25 @@ class Swci:
         Raises:
             RuntimeError: the runner cannot be asked.
         """
-        return self._state(trName) in OVER
-
-    def _state(self, trName: str) -> str:
         found = self.getTaskRunnerStatus(trName)
         if not found:
             raise SwciError(self._error or f"no answer about {trName}")
-        return next((line.split(":")[1].strip() for line in found if "TASK_STATE" in line and ":" in line), "")
+        return waiting.state_of(found) in OVER
 
     def wait_for_taskrunner(
         self, trName: str = DEFAULT_RUNNER, timeout: Optional[float] = None, poll: float = 1.0, progress: bool = True
     ) -> Answer:
         """Wait until a runner's task is complete, with a bar on a terminal or in a notebook; its last status.
 
+        An SN or a SWCI that is away for a moment ends no wait: it is asked again, and the bar says so.
+
         Args:
             timeout: seconds until this gives up; None waits as long as it takes. poll: seconds between two looks.
 
         Raises:
-            SwciError: the task failed (with the peers that did, and why), or the time is over.
+            SwciError: the task failed (with the peers that did, and why); nothing is assigned; there is no such runner;
+                this certificate may not ask; no SWCI is at this address; the first answer did not come within a
+                minute, or none for six hours; or the time is over.
         """
         return waiting.wait(self, trName, timeout, poll, progress, time.monotonic, time.sleep)
 
@@ -355,13 +348,15 @@ class Swci:
             self._logger.error("Could not assign task %s on %s", taskName, tr)
             return assigned
         print(f"Assigned task {taskName} on {tr} for execution")
-        while not self.isTaskDone(tr):
+        looking = waiting.Looking(self, tr, time.monotonic)
+        while True:
+            status = looking.look()
+            if status is not None and waiting.state_of(status) in OVER:
+                break
             print(f"Waiting for task {taskName} to complete")
             time.sleep(pollWaitInSec)
-        told: List[str] = [*self.getTaskRunnerStatus(tr), "=" * 40]
-        complete = any(
-            "TASK_STATE" in line and line.split(":")[1].strip() == "COMPLETE" for line in told if ":" in line
-        )
+        told: List[str] = [*status, "=" * 40]
+        complete = waiting.state_of(status) == "COMPLETE"
         count = peers if isinstance(peers, int) else 0
         for index in range(count):
             told += [*self.getTaskRunnerPeerStatus(tr, index), "=" * 40]

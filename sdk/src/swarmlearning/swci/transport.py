@@ -26,6 +26,7 @@ TASK_FILE_BYTES_MAX = 1024 * 1024
 COOKIE_CHARS_MAX = 4096
 REFUSED_CHARS_MAX = 300
 CA_FILES_MAX = 1000
+PATIENCE = (http.client.REQUEST_TIMEOUT, http.client.TOO_MANY_REQUESTS)
 
 File = Union[str, "os.PathLike[str]"]
 
@@ -90,14 +91,18 @@ class Transport:
             answer = line.getresponse()
             found = answer.read(ANSWER_BYTES_MAX + 1)
             if len(found) > ANSWER_BYTES_MAX:
-                raise SwciError(f"{self.url} answered with more than {ANSWER_BYTES_MAX} bytes")
+                raise SwciError(f"{self.url} answered with more than {ANSWER_BYTES_MAX} bytes", lasting=True)
             self._keep(answer.headers.get_all("Set-Cookie") or [])
             if answer.status != http.client.OK:
                 said = found[:REFUSED_CHARS_MAX].decode("utf-8", "replace")
-                raise SwciError(f"{self.url} answered {answer.status} {answer.reason}: {said}")
+                # Others: whoever stands before the SWCI has lost it for now, or wants patience.
+                lasting = answer.status < http.client.INTERNAL_SERVER_ERROR and answer.status not in PATIENCE
+                raise SwciError(f"{self.url} answered {answer.status} {answer.reason}: {said}", lasting)
             return found
         except ssl.SSLError as fault:
-            raise SwciError(f"no TLS connection to {self.url}: {fault}") from None
+            # A line that ends in the middle of the handshake is a server that stops or starts.
+            lasting = not isinstance(fault, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+            raise SwciError(f"no TLS connection to {self.url}: {fault}", lasting) from None
         except (OSError, http.client.HTTPException) as fault:
             raise SwciError(f"no answer from {self.url}: {type(fault).__name__}: {fault}") from None
         finally:
