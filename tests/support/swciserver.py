@@ -55,10 +55,10 @@ class Scripted(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def server(say: Any, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+def server(say: Any, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[int]:
     for seen in (Scripted.asked, Scripted.cookies, Scripted.uploads):
         seen.clear()
-    one = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
+    one = ThreadingHTTPServer(("127.0.0.1", port), Scripted)
     one.say = say if callable(say) else lambda command: say  # type: ignore[attr-defined]
     if tls is not None:
         one.socket = tls.wrap_socket(one.socket, server_side=True)

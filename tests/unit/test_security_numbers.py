@@ -17,7 +17,8 @@ from swarm.core.tasktext import findings, scalars
 from swarm.inspect import answers as told
 from swarm.inspect import looks, source
 from swarm.net import answers, blobserve, lines, refusals, server, transfer
-from swarm.node import rated, sn_list
+from swarm.node import rated, sharing, sn_list
+from swarm.obs import recent
 from swarm.sl import app as sl_app
 from swarm.sl import directory, records, schemas, transfers
 from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, join, lifesigns, relay, starting
@@ -214,6 +215,12 @@ ROWS: dict[str, Row] = {
     "a line of the shell; a script or task definition that is read; contexts, variables of one": (
         "{} characters; {} KiB; {}, {}",
         grammar.LINE_CHARS_MAX, folder.FILE_BYTES_MAX / KIB, contexts.CONTEXTS_MAX, contexts.VARIABLES_MAX,
+    ),
+    "log lines that a node keeps for operators, if its site shares them: lines, one line, all; looks of one "
+    "certificate, of all": (
+        "{}, {} KiB, {} KiB; {} a second, burst {}; {} a second, burst {}",
+        recent.LINES_MAX, recent.LINE_BYTES_MAX / KIB, recent.BYTES_MAX / KIB,
+        sharing.LOOKS_PER_SECOND, sharing.LOOKS_BURST, sharing.ALL_PER_SECOND, sharing.ALL_BURST,
     ),
     "log lines about refused connections, certificates and invalid requests": (
         "{} a second a port", refusals.REFUSALS_LOGGED_PER_SECOND,

@@ -21,12 +21,19 @@ from .sn_list import sn_urls
 Port = Annotated[int, Field(ge=1, le=65535)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
+ShareLogs = Annotated[
+    bool,
+    Opt("--share-logs", env="SWARM_SHARE_LOGS", unit="true or false"),
+    Field(description="true: operators of the swarm (role swci) may read this node's last log lines (LOGS)"),
+]
+
 OF_EVERY_PROCESS = (
     "SWARM_LOOPBACK",
     "SWARM_VER",
     "SWARMVER",
     "SWARM_REQUIRE",
     "SWARM_LOG_FORMAT",
+    "SWARM_SHARE_LOGS",
 )
 """Variables of the platform that no node has as a setting (the SDK's, the tests', or read before the settings)."""
 

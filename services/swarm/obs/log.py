@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, merge_con
 
 from swarm.core.errors import OperatorFault
 
-__all__ = ["bind_contextvars", "bound_contextvars", "get", "redact", "setup"]
+__all__ = ["bind_contextvars", "bound_contextvars", "formatter", "get", "one_line", "redact", "setup"]
 
 FORMATS = ("auto", "human", "json")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -59,31 +59,14 @@ def setup(*, level: str = "INFO", form: str = "auto", stream: TextIO | None = No
     if form not in FORMATS:
         raise OperatorFault(f"SWARM_LOG_FORMAT={form!r} is none of {', '.join(FORMATS)}")
     human = form == "human" or (form == "auto" and out.isatty())
-    shared: list[structlog.typing.Processor] = [
-        merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.PositionalArgumentsFormatter(),
-        _timestamp,
-        structlog.processors.format_exc_info,
-        _redact_event,
-    ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(out)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _human if human else _json,
-            ],
-        )
-    )
+    handler.setFormatter(formatter(human=human))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -99,6 +82,17 @@ def setup(*, level: str = "INFO", form: str = "auto", stream: TextIO | None = No
         "asyncio",
     ):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+def formatter(*, human: bool) -> logging.Formatter:
+    """Makes a line of a record, its secrets struck out: for people or as JSON."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _human if human else _json,
+        ],
+    )
 
 
 def redact(value: Any, key: str = "") -> Any:
@@ -131,13 +125,13 @@ def _human(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str
     """``2026-01-31 09:08:07,123 : swarm.blCnt : INFO : text key=value``: scripts look for ``INFO : text``."""
     stamp = datetime.fromisoformat(event["timestamp"]).astimezone()
     trace = event.pop("exception", None)
-    rest = " ".join(f"{k}={_one_line(v)}" for k, v in event.items() if k not in _OWN_KEYS)
+    rest = " ".join(f"{k}={one_line(v)}" for k, v in event.items() if k not in _OWN_KEYS)
     shown = f"{stamp:%Y-%m-%d %H:%M:%S},{stamp.microsecond // 1000:03d}"
-    line = f"{shown} : {event.get('logger', '')} : {event['level'].upper()} : {_one_line(event['event'])}"
+    line = f"{shown} : {event.get('logger', '')} : {event['level'].upper()} : {one_line(event['event'])}"
     return line + (f" {rest}" if rest else "") + (f"\n{trace}" if trace else "")
 
 
-def _one_line(value: Any) -> str:
+def one_line(value: Any) -> str:
     """Without control characters: a peer's text cannot forge a second log line or steer a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
 
@@ -145,3 +139,14 @@ def _one_line(value: Any) -> str:
 def _json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
     head = {k: event[k] for k in _OWN_KEYS if k in event}
     return json.dumps({**head, **{k: v for k, v in event.items() if k not in head}}, default=str)
+
+
+_SHARED: list[structlog.typing.Processor] = [
+    merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    _timestamp,
+    structlog.processors.format_exc_info,
+    _redact_event,
+]

@@ -1,5 +1,7 @@
 """The peer server on 30305: pulses, data schemas and blobs for members of the job, as a bare ASGI application.
 
+Log lines are for operators of the swarm, if the site shares them (:mod:`swarm.node.sharing`).
+
 Owns who is let in: a TLS peer whose key the chain binds to an active member that is joined to the job. What such a
 member may read or say is the engine's answer. "Not found" and "not yours" are one answer.
 """
@@ -20,6 +22,8 @@ from swarm.net.answers import ApiError, Receive, Scope, Send, error_body, peer_o
 from swarm.net.blobserve import BlobApp, BlobSource
 from swarm.net.identity import PeerIdentity
 from swarm.node.rates import Buckets
+from swarm.node.sharing import PATH as LOGS_PATH
+from swarm.node.sharing import SharedLogs
 
 PULSES_PER_SECOND, PULSES_BURST = 50.0, 400.0
 """Pulses of one member that are heard. An honest node sends a few a round, and says everything again."""
@@ -55,8 +59,14 @@ class Taking(Protocol):
 class PeerApp:
     """The ASGI application; ``taking`` gives the job this node takes part in, or None."""
 
-    def __init__(self, store: BlobSource, taking: Callable[[], Taking | None], moved: Callable[[int], None]) -> None:
-        self._taking = taking
+    def __init__(
+        self,
+        store: BlobSource,
+        taking: Callable[[], Taking | None],
+        moved: Callable[[int], None],
+        logs: SharedLogs | None = None,
+    ) -> None:
+        self._taking, self._logs = taking, logs
         self._paces = Buckets(PULSES_PER_SECOND, PULSES_BURST)
         self._taken: Counter[Address] = Counter()
         self._schemas = Buckets(SCHEMAS_PER_SECOND, SCHEMAS_BURST)
@@ -79,6 +89,8 @@ class PeerApp:
                 await send_json(send, 200, (await self._pulse(scope, receive)).to_json())
             elif path == "/v1/schema" and scope["method"] == "POST":
                 await send_json(send, 200, await self._schema(scope, receive))
+            elif path == LOGS_PATH and scope["method"] == "GET" and self._logs is not None:
+                await send_json(send, 200, await self._logs.answer(peer_of(scope)))
             else:
                 raise NOT_HERE
         except ApiError as error:

@@ -24,7 +24,7 @@ from swarm.chain.membership import Membership
 from swarm.chain.training import Training
 from swarm.chain.wake import Waker
 from swarm.core.alive import Alive
-from swarm.core.chain_view import Role
+from swarm.core.chain_view import Member, Role
 from swarm.core.engine import Config, Engine
 from swarm.core.engine.context import Held
 from swarm.core.errors import LocalFault, OperatorFault, ProgramFault
@@ -36,16 +36,19 @@ from swarm.node.cursor import JournalCursor
 from swarm.node.identity import own_account, state_folder, tls_contexts
 from swarm.node.joining import Swarm, check_pin, find_swarm, join_swarm
 from swarm.node.outbox import JournalOutbox
+from swarm.node.sharing import SharedLogs
 from swarm.node.sn_link import SnLink
 from swarm.node.sn_list import SnList
 from swarm.obs import log as obs_log
+from swarm.obs import recent
 from swarm.obs.metrics import Values, phase_seconds, registry
 from swarm.obs.ops import ops_app
+from swarm.obs.recent import Recent
 from swarm.obs.waits import Waits, tell_long_waits, timed
 from swarm.store.blobs import BlobStore
 from swarm.store.journal import Journal
 
-from .app import PeerApp
+from .app import NOT_HERE, PeerApp
 from .asking import asked
 from .bridge import FifoBridge
 from .directory import Members
@@ -87,11 +90,11 @@ async def run(settings: SlSettings) -> int:
     waits, waker = Waits(), Waker()
     store = BlobStore(state / "store")
     store.sweep()
-    with Journal(state / "journal.db") as journal:
+    with recent.kept(settings.share_logs) as lines, Journal(state / "journal.db") as journal:
         sns = SnList(settings.sn_urls, journal)
         link = SnLink(sns, client_tls, waker, partial(check_pin, journal))
         try:
-            node = Node(settings, journal, store, link, sns, waits, waker, signer, client_tls)
+            node = Node(settings, journal, store, link, sns, waits, waker, signer, client_tls, lines)
             return await node.serve(stop, server_tls, account)
         finally:
             await link.aclose()
@@ -111,11 +114,12 @@ class Node:
         waker: Waker,
         signer: LocalSigner,
         client_tls: Any,
+        lines: Recent | None,
     ) -> None:
         self._settings, self._journal, self._store = settings, journal, store
         self._usage = store.usage()
         self._link, self._sns, self._waits, self._waker = link, sns, waits, waker
-        self._signer, self._client_tls = signer, client_tls
+        self._signer, self._client_tls, self._lines = signer, client_tls, lines
         self._counters = Counters()
         self._version = importlib.metadata.version("swarm-platform")
         self._runtime: JobRuntime | None = None
@@ -144,7 +148,8 @@ class Node:
             status=self._page,
             healthy=self.down,
         )
-        peers = PeerApp(self._store, lambda: self._runtime, self._moved_out)
+        shared = SharedLogs(self._lines, self._record, NOT_HERE)
+        peers = PeerApp(self._store, lambda: self._runtime, self._moved_out, shared)
         async with (
             serve(ops, settings.ops_listen, settings.ops_port, None) as inner,
             serve(peers, settings.listen, settings.fs_port, server_tls) as outer,
@@ -342,6 +347,14 @@ class Node:
                 log.warning("removing a damaged blob", blob=to_hex(blob), why=str(fault))
                 self._store.remove(blob)
         return held
+
+    async def _record(self, spki: bytes) -> Member | None:
+        """The chain's record of the member that holds a certificate key; none before this node is one itself."""
+        if self._client is None or self._swarm is None:
+            return None
+        membership = Membership(self._client, self._swarm.membership)
+        node = await membership.holder_of(spki)
+        return None if node is None else await membership.member(node)
 
     def _moved_out(self, count: int) -> None:
         self._counters.bytes_out += count

@@ -21,7 +21,7 @@ from swarm.core.limits import (
 )
 from swarm.core.options import Opt
 from swarm.net.uri import SERVICE_PORT, node_url
-from swarm.node.settings import LogLevel, Port, ThroughSn, load_node_settings
+from swarm.node.settings import LogLevel, Port, ShareLogs, ThroughSn, load_node_settings
 
 FOREIGN_VARIABLES = (
     "SN_I_AM_SENTINEL",
@@ -122,6 +122,7 @@ class SlSettings(ThroughSn):
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
         OPS_PORT_SL, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
     )
+    share_logs: ShareLogs = False
     log_level: Annotated[LogLevel, Opt("--log-level", env=("SL_LOG_LEVEL", "SWARM_LOG_LEVEL"))] = Field(
         "INFO", description="least important log lines shown (SWARM_LOG_FORMAT=human|json|auto)"
     )

@@ -23,6 +23,7 @@ from swarm.core.ids import Address, to_hex
 from swarm.net.answers import ApiError, error_body, json_errors, peer_of
 from swarm.net.identity import PeerIdentity
 from swarm.node.rates import Buckets
+from swarm.node.sharing import PATH as LOGS_PATH
 
 from .admission import Admission
 from .heads import Head, Heads, Listener, TooManyListeners
@@ -54,6 +55,7 @@ class Face:
         living: all members' last signs of life.
         chain: what an SN needs to follow the chain; None where there is one SN only.
         welcome: takes in the chain node of the SN that is this member, from the body; the peers that it should meet.
+        logs: this node's last log lines, for a member who may read them (ApiError: it may not).
     """
 
     swarm: Callable[[], Mapping[str, Any]]
@@ -70,6 +72,7 @@ class Face:
     chain: Callable[[], Mapping[str, Any]]
     welcome: Callable[[Address, bytes], Awaitable[Mapping[str, Any]]]
     version: str
+    logs: Callable[[PeerIdentity], Awaitable[Mapping[str, Any]]] | None = None
 
 
 def sn_app(face: Face) -> FastAPI:
@@ -149,6 +152,12 @@ def sn_app(face: Face) -> FastAPI:
     @app.get("/v1/status", summary="Health of this node in detail")
     async def status(_: ViewingPeer) -> Mapping[str, Any]:
         return face.status()
+
+    @app.get(LOGS_PATH, summary="For operators, if this site shares them: the last log lines of this node")
+    async def logs(asker: MemberPeer) -> Mapping[str, Any]:
+        if face.logs is None:
+            raise ApiError(404, "not_found", "this node keeps no log lines")
+        return await face.logs(asker)
 
     @app.get("/v1/chain", summary="For SNs: the chain's genesis and block period")
     async def chain(_: SnPeer) -> Mapping[str, Any]:

@@ -25,15 +25,19 @@ from swarm.core.alive import ALIVE_SECONDS, Alive, plain, waits_told
 from swarm.core.errors import ChainFault, LocalFault, OperatorFault
 from swarm.core.ids import Address, to_hex
 from swarm.core.limits import JOIN_DEPTH_BLOCKS
+from swarm.net.answers import ApiError
 from swarm.net.identity import PeerIdentity
 from swarm.net.server import serve
 from swarm.net.tls import NodeContext
 from swarm.node.identity import own_account, state_folder, tls_contexts
 from swarm.node.outbox import JournalOutbox
 from swarm.node.rates import Buckets
+from swarm.node.sharing import SharedLogs
 from swarm.obs import log as obs_log
+from swarm.obs import recent
 from swarm.obs.metrics import Values, registry
 from swarm.obs.ops import Answer, ops_app
+from swarm.obs.recent import Recent
 from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
 
@@ -65,6 +69,7 @@ HEARTBEAT_GAS = 21_000
 OWN_LOOK_SECONDS = 1.0
 STALL_SECONDS = 15.0
 """A head that stands still for so long while own transactions wait means a chain that does not seal."""
+NO_OPERATOR = ApiError(403, "not_an_operator", "log lines are for operators of this swarm: members of role swci")
 OPS_RATE_PER_SECOND, OPS_RATE_BURST = 2000.0, 20_000.0
 
 
@@ -105,6 +110,11 @@ def _refuse_other_role(settings: SnSettings, tls: NodeContext) -> None:
 
 
 async def _run(settings: SnSettings, stop: asyncio.Event, serving: asyncio.Event) -> None:
+    with recent.kept(settings.share_logs) as lines:
+        await _live(settings, stop, serving, lines)
+
+
+async def _live(settings: SnSettings, stop: asyncio.Event, serving: asyncio.Event, lines: Recent | None) -> None:
     started = time.time()
     for notice in settings.notices:
         log.info(notice)
@@ -134,7 +144,9 @@ async def _run(settings: SnSettings, stop: asyncio.Event, serving: asyncio.Event
             log.info("Setting up blockchain layer for the swarm node: FINISHED")
             assert tls.own is not None
             several = Several(settings, host, client, deployed, tls.own, context, waits, door)
-            node = Node(settings, state, journal, host, client, deployed, heads, waits, me, started, tls, several)
+            node = Node(
+                settings, state, journal, host, client, deployed, heads, waits, me, started, tls, several, lines
+            )
             await node.serve(stop, serving)
 
 
@@ -155,6 +167,7 @@ class Node:
         started: float,
         tls: NodeContext,
         several: Several,
+        lines: Recent | None,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -168,6 +181,7 @@ class Node:
         self._several = several
         self._version = importlib.metadata.version("swarm-platform")
         self._members = Members(deployed.membership)
+        self._shared_logs = SharedLogs(lines, self._members.record, NO_OPERATOR)
         self._uris = Uris(host.rpc, deployed)
         assert tls.own is not None
         self._name = tls.own.spiffe.name if tls.own.spiffe else plain(tls.own.common_name)
@@ -201,6 +215,7 @@ class Node:
             living=self._signs.rows,
             chain=several.chain,
             welcome=several.welcome,
+            logs=self._shared_logs.answer,
             version=self._version,
         )
         ops = ops_app(

@@ -19,7 +19,7 @@ from swarm.core.limits import (
 )
 from swarm.core.options import Opt
 from swarm.net.uri import SERVICE_PORT, node_url, parse_uri
-from swarm.node.settings import NodeSettings, Port, load_node_settings
+from swarm.node.settings import NodeSettings, Port, ShareLogs, load_node_settings
 
 ORIGINAL_STATE_FOLDER = Path("/platform/swarm/SMLNODE")
 """Where the original's containers keep the chain (row O03); used by itself when it is mounted."""
@@ -82,6 +82,7 @@ class SnSettings(NodeSettings):
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
         OPS_PORT_SN, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
     )
+    share_logs: ShareLogs = False
     admission: Annotated[Literal["open", "approve"] | None, Opt("--admission", env="SWARM_ADMISSION")] = Field(
         None,
         description="open: any certificate under the trusted authorities may join; approve: an operator "

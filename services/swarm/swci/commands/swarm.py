@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 
 from swarm.chain.taskrunners import Taskrunners
-from swarm.core.errors import OperatorFault
 from swarm.core.ids import Digest
 from swarm.core.taskview import RunnerState
 from swarm.inspect.nodes import Node, nodes_of
@@ -19,6 +18,7 @@ from swarm.inspect.printing import print_status
 from swarm.inspect.standing import standing
 from swarm.inspect.watch import waits
 from swarm.swci.grammar import Typed
+from swarm.swci.nodelogs import last_lines
 from swarm.swci.picking import pick
 from swarm.swci.running import runners_of, task_name
 from swarm.swci.say import INDENT, Say, stamp
@@ -86,10 +86,14 @@ async def why(session: Session, typed: Typed, say: Say) -> None:
 
 
 async def logs(session: Session, typed: Typed, say: Say) -> None:
-    node = pick("node", typed.values["node"], [one.node for one in await nodes_now(session)])
-    raise OperatorFault(
-        f"node {node} shares no log lines: no site offers them yet; read them at that site (docker logs, or its files)"
-    )
+    member = await session.member()
+    view = await member.view()
+    found = {one.node: one for one in await nodes_of(view, session.clock())}
+    node = found[pick("node", typed.values["node"], list(found))]
+    lines, gone = await last_lines(member, view, node)
+    say.line(f"the last {len(lines)} lines of {node.kind} {node.name}" + (f", {gone} before them" if gone else ""))
+    for line in lines:
+        say.line(line)
 
 
 def printed(session: Session, say: Say, draw: Callable[[Console], Any]) -> None:
