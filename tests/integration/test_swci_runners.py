@@ -88,9 +88,12 @@ def test_a_task_is_run_to_its_end(world: World) -> None:
         )
     found = [line for line in lines(done) if not set(line) <= {"#"}]
     assert done.returncode == 0, done.stdout
-    assert found[:5] == [
-        "    TaskRunner Reset",
-        "    Task assigned to TaskRunner",
+    assert found[:2] == ["    TaskRunner Reset", "    Task assigned to TaskRunner"]
+    # Ours: what the name came to.
+    assert re.fullmatch(r"    TASK         : user_env_task, version 1, by Somebody \(0x[0-9a-f]{40}\)", found[2])
+    assert found[3] == "    PREREQ       : ROOTTASK, version 1"
+    del found[2:4]
+    assert found[2:5] == [
         "    WAITING FOR TASKRUNNER TO COMPLETE - Maximum wait time is : 120 mins",
         "    TASKRUNNER FINISHED",
         "      STATE : COMPLETE",
@@ -164,8 +167,8 @@ def test_all_or_one_by_name(world: World) -> None:
         )
         found = [line for line in lines(done) if not set(line) <= {"#"}]
         assert found[0] == "    Task assigned to TaskRunner"
-        assert found[1].startswith(f"ERROR task runner {TR} is busy: task run_task")
-        assert found[2] == "    TaskRunner Aborted"
+        assert found[3].startswith(f"ERROR task runner {TR} is busy: task run_task")
+        assert found[4] == "    TaskRunner Aborted"
         assert any("enough seen" in line for line in found)
         errors = [line for line in found if line.startswith("ERROR ")]
         assert "there is no SWOP that listens to" in errors[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,11 +30,12 @@ from swarm.core.taskview import (
     TaskType,
 )
 from swarm.store.journal import Journal
-from swarm.swci import running, tasking, waiting, wrote
+from swarm.swci import freeing, running, tasking, waiting, wrote
 from swarm.swci.faces import piped_lines
 from swarm.swci.folder import Folder
+from swarm.swci.freeing import Runner
 from swarm.swci.grammar import LINE_CHARS_MAX
-from swarm.swci.running import Prepared, Runner, Wanted
+from swarm.swci.running import Prepared, Version, Wanted
 from swarm.swci.say import Say
 from swarm.swci.web import save
 
@@ -179,19 +182,28 @@ class RunnersStand:
 
 async def test_an_assignment_that_is_past_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shell died before it heard of it; it ran and was reset since: the same command is another assignment."""
-    runners, session = RunnersStand(), SimpleNamespace(assigned={}, clock=lambda: float(BEGAN))
-    monkeypatch.setattr(running, "runners_of", lambda *_: runners)
-    monkeypatch.setattr(running.tasking, "tasks_of", lambda *_: TasksStand())
-    member = SimpleNamespace(who=SimpleNamespace(account=SimpleNamespace(key=b"\x11" * 32)))
-    ready, wanted = Prepared("train", Digest(b"\x44" * 32), "ROOTTASK", (ME.address,)), Wanted(1)
+    runners = RunnersStand()
+    for module in (running, freeing):
+        monkeypatch.setattr(module, "runners_of", lambda *_: runners)
+    member = SimpleNamespace(who=SimpleNamespace(account=SimpleNamespace(key=b"\x11" * 32)), reader=None)
+    info: Any = SimpleNamespace(header=HEADER, version=1, creator=ME.address)
+    meant = Version(Digest(b"\x44" * 32), info)
+    ready, wanted = Prepared(meant, meant, (ME.address,)), Wanted(1)
     say, client = Say(lambda _: None), SimpleNamespace(address=ME.address)
     with Journal(tmp_path / "journal") as journal:
 
+        @contextlib.asynccontextmanager
+        async def writing(_: Any) -> AsyncIterator[Any]:
+            yield client, journal
+
+        access = SimpleNamespace(writing=writing)
+        session = SimpleNamespace(assigned={}, given={}, steady=lambda: 0.0, access=access)
+
         async def given() -> Digest:
-            rest: Any = (session, member, client, journal, RUNNER, ready, wanted, say)
+            rest: Any = (session, member, RUNNER, ready, wanted, say)
             return await running.assign(*rest)
 
-        key = running._pending(journal, f"{running.PENDING}line", ready.task, wanted)
+        key = running._pending(journal, f"{running.PENDING}line", meant.id, wanted)
         past = assignment_id(RUNNER.id, ME.address, key)
         runners.known[past] = replace(RUNNING, aid=past, phase=AssignmentPhase.ENDED, outcome=Outcome.COMPLETE)
         assert await given() != past
@@ -240,7 +252,8 @@ async def test_the_users_limit_holds_whatever_the_sn_shows(later: Any, monkeypat
     monkeypatch.setattr(waiting, "runners_of", lambda *_: Watched(later))
     monkeypatch.setattr(waiting, "now_of", newest)
     session: Any = SimpleNamespace(
-        clock=lambda: now[0],
+        steady=lambda: now[0],
+        given={},
         sleep=sleep,
         book=SimpleNamespace(get=lambda: SimpleNamespace(env={})),
         limits=SimpleNamespace(run=5, generic=5),

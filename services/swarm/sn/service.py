@@ -288,6 +288,7 @@ class Node:
             "up": self.down() is None,
             "reason": self.down(),
             "uptime_seconds": round(now - self._started, 1),
+            "time": round(now, 1),
             "swarm": self.swarm(),
             "chain": {**self._host.describe(), **self._several.describe()},
             "head": None if head is None else {"number": head.number, "hash": head.hash, "time": head.time},

@@ -29,7 +29,7 @@ from swarm.inspect.source import View
 from swarm.inspect.standing import standing
 from swarm.net.answers import ApiError
 
-from .running import now_of, runners_of
+from .freeing import now_of, runners_of
 from .tasking import tasks_of
 
 STREAMS_MAX = 32

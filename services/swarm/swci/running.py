@@ -1,48 +1,41 @@
-"""Giving tasks to task runners: who listens, the signed order, freeing a runner that is silent. Asks and sends.
+"""Giving tasks to task runners: which task is meant, who listens, the signed order. Asks and sends.
 
-When to suspect and expire is :mod:`swarm.core.taskrun.asking`'s; watching an assignment is :mod:`.waiting`'s. Only who
-wants a runner ends what is silent on it.
+An order is signed for a task that its creator vouches for, whatever an SN answers (:mod:`swarm.chain.tasksigned`).
+Freeing a runner is :mod:`.freeing`'s, watching an assignment :mod:`.waiting`'s.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from swarm.chain.client import ChainClient
-from swarm.chain.keys import LocalSigner
-from swarm.chain.names import RunnerError
+from swarm.chain.keys import LocalSigner, SignatureVerifier
 from swarm.chain.taskrunners import Taskrunners
-from swarm.core.errors import ChainFault, OperatorFault, Reverted
-from swarm.core.ids import NO_DIGEST, Address, Digest, to_hex
+from swarm.chain.tasks import Tasks
+from swarm.chain.tasksigned import signed_task
+from swarm.core.errors import ChainFault, OperatorFault
+from swarm.core.ids import ROOT_TASK, Address, Digest, to_hex
 from swarm.core.limits import RUNNER_PAIRS_MAX, RUNNER_SWOPS_MAX
 from swarm.core.shown import shown
-from swarm.core.taskrun.asking import Lease, Step, lapse
 from swarm.core.taskstatements import OrderStatement, assignment_id, runner_id, sign
-from swarm.core.taskview import Assignment, Follower, Order, PeerState, RunnerState, TaskType
+from swarm.core.taskview import Assignment, Follower, Order, PeerState, TaskInfo, TaskType
 from swarm.inspect.answers import check_signs
 from swarm.inspect.operator import Member
 from swarm.store.journal import Journal
 
 from . import tasking
+from .freeing import LOOK_SECONDS, Runner, free, runners_of, task_name
 from .picking import NAMED_MAX, named, pick
-from .say import Say, stamp
-from .session import Session
+from .say import Say
+from .session import Given, Session
 from .table import Kind
+from .waiting import why
 
 FOLLOWERS_SECONDS = 60.0
 """How long ASSIGN waits for enough SWOPs to listen."""
-LOOK_SECONDS = 2.0
-FREEING_SECONDS = 600.0
-"""How long a silent assignment is waited for to be ended; a lease of two minutes needs 150 s."""
 PENDING = "swci/assign/"
-
-
-@dataclass(frozen=True, slots=True)
-class Runner:
-    id: Digest
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +50,6 @@ class Wanted:
         return f"TARGET {self.swop}" if self.swop else f"WITH {self.n} PEERS" if self.n else "WITH ALL PEERS"
 
 
-def runners_of(client: ChainClient, member: Member) -> Taskrunners:
-    return Taskrunners(client, member.swarm.contracts["Taskrunners"])
-
-
 async def runner_named(session: Session, runners: Taskrunners, name: str) -> Runner:
     """Raises OperatorFault: there is none; names the nearest."""
     found = runner_id(name)
@@ -72,72 +61,32 @@ async def runner_named(session: Session, runners: Taskrunners, name: str) -> Run
     return Runner(runner_id(name), name)
 
 
-async def task_name(member: Member, task: Digest) -> str:
-    """Of a task that was assigned."""
-    info = await tasking.tasks_of(member.reader, member).info(task)
-    return shown(info.header.name) if info is not None else to_hex(task)
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A final task that its creator vouches for."""
 
+    id: Digest
+    info: TaskInfo
 
-async def now_of(client: ChainClient) -> tuple[int, int]:
-    """Number and time of the newest block."""
-    block = await client.rpc("eth_getBlockByNumber", ["latest", False])
-    if block is None:
-        raise ChainFault("the SN has no newest block: its chain is starting")
-    return int(block["number"], 16), int(block["timestamp"], 16)
-
-
-async def free(session: Session, member: Member, runners: Taskrunners, runner: Runner, say: Say) -> None:
-    """Return once the runner is not busy: at once, or after what is silent on it has been ended.
-
-    Raises:
-        OperatorFault: its peers are there; says who and what.
-    """
-    lease = Lease(await runners.lease_seconds(), await runners.grace_blocks())
-    until = session.clock() + FREEING_SECONDS
-    while True:
-        view = await runners.state(runner.id)
-        current = view.current
-        if current is None or not view.busy:
-            return
-        block, now = await now_of(runners.client)
-        # An idle chain's newest block is old; the next one, which this very transaction makes, has the time of now.
-        step = lapse(current, lease, max(now, int(session.clock())), block)
-        try:
-            if step is Step.SUSPECT:
-                say.line(f"no peer of {runner.name} was heard since {stamp(current.heard)}: ending its task")
-                await runners.suspect(runner.id, current.aid)
-            elif step is Step.EXPIRE:
-                await runners.expire(runner.id, current.aid)
-                return
-        except Reverted as error:  # somebody else was quicker, or a peer is back: look again
-            if error.name not in (RunnerError.NOT_DUE, RunnerError.NOT_CURRENT, RunnerError.NOTHING_OPEN):
-                raise
-            if error.name == RunnerError.NOT_DUE and step is Step.SUSPECT:  # this host's clock is ahead
-                raise OperatorFault(await busy(member, runner, current)) from error
-        if step is Step.WAIT and (not current.suspected or session.clock() > until):
-            raise OperatorFault(await busy(member, runner, current))
-        say.mark()
-        await session.sleep(LOOK_SECONDS)
-
-
-async def busy(member: Member, runner: Runner, current: Assignment) -> str:
-    """Why a runner is not free, with names and what can be done."""
-    where = "waits for SWOPs to enrol" if current.shown is RunnerState.ASSIGNED else f"has {current.open} open pairs"
-    return (
-        f"task runner {runner.name} is busy: task {await task_name(member, current.task)} (assignment {current.op} by "
-        f"{to_hex(current.by)}) {where}, last heard of {stamp(current.heard or current.assigned_time)}; "
-        f"WAIT FOR TASKRUNNER, or RESET TASKRUNNER {runner.name} FORCE ends it"
-    )
+    @property
+    def told(self) -> str:
+        """Name, version and whose it is: what an operator compares with what it meant."""
+        header = self.info.header
+        by = "" if header.name == ROOT_TASK else f", by {shown(header.author)} ({to_hex(self.info.creator)})"
+        return f"{shown(header.name)}, version {self.info.version}{by}"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What an order is made of, found without the operator's key. Args: living: SWOPs that are meant."""
 
-    name: str
-    task: Digest
-    prereq: str
+    task: Version
+    prereq: Version
     living: tuple[Address, ...]
+
+    def tell(self, say: Say) -> None:
+        say.fact("TASK", self.task.told)
+        say.fact("PREREQ", self.prereq.told)
 
 
 async def prepare(
@@ -152,62 +101,122 @@ async def prepare(
     """Find the task, and wait until enough SWOPs listen.
 
     Args:
-        pinned: the final task that is meant; None: the newest one of the name.
+        pinned: the final task that is meant, which this operator made; None: the newest one of the name.
 
     Raises:
         OperatorFault: no such task, a draft, too few SWOPs; says which.
+        ChainFault: the SN shows a task that its creator did not sign so.
     """
     tasks = tasking.tasks_of(member.reader, member)
     own = Address(bytes.fromhex(member.who.account.address[2:]))
     if pinned is None:
         task = (await tasking.find(tasks, own, task)).name
-        latest = await tasks.latest(task)
-        if latest is None:
-            raise OperatorFault(f"task {shown(task)} is a draft: FINALIZE TASK {shown(task)} first")
-        pinned = latest[0]
-    info = await tasks.info(pinned)
-    if info is None or not info.final:
-        raise OperatorFault(f"the SN does not know task {shown(task)} as final: ask again, or ask another SN")
-    kind = info.header.task_type
+    meant = await _version(tasks, task, pinned)
+    if pinned is not None and meant.info.creator != own:
+        raise ChainFault(
+            f"the SN shows task {shown(task)} as one of {to_hex(meant.info.creator)}, and it was made here: do not "
+            "trust this SN; nothing was signed"
+        )
+    prereq = await _version(tasks, meant.info.header.prereq)
+    kind = meant.info.header.task_type
     living = await _followers(session, member, runners_of(member.reader, member), runner, kind, wanted, say)
-    return Prepared(task, pinned, info.header.prereq, tuple(living))
+    return Prepared(meant, prereq, tuple(living))
+
+
+async def _version(tasks: Tasks, name: str, pinned: Digest | None = None) -> Version:
+    """The final task that a name means, which is its newest unless it is pinned.
+
+    Raises:
+        OperatorFault: only a draft has that name.
+        ChainFault: what the SN shows is none of that name, or not as its creator signed it.
+    """
+    if pinned is None:
+        latest = await tasks.latest(name)
+        if latest is None:
+            raise OperatorFault(f"task {shown(name)} is a draft: FINALIZE TASK {shown(name)} first")
+        pinned = latest[0]
+    info = await signed_task(tasks, pinned, SignatureVerifier())
+    if info.header.name != name:
+        raise ChainFault(
+            f"the SN names {to_hex(pinned)} as task {shown(name)}, and its creator signed it as "
+            f"{shown(info.header.name)}: do not trust this SN; nothing was signed"
+        )
+    return Version(pinned, info)
 
 
 async def assign(
     session: Session,
     member: Member,
-    client: ChainClient,
-    journal: Journal,
     runner: Runner,
     ready: Prepared,
     wanted: Wanted,
     say: Say,
+    *,
+    begun: str = "",
+    clear: Callable[[], Awaitable[None]] | None = None,
 ) -> Digest:
     """Give a final task to a runner; the assignment's id. Begun again after a crash it is the same assignment.
+
+    Args:
+        begun: under which the journal keeps the assignment's id.
+        clear: what makes way for a new one; None: freeing the runner of what is silent on it.
 
     Raises:
         OperatorFault: the runner is busy; says with what.
     """
-    tasks, runners = tasking.tasks_of(client, member), runners_of(client, member)
-    view = await runners.state(runner.id)
-    if wanted.swop and view.busy and view.current is not None and view.current.task == ready.task:
-        return await _invite(member, runners, runner, view.current, ready.living[0])
-    entry = f"{PENDING}{runner.name}"
-    key = _pending(journal, entry, ready.task, wanted)
-    aid = assignment_id(runner.id, client.address, key)
-    if view.current is None or view.current.aid != aid:
-        if await runners.assignment(aid) is not None:  # confirmed after all, and past: this is another one
-            journal.delete(entry)
-            key = _pending(journal, entry, ready.task, wanted)
+    aid = await _give(session, member, runner, ready, wanted, say, begun, send=False)
+    if aid is None:
+        await (free(session, member, runner, say) if clear is None else clear())
+        aid = await _give(session, member, runner, ready, wanted, say, begun, send=True)
+        assert aid is not None  # it was sent
+    return aid
+
+
+async def _give(
+    session: Session,
+    member: Member,
+    runner: Runner,
+    ready: Prepared,
+    wanted: Wanted,
+    say: Say,
+    begun: str,
+    *,
+    send: bool,
+) -> Digest | None:
+    """With the operator's key: what the runner has of this command already, else a new assignment; None: not sent."""
+    async with session.access.writing(member) as (client, journal):
+        runners = runners_of(client, member)
+        view = await runners.state(runner.id)
+        current, entry = view.current, f"{PENDING}{runner.name}"
+        if wanted.swop and view.busy and current is not None and current.task == ready.task.id:
+            aid = await _invite(member, runners, runner, current, ready.living[0])
+        else:
+            key = _pending(journal, entry, ready.task.id, wanted)
             aid = assignment_id(runner.id, client.address, key)
-        await free(session, member, runners, runner, say)
-        named_ = () if wanted.n else tuple(sorted(ready.living)[:RUNNER_SWOPS_MAX])
-        prereq = await tasks.latest(ready.prereq)
-        order = Order(key, ready.task, prereq[0] if prereq else NO_DIGEST, wanted.n, named_, len(ready.living))
-        await runners.assign(runner.id, order, sign(OrderStatement(runner.id, order), runners.domain, _signer(member)))
-    journal.delete(entry)
+            if current is not None and current.aid == aid:
+                taken_up(current, say)
+            else:
+                if await runners.assignment(aid) is not None:  # confirmed after all, and past: this is another one
+                    journal.delete(entry)
+                    key = _pending(journal, entry, ready.task.id, wanted)
+                    aid = assignment_id(runner.id, client.address, key)
+                if not send:
+                    return None
+                named_ = () if wanted.n else tuple(sorted(ready.living)[:RUNNER_SWOPS_MAX])
+                order = Order(key, ready.task.id, ready.prereq.id, wanted.n, named_, len(ready.living))
+                signature = sign(OrderStatement(runner.id, order), runners.domain, _signer(member))
+                await runners.assign(runner.id, order, signature)
+                session.given[runner.id] = Given(aid, order, signature)
+        # In one step: a RUN that dies here finds either the one or the other.
+        journal.batch({begun: json.dumps(aid.hex()).encode()} if begun else {}, [entry])
     session.assigned[runner.id] = aid
     return aid
+
+
+def taken_up(found: Assignment, say: Say) -> None:
+    """Say that a command goes on with what it began before."""
+    stands = "goes on" if found.busy else "ended"
+    say.line(f"this was begun before as assignment {found.op}, which {stands}: {why(found)}")
 
 
 def _pending(journal: Journal, entry: str, task: Digest, wanted: Wanted) -> Digest:
@@ -232,7 +241,7 @@ async def _followers(
     """
     if wanted.n > RUNNER_PAIRS_MAX:
         raise OperatorFault(f"WITH {wanted.n} PEERS: an assignment has at most {RUNNER_PAIRS_MAX}")
-    until = session.clock() + FOLLOWERS_SECONDS
+    until = session.steady() + FOLLOWERS_SECONDS
     while True:
         living = await _living(member, runners, runner)
         if wanted.swop:
@@ -243,7 +252,7 @@ async def _followers(
         offered = sum(one.pairs for one in living) if kind is TaskType.RUN_SWARM else len(living)
         if living and not wanted.swop and offered >= max(1, wanted.n):
             return [one.swop for one in living]
-        if session.clock() >= until:
+        if session.steady() >= until:
             what = "pairs" if kind is TaskType.RUN_SWARM else "SWOPs"
             who = named([to_hex(one.swop) for one in living][:NAMED_MAX])
             raise OperatorFault(

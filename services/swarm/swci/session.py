@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from typing import Protocol
 from swarm.chain.client import ChainClient
 from swarm.core.errors import OperatorFault, SwarmFault
 from swarm.core.ids import Digest
+from swarm.core.statements import Signature
+from swarm.core.taskview import Order
 from swarm.inspect.operator import Member
 from swarm.store.journal import Journal
 
@@ -86,12 +89,25 @@ class Outcome:
     ends: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An assignment that this shell signed: a reorganisation that takes it away takes nothing that is not here."""
+
+    aid: Digest
+    order: Order
+    signature: Signature
+
+
 Handler = Callable[["Session", Typed, Say], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Session:
-    """One shell. Not for two lines at once: who serves several callers queues them."""
+    """One shell. Not for two lines at once: who serves several callers queues them.
+
+    Args:
+        clock: seconds since 1970, for what is shown; steady: for differences, and set by nobody.
+    """
 
     access: Access
     book: ContextBook
@@ -111,10 +127,13 @@ class Session:
     """Tasks that this shell created and has not finalized, by name."""
     assigned: dict[Digest, Digest] = field(default_factory=dict)
     """What this shell assigned last, by runner: what its WAIT follows."""
+    given: dict[Digest, Given] = field(default_factory=dict)
+    """The same with what was signed, by runner: to give it again."""
     known: dict[Kind, list[str]] = field(default_factory=dict)
     """Names seen lately, for completion."""
     looking: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while what runs only looks or waits: nothing is left half done when it is interrupted."""
+    steady: Callable[[], float] = time.monotonic
     _work: asyncio.Future[None] | None = None
     _interrupted: bool = False
 
@@ -154,6 +173,11 @@ class Session:
         """This SWCI in the swarm of a context, by default of the one in use."""
         context = self.book.get(name)
         return await self.access.member(context, self.book.pin(context.name))
+
+    def forget(self) -> None:
+        """Another swarm is meant from now on: nothing that this shell did belongs to it."""
+        for kept in (self.known, self.created, self.assigned, self.given):
+            kept.clear()
 
     def names(self, kind: Kind) -> Iterable[str]:
         """What exists of a kind, as far as it is known without asking anybody."""

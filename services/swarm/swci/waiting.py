@@ -1,23 +1,26 @@
 """WAIT FOR TASKRUNNER: follows one assignment to its end, and tells who failed, and how. Watches, and ends nothing.
 
-An end counts once it stands so many blocks deep as its chain may still take back.
+An end counts once it stands so many blocks deep as its chain may still take back. An assignment that the chain itself
+took back is given again if this shell signed it, else the wait ends and names the command: nobody is left who works.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from swarm.chain.names import RunnerError
 from swarm.chain.taskrunners import Taskrunners
 from swarm.chain.training import Training
 from swarm.core.chain_view import Phase
-from swarm.core.errors import ChainFault, SwarmFault
+from swarm.core.errors import ChainFault, OperatorFault, Reverted, SwarmFault
 from swarm.core.ids import Digest, to_hex
 from swarm.core.shown import shown
 from swarm.core.taskview import Assignment, Outcome, Pair, PairState, Peer, PeerState, RunnerState, TaskType
 from swarm.inspect.operator import Member
 
-from .running import Runner, now_of, runners_of, task_name
+from .freeing import Runner, busy, now_of, runners_of, task_name
 from .say import Say, stamp
 from .session import GENERIC_WAIT, MINUTES_DEFAULT, OLD_WAIT, RUN_WAIT, Session, TimedOut
 
@@ -25,6 +28,8 @@ LOOK_SECONDS = 1.0
 MARK_SECONDS = 5.0
 DEEP_BLOCKS = 2
 """On a chain that may take blocks back."""
+VANISHED_SECONDS = 15.0
+"""What is gone without an end may come back by itself within this: chains put the transactions of lost blocks back."""
 LATE_SECONDS = 5
 """After the time for enrolling: a start may be in flight."""
 LISTED_MAX = 20
@@ -88,6 +93,24 @@ class Watch:
         return lines
 
 
+@dataclass(slots=True)
+class ChainClock:
+    """The chain's present time: its newest block's, and what has passed here since that block was first seen.
+
+    An idle chain's newest block is old, and this host's own time of day may be wrong by any amount: only what it counts
+    between two looks is used. Args: steady: seconds, set by nobody.
+    """
+
+    steady: Callable[[], float]
+    _block: int = 0
+    _seen: float = 0.0
+
+    def at(self, block_time: int) -> float:
+        if block_time > self._block:  # an SN that lags shows an older one
+            self._block, self._seen = block_time, self.steady()
+        return self._block + self.steady() - self._seen
+
+
 async def wait(session: Session, member: Member, runner: Runner, aid: Digest | None, say: Say) -> None:
     """Wait for the end of an assignment.
 
@@ -97,25 +120,41 @@ async def wait(session: Session, member: Member, runner: Runner, aid: Digest | N
     Raises:
         TaskFailed: it ended otherwise than complete, a pair failed, or it was not started in time.
         TimedOut: no limit was set, the usual one is over, and no peer is heard any more.
+        OperatorFault: the chain took the assignment back, and it cannot be given again from here.
     """
     runners = runners_of(member.reader, member)
     found = await _found(runners, runner, aid)
     watch = Watch(await runners.lease_seconds(), *_limit(session, found))
     say.line(f"WAITING FOR TASKRUNNER TO COMPLETE - Maximum wait time is : {watch.minutes} mins")
-    began = marked = session.clock()
-    while found is not None:
+    began = marked = session.steady()
+    gone: float | None = None
+    chain = ChainClock(session.steady)
+    now = chain.at((await now_of(member.reader))[1])
+    aid = aid if found is None else found.aid
+    if aid is None:
+        _finished(say, RunnerState.IDLE, now)
+        return
+    while True:
         try:
-            found = await runners.assignment(found.aid) or found
-            _, block_time = await now_of(member.reader)
-            # An idle chain's newest block is old.
-            now = max(block_time, session.clock())
-            verdict, lines = watch.look(found, now, session.clock() - began)
-            if verdict is Verdict.OVER and await _stands(member, runners, found, now):
-                await _tell_end(member, runners, runner, found, now, say)
-                return
+            there = await runners.assignment(aid)
+            now = chain.at((await now_of(member.reader))[1])
+            if there is not None:
+                found, gone = there, None
+                verdict, lines = watch.look(found, now, session.steady() - began)
+                if verdict is Verdict.OVER and await _stands(member, runners, found, now):
+                    await _tell_end(member, runners, runner, found, now, say)
+                    return
+            else:
+                verdict, lines = Verdict.ON, []
+                gone = session.steady() if gone is None else gone
+                if session.steady() - gone >= VANISHED_SECONDS:
+                    gone = session.steady()  # a try that fails is made again as much later
+                    await _again(session, member, runner, aid, found, say)
+        except Reverted:
+            raise
         except ChainFault as fault:
             verdict, lines = Verdict.ON, watch.missed(fault)
-        if verdict in (Verdict.ON, Verdict.OVER) and watch.given and session.clock() - began > watch.minutes * 60:
+        if verdict in (Verdict.ON, Verdict.OVER) and watch.given and session.steady() - began > watch.minutes * 60:
             # No SN answers, or an end that was seen does not stand: the user's limit holds all the same.
             verdict, lines = Verdict.LIMIT, [*lines, OVER]
         for line in lines:
@@ -123,12 +162,40 @@ async def wait(session: Session, member: Member, runner: Runner, aid: Digest | N
         if verdict is Verdict.LIMIT:
             return
         if verdict is Verdict.SILENT:
-            raise TimedOut(f"{runner.name}: no peer was heard since {stamp(found.heard)}, and the wait time is over")
-        if session.clock() - marked >= MARK_SECONDS:
-            marked = session.clock()
+            assert found is not None  # whose silence that is
+            heard = stamp(found.heard or found.assigned_time)
+            raise TimedOut(f"{runner.name}: no peer was heard since {heard}, and the wait time is over")
+        if session.steady() - marked >= MARK_SECONDS:
+            marked = session.steady()
             say.mark()
         await session.sleep(LOOK_SECONDS)
-    _finished(say, RunnerState.IDLE, session.clock())
+
+
+async def _again(
+    session: Session, member: Member, runner: Runner, aid: Digest, lost: Assignment | None, say: Say
+) -> None:
+    """Give an assignment again that the chain took back; under its key it is the same one.
+
+    Raises:
+        OperatorFault: another shell signed it, or the runner has another task now; says which.
+    """
+    given = session.given.get(runner.id)
+    if given is not None and given.aid != aid:
+        given = None
+    which = lost.task if lost is not None else given.order.task if given is not None else None
+    task = "<task>" if which is None else await task_name(member, which)
+    back = f"the chain took the assignment of task {task} to {runner.name} back"
+    if given is None:
+        raise OperatorFault(f"{back}, and nobody works on it: ASSIGN TASK {task} TO {runner.name} ... gives it again")
+    async with session.access.writing(member) as (client, _):
+        try:
+            await runners_of(client, member).assign(runner.id, given.order, given.signature)
+        except Reverted as refusal:
+            current = (await runners_of(client, member).state(runner.id)).current
+            if refusal.name != RunnerError.BUSY or current is None:
+                raise
+            raise OperatorFault(f"{back}; {await busy(member, runner, current)}") from refusal
+    say.line(f"{back}: given again")
 
 
 def _finished(say: Say, state: RunnerState, at: float) -> None:
@@ -138,11 +205,8 @@ def _finished(say: Say, state: RunnerState, at: float) -> None:
 
 
 async def _found(runners: Taskrunners, runner: Runner, aid: Digest | None) -> Assignment | None:
-    if aid is not None:
-        found = await runners.assignment(aid)
-        if found is not None:
-            return found
-    return (await runners.state(runner.id)).current
+    """The one that is meant, which the chain may have lost; without one what the runner has."""
+    return await runners.assignment(aid) if aid is not None else (await runners.state(runner.id)).current
 
 
 def _limit(session: Session, found: Assignment | None) -> tuple[int, bool]:
@@ -181,15 +245,16 @@ async def _tell_end(
     member: Member, runners: Taskrunners, runner: Runner, found: Assignment, now: float, say: Say
 ) -> None:
     complete = found.outcome is Outcome.COMPLETE
+    # All is asked before anything is said: an SN that goes away in between must not have it said twice.
+    causes = [] if complete else await failures(member, runners, found)
+    name = "" if complete else await task_name(member, found.task)
     _finished(say, RunnerState.COMPLETE if complete else RunnerState.ERROR, found.ended_time or now)
     if complete:
         return
     if found.open:
         say.line(f"  OPEN PAIRS : {found.open}")
-    causes = await failures(member, runners, found)
     for line in causes[:LISTED_MAX]:
         say.line(f"  {line}")
-    name = await task_name(member, found.task)
     raise TaskFailed(f"task {name} on {runner.name}: {why(found)}" + (f"; {causes[0]}" if causes else ""))
 
 

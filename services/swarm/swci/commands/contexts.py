@@ -46,6 +46,8 @@ async def create(session: Session, typed: Typed, say: Say) -> None:
         raise OperatorFault(f"no SN answers at {url}: {why}; start it, or mend the address (WAIT FOR IP waits for it)")
     say.line(UP)
     session.book.create(name, url)
+    if name == session.book.current:  # it may mean another swarm from now on
+        session.forget()
     say.line(f"CONTEXT CREATED : {name}")
 
 
@@ -57,9 +59,7 @@ def _url(typed: Typed) -> str:
 
 async def switch(session: Session, typed: Typed, say: Say) -> None:
     session.book.switch(typed.values["context"])
-    session.known.clear()
-    session.created.clear()
-    session.assigned.clear()
+    session.forget()
     say.line(f"DEFAULT CONTEXT SET TO : {typed.values['context']}")
 
 

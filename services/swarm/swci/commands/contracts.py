@@ -19,9 +19,9 @@ from swarm.inspect.printing import print_history, print_record
 from swarm.inspect.reading import job_of, read_run, told
 from swarm.inspect.reset import open_next
 from swarm.inspect.source import View
+from swarm.swci.freeing import runners_of, task_name
 from swarm.swci.grammar import Typed
 from swarm.swci.picking import pick
-from swarm.swci.running import runners_of, task_name
 from swarm.swci.say import Say, stamp
 from swarm.swci.session import Handler, Session
 from swarm.swci.table import Kind

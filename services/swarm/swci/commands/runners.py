@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 
 from swarm.chain.names import RunnerError
 from swarm.chain.taskrunners import Taskrunners
-from swarm.core.errors import OperatorFault, Reverted
+from swarm.core.errors import OperatorFault, Reverted, SwarmFault
 from swarm.core.ids import Digest, to_hex
 from swarm.core.limits import TASK_TEXT_BYTES_MAX, TASK_TEXT_CHARS_MAX
 from swarm.core.taskview import PairState, Peer, PeerState, TaskType
 from swarm.inspect.operator import Member
+from swarm.swci.freeing import Runner, busy, free, runners_of, task_name
 from swarm.swci.grammar import Typed
 from swarm.swci.picking import pick
-from swarm.swci.running import Runner, Wanted, assign, busy, free, prepare, runner_named, runners_of, task_name
+from swarm.swci.running import Wanted, assign, prepare, runner_named, taken_up
 from swarm.swci.say import Say, stamp
 from swarm.swci.session import Handler, Session
 from swarm.swci.table import Kind
 from swarm.swci.waiting import described, wait, why
 
 BEGUN = "swci/run/"
+ASSIGNED = "Task assigned to TaskRunner"
 SL_STATES = {
     PairState.ALLOTTED: "READY",
     PairState.STARTED: "TRAINING",
@@ -77,9 +81,9 @@ async def give(session: Session, typed: Typed, say: Say) -> None:
     wanted = _wanted(typed)
     member, _, runner = await _here(session, typed)
     ready = await prepare(session, member, runner, typed.values["task"], wanted, say)
-    async with session.access.writing(member) as (client, journal):
-        await assign(session, member, client, journal, runner, ready, wanted, say)
-    say.line("Task assigned to TaskRunner")
+    await assign(session, member, runner, ready, wanted, say)
+    say.line(ASSIGNED)
+    ready.tell(say)
 
 
 def _wanted(typed: Typed) -> Wanted:
@@ -94,28 +98,25 @@ async def watch(session: Session, typed: Typed, say: Say) -> None:
 
 
 async def reset(session: Session, typed: Typed, say: Say) -> None:
-    member = await session.member()
-    async with session.access.writing(member) as (client, _):
-        runners = runners_of(client, member)
-        runner = await runner_named(session, runners, typed.values["runner"])
-        await reset_runner(session, member, runners, runner, "force" in typed.values, say)
+    member, _, runner = await _here(session, typed)
+    await reset_runner(session, member, runner, "force" in typed.values, say)
     say.line("TaskRunner Reset")
 
 
-async def reset_runner(
-    session: Session, member: Member, runners: Taskrunners, runner: Runner, force: bool, say: Say
-) -> None:
+async def reset_runner(session: Session, member: Member, runner: Runner, force: bool, say: Say) -> None:
     """Make a runner IDLE; one that is busy only by force, or once its peers are silent for good."""
     if not force:
-        await free(session, member, runners, runner, say)
-    current = (await runners.state(runner.id)).current
-    if current is not None:
-        try:
-            await runners.reset(runner.id, current.aid, force)
-        except Reverted as error:
-            if error.name == RunnerError.BUSY:
-                raise OperatorFault(await busy(member, runner, current)) from error
-            raise
+        await free(session, member, runner, say)
+    async with session.access.writing(member) as (client, _):
+        runners = runners_of(client, member)
+        current = (await runners.state(runner.id)).current
+        if current is not None:
+            try:
+                await runners.reset(runner.id, current.aid, force)
+            except Reverted as error:
+                if error.name == RunnerError.BUSY:
+                    raise OperatorFault(await busy(member, runner, current)) from error
+                raise
     session.assigned.pop(runner.id, None)
 
 
@@ -217,37 +218,43 @@ async def run(session: Session, typed: Typed, say: Say) -> None:
     """Everything that a script spells out; begun again before its end, it goes on with what it began."""
     from .tasks import create_from_file, finalize_named
 
-    wanted, file = _wanted(typed), typed.values["file"]
-    name = await create_from_file(session, file, say)
+    wanted = _wanted(typed)
+    name = await create_from_file(session, typed.values["file"], say)
     task = await finalize_named(session, name)
     say.line("Task Finalized")
     member, runners, runner = await _here(session, typed)
-    text = hashlib.sha256(session.folder.read(file)).hexdigest()
-    entry = f"{BEGUN}{hashlib.sha256(f'{runner.name}/{text}/{wanted.told}'.encode()).hexdigest()}"
+    # By the task, not by the file: that may change meanwhile, and a variable may stand for a part of it.
+    entry = f"{BEGUN}{hashlib.sha256(f'{runner.name}/{task.hex()}/{wanted.told}'.encode()).hexdigest()}"
     async with session.access.writing(member) as (_, journal):
         kept = journal.get(entry)
     aid = Digest(bytes.fromhex(json.loads(kept))) if kept is not None else None
-    if aid is None or await runners.assignment(aid) is None:
+    before = None if aid is None else await runners.assignment(aid)
+    if aid is None or before is None:
         # This very text, whatever an SN calls the newest of its name by now.
         ready = await prepare(session, member, runner, name, wanted, say, task)
-        async with session.access.writing(member) as (client, journal):
-            await reset_runner(session, member, runners_of(client, member), runner, False, say)
-            aid = await assign(session, member, client, journal, runner, ready, wanted, say)
-            journal.put(entry, json.dumps(aid.hex()).encode())
-    say.line("Task assigned to TaskRunner")
-    await _to_the_end(session, member, runner, aid, entry, say)
-
-
-async def _to_the_end(session: Session, member: Member, runner: Runner, aid: Digest, entry: str, say: Say) -> None:
-    """Wait, and forget the assignment once it is over: the same RUN is another one from then on."""
+        clear = partial(reset_runner, session, member, runner, False, say)
+        aid = await assign(session, member, runner, ready, wanted, say, begun=entry, clear=clear)
+        say.line(ASSIGNED)
+        ready.tell(say)
+    else:
+        taken_up(before, say)
+        say.line(ASSIGNED)
     session.looking.set()
     try:
         await wait(session, member, runner, aid, say)
-    finally:
-        found = await runners_of(member.reader, member).assignment(aid)
-        if found is not None and not found.busy:
-            async with session.access.writing(member) as (_, journal):
-                journal.delete(entry)
+    except SwarmFault:
+        with contextlib.suppress(SwarmFault):  # the first one is what is told
+            await _forget(session, member, aid, entry)
+        raise
+    await _forget(session, member, aid, entry)
+
+
+async def _forget(session: Session, member: Member, aid: Digest, entry: str) -> None:
+    """Once an assignment is over the same RUN is another one."""
+    found = await runners_of(member.reader, member).assignment(aid)
+    if found is not None and not found.busy:
+        async with session.access.writing(member) as (_, journal):
+            journal.delete(entry)
 
 
 async def _here(session: Session, typed: Typed) -> tuple[Member, Taskrunners, Runner]:

@@ -17,10 +17,10 @@ from swarm.inspect.operator import Member
 from swarm.inspect.printing import print_status
 from swarm.inspect.standing import standing
 from swarm.inspect.watch import waits
+from swarm.swci.freeing import runners_of, task_name
 from swarm.swci.grammar import Typed
 from swarm.swci.nodelogs import last_lines
 from swarm.swci.picking import pick
-from swarm.swci.running import runners_of, task_name
 from swarm.swci.say import INDENT, Say, stamp
 from swarm.swci.session import Handler, Session
 from swarm.swci.table import Kind
