@@ -15,7 +15,7 @@ from swarm.core.engine import context, credit, leading, messages, state
 from swarm.core.tasktext import bounds as tasktext
 from swarm.core.tasktext import findings, scalars
 from swarm.inspect import answers as told
-from swarm.inspect import looks, source
+from swarm.inspect import at_head, looks, source
 from swarm.net import answers, blobserve, lines, refusals, server, transfer
 from swarm.node import rated, sharing, sn_list
 from swarm.obs import recent
@@ -162,6 +162,10 @@ ROWS: dict[str, Row] = {
     ),
     "looks of one member at nodes, status and signs of life, its own signs included": (
         "{} a second, burst {}", app.VIEWS_PER_SECOND, app.VIEWS_BURST,
+    ),
+    "answers about the newest block that an operator's shell gives again": (
+        "{} of {} Ki characters, until the next block, {} ms at most",
+        at_head.ANSWERS_MAX, at_head.ANSWER_CHARS_MAX / KIB, at_head.FRESH_SECONDS * 1000,
     ),
     "a call of this node that waits for another's rate; what an SN showed, given to all who ask so soon": (
         "{} ms in all, {} ms or more a step; {} ms",

@@ -41,6 +41,11 @@ class Ticket:
     def __init__(self, event: asyncio.Event) -> None:
         self._event = event
 
+    @property
+    def woken(self) -> bool:
+        """Whether something has happened since."""
+        return self._event.is_set()
+
     async def wait(self, seconds: float, sleep: Sleep = asyncio.sleep) -> bool:
         """Wait at most ``seconds``; True if woken, False if the time ran out."""
         if self._event.is_set():

@@ -31,6 +31,7 @@ from swarm.node.sn_list import SnList
 from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
 
+from .at_head import AtHead
 from .looks import Looks
 from .source import View, read_view
 
@@ -78,6 +79,7 @@ class Member:
     reader: ChainClient
     """Asks with a throw-away key."""
     looks: Looks
+    at_head: AtHead
 
     async def view(self) -> View:
         """The swarm as the SN tells it, at most half a second ago; as the commands read it.
@@ -85,11 +87,13 @@ class Member:
         Raises:
             OperatorFault, PeerFault, ChainFault: the SN does not answer, or with something else.
         """
-        return await read_view(self.looks, self.link.rpc, self.reader)
+        return await read_view(self.looks, self.at_head, self.reader)
 
     def writing(self, journal: Journal) -> ChainClient:
         """This account's transactions; ``journal`` keeps them until they are final. Call ``tend()`` first."""
-        client = ChainClient(self.link.rpc, self.who.account, JournalOutbox(journal), chain_id=self.swarm.chain_id)
+        client = ChainClient(
+            self.at_head.writing, self.who.account, JournalOutbox(journal), chain_id=self.swarm.chain_id
+        )
         client.waker = self.reader.waker
         return client
 
@@ -116,9 +120,11 @@ async def joined(
     try:
         swarm = await find_swarm(link, kept, waits, wait_seconds=wait_seconds, mend=mend)
         await join_swarm(link, swarm, LocalSigner(bytes(who.account.key)), own, Role.SWCI, waits)
-        reader = ChainClient(link.rpc, Onlooker(), MemoryOutbox(), chain_id=swarm.chain_id)
+        at_head = AtHead(link.rpc, waker)
+        link.on_turn.append(at_head.forget)
+        reader = ChainClient(at_head, Onlooker(), MemoryOutbox(), chain_id=swarm.chain_id)
         reader.waker = waker
-        yield Member(who, link, swarm, reader, Looks(link))
+        yield Member(who, link, swarm, reader, Looks(link), at_head)
     finally:
         await link.aclose()
 
