@@ -1,4 +1,4 @@
-"""Writes docs/swci-reference.md from the table of commands (services/swarm/swci/table.py).
+"""Writes docs/swci-reference.md from the table of commands (services/swarm/swci/table).
 
     python tools/swci_reference.py [--check]
 
@@ -17,7 +17,7 @@ from swarm.swci.table import ARGUMENTS, COMMANDS, GROUPS, Command
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "swci-reference.md"
 HEAD = """# SWCI command reference
 
-Written by `tools/swci_reference.py` from the table of commands in `services/swarm/swci/table.py`: change that, then
+Written by `tools/swci_reference.py` from the table of commands in `services/swarm/swci/table/`: change that, then
 run it. [swci.md](swci.md) tells how to use the shell.
 
 Keywords may be typed in any letter case; arguments stay as typed. `<name>` is an argument, `[name]` may be left out,
@@ -28,8 +28,8 @@ Keywords may be typed in any letter case; arguments stay as typed. `<name>` is a
 def page() -> str:
     parts = [HEAD]
     for group, title in GROUPS.items():
-        parts.append(f"\n## {title}\n")
-        parts += [_command(command) for command in COMMANDS if command.group == group]
+        found = [_command(command) for command in COMMANDS if command.group == group and command.syntax]
+        parts += [f"\n## {title}\n", *found] if found else []
     parts.append("\n## Arguments\n\n| argument | names | what |\n| --- | --- | --- |\n")
     parts += [f"| `{name}` | {a.kind.value} | {a.told} |\n" for name, a in sorted(ARGUMENTS.items())]
     return "".join(parts)

@@ -14,6 +14,7 @@ from rich.table import Table
 from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault
 
+from . import shapes
 from .history import runs_of
 from .printing import clock, console, print_history, print_record, print_status, safe
 from .reading import job_of, read_run, told
@@ -22,7 +23,7 @@ from .source import Source, View, open_view
 from .standing import standing
 from .watch import watch
 
-Again = Callable[[dict[str, Any]], tuple[list[dict[str, Any]], int]]
+Again = Callable[[shapes.Run], tuple[list[dict[str, Any]], int]]
 """Merges a record's rounds again: a row each (``round``, ``found``, ``why``), and the exit code."""
 
 EXIT_COMPLETE, EXIT_FAILED, EXIT_TIMEOUT = 0, 1, 3
@@ -59,7 +60,7 @@ def wait(where: Source, job: str, run: int | None, timeout: float | None) -> int
 def status(where: Source, *, as_json: bool, every: float | None = None) -> int:
     """Print how the swarm stands; with ``every``, again and again after so many seconds."""
 
-    async def act() -> dict[str, Any]:
+    async def act() -> shapes.Standing:
         async with open_view(where) as view:
             return await standing(view)
 
@@ -76,7 +77,7 @@ def status(where: Source, *, as_json: bool, every: float | None = None) -> int:
 def history(where: Source, job: str | None, *, as_json: bool) -> int:
     """Print all runs of a job, or of all jobs."""
 
-    async def act() -> list[dict[str, Any]]:
+    async def act() -> list[shapes.RunRow]:
         async with open_view(where) as view:
             names = [job] if job is not None else sorted((await view.training.jobs()).values())
             return [row for name in names for row in await runs_of(view, name)]

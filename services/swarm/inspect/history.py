@@ -8,12 +8,13 @@ from swarm.chain import events as ev
 from swarm.core.chain_view import Phase
 from swarm.core.ids import Address, to_hex
 
+from . import shapes
 from .ending import ending
 from .reading import events_of, job_of, options_at_start, record_of, time_of, told
 from .source import View
 
 
-async def runs_of(view: View, name: str) -> list[dict[str, Any]]:
+async def runs_of(view: View, name: str) -> list[shapes.RunRow]:
     """The runs of the job ``name`` in order, the present one last.
 
     Raises:
@@ -23,7 +24,7 @@ async def runs_of(view: View, name: str) -> list[dict[str, Any]]:
     job = await job_of(view.training, name)
     state = await view.training.state(job)
     runs = [await events_of(view, job, number) for number in range(1, state.run + 1)]
-    found: list[dict[str, Any]] = []
+    found: list[shapes.RunRow] = []
     for number, happened in enumerate(runs, 1):
         options = await options_at_start(view, job, happened)
         after = runs[number] if number < len(runs) else []
@@ -48,7 +49,7 @@ async def runs_of(view: View, name: str) -> list[dict[str, Any]]:
 
 def _row(
     name: str, number: int, happened: list[tuple[int, Any]], options: str = "", begun: ev.RunReset | None = None
-) -> dict[str, Any]:
+) -> shapes.RunRow:
     record = record_of(name, number, happened)
     merged = [r for r in record.rounds.values() if r["merged"] is not None]
     contributors = {c["node"] for r in merged for c in r["contributions"] if c["weight"]}
@@ -62,10 +63,12 @@ def _row(
         "rounds": len(merged),
         "members": [to_hex(node) for node in sorted(record.members, key=Address)],
         "contributors": sorted(contributors),
-        "earlier": record.earlier,
+        "earlier": record.to_json()["earlier"],
         "final": merged[-1]["merged"] if merged else None,
         "first_block": blocks[0] if blocks else None,
         "last_block": blocks[-1] if blocks else None,
+        "began": None,
+        "ended": None,
     }
 
 

@@ -33,7 +33,7 @@ from swarm.store.journal import Journal
 
 from .at_head import AtHead
 from .looks import Looks
-from .source import View, read_view
+from .source import Contracts, View, read_view
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -80,6 +80,10 @@ class Member:
     """Asks with a throw-away key."""
     looks: Looks
     at_head: AtHead
+
+    @property
+    def on(self) -> Contracts:
+        return Contracts(self.reader, self.swarm.contracts)
 
     async def view(self) -> View:
         """The swarm as the SN tells it, at most half a second ago; as the commands read it.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from swarm.core.shown import printable
 
-from . import table
+from . import shapes, table
 
 SHORT_HEX_CHARS = 10
 COLUMNS_IN_A_PIPE = 160
@@ -29,7 +28,7 @@ def console() -> Console:
     )
 
 
-def print_record(console: Console, record: dict[str, Any]) -> None:
+def print_record(console: Console, record: shapes.Run) -> None:
     title = f"{record['job']} run {record['run']}: {record['phase']}"
     console.print(title + (f" ({record['reason']})" if record["reason"] else ""), markup=False, highlight=False)
     members = Table("node", "address for peers", "state", "leads", "loss", "metric", title="members")
@@ -72,7 +71,7 @@ def print_record(console: Console, record: dict[str, Any]) -> None:
         console.print(f"final model: {record['final']}", markup=False, highlight=False)
 
 
-def print_status(console: Console, found: dict[str, Any]) -> None:
+def print_status(console: Console, found: shapes.Standing) -> None:
     sn = found["sn"]
     head = sn["head"]["number"] if sn["head"] else "none"
     health = "up" if sn["up"] else f"DOWN: {sn['reason']}"
@@ -97,7 +96,7 @@ def print_status(console: Console, found: dict[str, Any]) -> None:
         console.print(f"and {found['jobs_more']} more jobs (swarm history NAME shows one)", highlight=False)
 
 
-def print_history(console: Console, rows: list[dict[str, Any]]) -> None:
+def print_history(console: Console, rows: list[shapes.RunRow]) -> None:
     shown = Table("job", "run", "state", "rounds", "from", "began", "ended", "last merged model", "how", title="runs")
     for r in rows:
         shown.add_row(
@@ -109,7 +108,7 @@ def print_history(console: Console, rows: list[dict[str, Any]]) -> None:
             clock(r["began"]),
             clock(r["ended"]),
             _short(r["final"] or "-"),
-            safe(r["how"]),
+            safe(r["how"] or ""),
         )
     console.print(shown)
 
@@ -121,6 +120,10 @@ def safe(text: str) -> str:
 
 def _short(text: str) -> str:
     return text[: 2 + SHORT_HEX_CHARS]
+
+
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
 
 
 def _float(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from swarm.chain import events as ev
 from swarm.chain.exporting import past_of
@@ -16,6 +16,8 @@ from swarm.core.errors import OperatorFault
 from swarm.core.exported import PastRun
 from swarm.core.ids import Address, to_hex
 from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, FLAG_OWN_FIGURE, from_fixed, method_name
+
+from . import shapes
 
 _EARLIER: dict[str, Any] = {"epoch": 0, "attempt": 0, "leader": "", "method": "", "interval": 0, "acks": 0}
 _EARLIER["block"] = None
@@ -51,7 +53,7 @@ class RunRecord:
             for part, weight in zip(parts, weighing.counted([p["weight"] for p in parts]), strict=True):
                 part["counted"] = weight
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> shapes.Run:
         return {
             "job": self.job,
             "run": self.run,
@@ -60,11 +62,11 @@ class RunRecord:
             "min_peers": self.min_peers,
             "final": self.final,
             "options": self.options,
-            "members": list(self.members.values()),
-            "rounds": [r for r in self.rounds.values() if r["merged"] is not None],
+            "members": [cast(shapes.RunMember, one) for one in self.members.values()],
+            "rounds": [cast(shapes.Round, one) for one in self.rounds.values() if one["merged"] is not None],
             "open_round": next((r["round"] for r in self.rounds.values() if r["merged"] is None), None),
-            "calls": self.calls,
-            "earlier": self.earlier,
+            "calls": [cast(shapes.Call, one) for one in self.calls],
+            "earlier": cast(shapes.Earlier | None, self.earlier),
         }
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from swarm.chain.client import ChainClient, MemoryOutbox, Onlooker
 from swarm.chain.membership import Membership
@@ -30,6 +30,11 @@ from swarm.node.sn_link import expect_sn
 
 from .answers import check_signs, check_status
 from .ready import operations_port
+
+if TYPE_CHECKING:  # a look at jobs needs none of it
+    from swarm.chain.joboptions import JobOptions
+    from swarm.chain.taskrunners import Taskrunners
+    from swarm.chain.tasks import Tasks
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 
@@ -69,6 +74,45 @@ class _Rated:
 
 
 @dataclass(frozen=True, slots=True)
+class Contracts:
+    """A swarm's contracts, as one client asks them.
+
+    Raises:
+        OperatorFault: (any property) the swarm has no such contract; it is of another version.
+    """
+
+    client: ChainClient
+    there: Mapping[str, Address]
+
+    @property
+    def training(self) -> Training:
+        return Training(self.client, self._at("Training"))
+
+    @property
+    def options(self) -> JobOptions:
+        from swarm.chain.joboptions import JobOptions
+
+        return JobOptions(self.client, self._at("JobOptions"))
+
+    @property
+    def tasks(self) -> Tasks:
+        from swarm.chain.tasks import Tasks
+
+        return Tasks(self.client, self._at("Tasks"))
+
+    @property
+    def runners(self) -> Taskrunners:
+        from swarm.chain.taskrunners import Taskrunners
+
+        return Taskrunners(self.client, self._at("Taskrunners"))
+
+    def _at(self, name: str) -> Address:
+        if name not in self.there:
+            raise OperatorFault(f"this swarm names no contract {name}: it is of another version")
+        return self.there[name]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """An open source. ``status`` is the SN's own ``/v1/status``, ``signs`` its ``/v1/alive``."""
 
@@ -79,6 +123,11 @@ class View:
     signs: list[dict[str, Any]]
     options: Address | None = None
     """The contract of the jobs' options; None in a swarm that has none."""
+    contracts: Mapping[str, Address] = field(default_factory=dict)
+
+    @property
+    def on(self) -> Contracts:
+        return Contracts(self.training.client, self.contracts)
 
 
 def source(
@@ -158,6 +207,7 @@ async def _view(sn: Asked, rpc: Rpc, reader: ChainClient, status: dict[str, Any]
             status,
             signs,
             contracts.get("JobOptions"),
+            contracts,
         )
 
 

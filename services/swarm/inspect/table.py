@@ -10,6 +10,8 @@ from typing import Any
 
 from swarm.core.alive import ENDED, SILENT_SECONDS
 
+from . import shapes
+
 COLUMNS = (
     "node",
     "role",
@@ -26,7 +28,7 @@ COLUMNS = (
 ADDRESS_CHARS = 10
 
 
-def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]]) -> list[shapes.NodeRow]:
     """One row a member, those in the swarm first, then by role and name.
 
     Args:
@@ -42,7 +44,7 @@ def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]
         for s in signs
         if s["node"] not in listed
     ]
-    found = []
+    found: list[shapes.NodeRow] = []
     for member in (*members, *owners):
         sign = by_node.get(member["node"])
         said: Mapping[str, Any] = (sign or {}).get("said") or {}
@@ -131,16 +133,17 @@ def _state(member: Mapping[str, Any], sign: Mapping[str, Any] | None, said: Mapp
     return f"silent, was {state}" if silent else state
 
 
-def _waits(sign: Mapping[str, Any], said: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
+def _waits(sign: Mapping[str, Any], said: Mapping[str, Any], names: Mapping[str, str]) -> list[shapes.Wait]:
     return [_wait(w, sign["age_seconds"], names) for w in said.get("waits", [])]
 
 
-def _wait(wait: Mapping[str, Any], age: float, names: Mapping[str, str]) -> dict[str, Any]:
+def _wait(wait: Mapping[str, Any], age: float, names: Mapping[str, str]) -> shapes.Wait:
     """As of now: the message is ``age`` seconds old."""
     until = wait["until"]
     whom = ", ".join(names.get(one, one) for one in wait["whom"].split(", "))
     since = wait["since"] + age
-    return {**wait, "whom": whom, "since": since, "until": None if until is None or until <= age else until - age}
+    left = None if until is None or until <= age else until - age
+    return {"what": wait["what"], "whom": whom, "since": since, "until": left, "then": wait["then"]}
 
 
 def _text(value: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from swarm.core.errors import OperatorFault, SwarmFault
 from swarm.core.shown import printable
 
-from . import table
+from . import shapes, table
 
 SECONDS_DEFAULT, SECONDS_MIN, SECONDS_MAX = 2.0, 0.5, 3600.0
 EXIT_INTERRUPTED = 130
@@ -27,7 +27,7 @@ COLUMNS = ("node", "role", "state", "round", "last seen", "in / out / disk")
 GAP, INDENT = "  ", "      "
 HOME, REST_OF_LINE, REST_OF_SCREEN, CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"
 
-Look = Callable[[], Awaitable[dict[str, Any]]]
+Look = Callable[[], Awaitable[shapes.Standing]]
 
 
 def watch(look: Look, seconds: float, *, as_json: bool, out: TextIO | None = None) -> int:

@@ -7,12 +7,10 @@ keep their numbers: who comes back with the last one that it had goes on behind 
 # No postponed annotations here: FastAPI reads those of the handlers below.
 
 import asyncio
-import dataclasses
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Header, Path, Request
 from fastapi.responses import StreamingResponse
@@ -20,17 +18,17 @@ from fastapi.responses import StreamingResponse
 from swarm.chain.events import EventDecoder
 from swarm.chain.paging import logs_up_to
 from swarm.core.errors import ChainFault, OperatorFault
-from swarm.core.ids import to_hex
-from swarm.core.taskview import TaskInfo
+from swarm.inspect import shapes, shapes_tasks
+from swarm.inspect import tasks as read
 from swarm.inspect.history import runs_of
 from swarm.inspect.operator import Member
+from swarm.inspect.plain import plain
 from swarm.inspect.reading import read_run
 from swarm.inspect.source import View
-from swarm.inspect.standing import standing
+from swarm.inspect.standing import standing, waiting
 from swarm.net.answers import ApiError
 
-from .freeing import now_of, runners_of
-from .tasking import tasks_of
+from .freeing import now_of
 
 STREAMS_MAX = 32
 """Clients that listen to events at once."""
@@ -50,50 +48,42 @@ def add_resources(app: FastAPI, member_of: MemberOf) -> None:
     Here = Annotated[Member, Depends(member_of)]
 
     @app.get("/v1/nodes", summary="Every member: role, state, round, when it was last heard of")
-    async def nodes(here: Here) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await standing(await _view(here)))["nodes"]
-        return found
+    async def nodes(here: Here) -> list[shapes.NodeRow]:
+        return (await standing(await _view(here)))["nodes"]
 
     @app.get("/v1/waits", summary="What every member waits for, of whom, since when, until when")
-    async def waits(here: Here) -> list[dict[str, Any]]:
-        found = (await standing(await _view(here)))["nodes"]
-        return [{"node": row["node"], "name": row["name"], **wait} for row in found for wait in row["waits"]]
+    async def waits(here: Here) -> list[shapes.WaitRow]:
+        return await waiting(await _view(here))
 
     @app.get("/v1/jobs", summary="Training contracts by name, and where each stands")
-    async def jobs(here: Here) -> dict[str, Any]:
-        found: dict[str, Any] = (await standing(await _view(here)))["jobs"]
-        return found
+    async def jobs(here: Here) -> dict[str, shapes.JobStands]:
+        return (await standing(await _view(here)))["jobs"]
 
     @app.get("/v1/jobs/{name}/runs", summary="All runs of a job: when, how many rounds, from whom, how each ended")
-    async def runs(here: Here, name: Name) -> list[dict[str, Any]]:
+    async def runs(here: Here, name: Name) -> list[shapes.RunRow]:
         view = await _view(here)
         with _not_found():
             return await runs_of(view, name)
 
     @app.get("/v1/jobs/{name}/runs/{run}", summary="One run: members, rounds, shares, metrics")
-    async def run(here: Here, name: Name, run: Annotated[int, Path(ge=0, lt=2**63)]) -> dict[str, Any]:
+    async def run(here: Here, name: Name, run: Annotated[int, Path(ge=0, lt=2**63)]) -> shapes.Run:
         view = await _view(here)
         with _not_found():
             return (await read_run(view, name, run)).to_json()
 
     @app.get("/v1/tasks", summary="Names of final tasks, and how many versions each has")
-    async def tasks(here: Here) -> list[dict[str, Any]]:
-        return [{"name": name, "versions": count} for name, count in await tasks_of(here.reader, here).names()]
+    async def tasks(here: Here) -> list[shapes_tasks.TaskName]:
+        return await read.names(here.on)
 
     @app.get("/v1/tasks/{name}", summary="The newest version of a task, with its body")
-    async def task(here: Here, name: Name) -> dict[str, Any]:
-        contract = tasks_of(here.reader, here)
-        latest = await contract.latest(name)
-        info: TaskInfo | None = None if latest is None else await contract.info(latest[0])
-        if latest is None or info is None:
+    async def task(here: Here, name: Name) -> shapes_tasks.Task:
+        if await here.on.tasks.latest(name) is None:
             raise ApiError(404, "not_found", "no final task has that name")
-        body = [line.decode("utf-8", "replace") for line in (await contract.body(latest[0], info)).lines]
-        return {"id": to_hex(latest[0]), **_plain(info), "body": body}
+        return await read.task(here.on, name)
 
     @app.get("/v1/runners", summary="Task runners by name, each with its present assignment")
-    async def runners(here: Here) -> dict[str, Any]:
-        contract = runners_of(here.reader, here)
-        return {name: _plain(await contract.state(runner)) for runner, name in (await contract.runners()).items()}
+    async def runners(here: Here) -> dict[str, shapes_tasks.RunnerStands]:
+        return await read.runners(here.on)
 
     @app.get("/v1/events", summary="The chain's events from Last-Event-ID on, or those to come (server-sent events)")
     async def events(
@@ -147,25 +137,9 @@ async def _stream(here: Member, after: tuple[int, int], streams: asyncio.Semapho
                     event = decode(log)
                     if event is not None and (log.block, log.index) > after:
                         after = log.block, log.index
-                        told = json.dumps(_plain(event), default=str)
+                        told = json.dumps(plain(event), default=str)
                         yield f"id: {log.block}-{log.index}\nevent: {type(event).__name__}\ndata: {told}\n\n"
             except ChainFault as fault:
                 yield f": the SN does not answer: {' '.join(str(fault).split())}\n\n"
             if not await ticket.wait(STREAM_LOOK_SECONDS):
                 yield ": waiting\n\n"
-
-
-def _plain(value: Any) -> Any:
-    """As JSON: bytes as hex, enums by name."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, bytes):
-        return to_hex(value)
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    # JSON's numbers are 53 bits for most readers.
-    return str(value) if isinstance(value, int) and abs(value) >= 2**53 else value

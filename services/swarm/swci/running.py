@@ -18,20 +18,20 @@ from swarm.chain.tasksigned import signed_task
 from swarm.core.errors import ChainFault, OperatorFault
 from swarm.core.ids import ROOT_TASK, Address, Digest, to_hex
 from swarm.core.limits import RUNNER_PAIRS_MAX, RUNNER_SWOPS_MAX
+from swarm.core.picking import NAMED_MAX, named, pick
 from swarm.core.shown import shown
 from swarm.core.taskstatements import OrderStatement, assignment_id, runner_id, sign
 from swarm.core.taskview import Assignment, Follower, Order, PeerState, TaskInfo, TaskType
 from swarm.inspect.answers import check_signs
+from swarm.inspect.assignments import why
 from swarm.inspect.operator import Member
 from swarm.store.journal import Journal
 
 from . import tasking
 from .freeing import LOOK_SECONDS, Runner, free, runners_of, task_name
-from .picking import NAMED_MAX, named, pick
 from .say import Say
 from .session import Given, Session
 from .table import Kind
-from .waiting import why
 
 FOLLOWERS_SECONDS = 60.0
 """How long ASSIGN waits for enough SWOPs to listen."""

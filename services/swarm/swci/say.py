@@ -6,9 +6,10 @@ Owns the form of an answer (rows C00, R02); where the text goes is the face's bu
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-from swarm.core.shown import printable
+from swarm.core.shown import printable, stamp
+
+__all__ = ["Say", "stamp"]
 
 INDENT = "    "
 ERROR = "ERROR "
@@ -66,8 +67,3 @@ class Say:
     def _out(self, text: str) -> None:
         self._end_marks()
         self._write(text.rstrip() + "\n")
-
-
-def stamp(seconds: float) -> str:
-    """A time as the original prints it, in UTC: ``YYYY-MM-DD HH:MM:SS``."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -18,6 +18,7 @@ from swarm.chain.keys import LocalSigner
 from swarm.chain.tasks import Tasks, chunks_of
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address, Digest
+from swarm.core.picking import pick
 from swarm.core.shown import shown
 from swarm.core.taskstatements import TaskStatement, header_hash, item_hash, root_of, sign, task_id
 from swarm.core.tasktext.findings import Reading
@@ -30,7 +31,6 @@ from swarm.inspect.operator import Member
 from swarm.store.journal import Journal
 
 from . import wrote
-from .picking import pick
 
 SALTS_MAX = 1000
 """How often one text may be created again by one operator, after it was deleted or was not the newest any more."""

@@ -12,12 +12,13 @@ from enum import Enum
 
 from swarm.chain.names import RunnerError
 from swarm.chain.taskrunners import Taskrunners
-from swarm.chain.training import Training
 from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault, OperatorFault, Reverted, SwarmFault
 from swarm.core.ids import Digest, to_hex
 from swarm.core.shown import shown
 from swarm.core.taskview import Assignment, Outcome, Pair, PairState, Peer, PeerState, RunnerState, TaskType
+from swarm.inspect.assignments import described as told
+from swarm.inspect.assignments import why
 from swarm.inspect.operator import Member
 
 from .freeing import Runner, busy, now_of, runners_of, task_name
@@ -258,31 +259,6 @@ async def _tell_end(
     raise TaskFailed(f"task {name} on {runner.name}: {why(found)}" + (f"; {causes[0]}" if causes else ""))
 
 
-def why(found: Assignment) -> str:
-    """How an assignment ended, or stands, in a few words."""
-    at = stamp(found.heard or found.assigned_time)
-    return {
-        Outcome.NONE: _stuck(found),
-        Outcome.COMPLETE: "complete",
-        Outcome.FAILED: f"{found.failed} of {found.allotted} pairs failed",
-        Outcome.DECLINED: "a SWOP that it named declined",
-        Outcome.TOO_FEW: f"not started in time: {found.offered} offered, {found.n or found.named} wanted",
-        Outcome.EXPIRED: f"no peer answered since {at}",
-        Outcome.ABORTED: f"aborted by {to_hex(found.ended_by)}" + (f": {shown(found.why)}" if found.why else ""),
-        Outcome.RESET: f"reset by {to_hex(found.ended_by)} while it ran",
-    }[found.outcome]
-
-
-def _stuck(found: Assignment) -> str:
-    """What is wrong with an assignment that has not ended."""
-    if found.failed:
-        return f"{found.failed} pairs failed"
-    if found.shown is RunnerState.RUNNING:
-        return f"running, {found.open} pairs open"
-    offered = f"{found.offered} offered by {found.enrolled} SWOPs, {found.declined} declined"
-    return f"not started: {found.n or found.named} wanted, {offered} ({found.enrol_seconds} s to enrol)"
-
-
 async def failures(member: Member, runners: Taskrunners, found: Assignment) -> list[str]:
     """A line for each peer that declined and each pair that did not succeed: who, exit code, class, what of its run."""
     lines = []
@@ -302,13 +278,7 @@ async def _ended_badly(runners: Taskrunners, found: Assignment, peer: Peer) -> l
 
 
 async def described(member: Member, pair: Pair) -> str:
-    """State, exit code and class of a pair; and that its model is safe, if its run came to its end."""
-    text = pair.state.name
-    if pair.state is PairState.FAILED:
-        text += f", exit code {pair.exit_code}" + (f", {shown(pair.fault)}" if pair.fault else "")
-    if any(pair.job):
-        text += f", SL {to_hex(pair.sl)}, run {pair.run}"
-        training = Training(member.reader, member.swarm.training)
-        if pair.state is not PairState.SUCCEEDED and await training.phase_of(pair.job, pair.run) is Phase.COMPLETE:
-            text += " is complete: the model is safe"
-    return text
+    async def phase_of(job: Digest, run: int) -> Phase:
+        return await member.on.training.phase_of(job, run)
+
+    return await told(phase_of, pair)

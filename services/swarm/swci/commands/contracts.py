@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from typing import Any
 
-from swarm.chain.joboptions import JobOptions
 from swarm.chain.names import GuardError, TrainingError
 from swarm.chain.training import Training
 from swarm.core.chain_view import Phase
 from swarm.core.errors import OperatorFault, Reverted
-from swarm.core.ids import JOB_NAME_BYTES_MAX, job_id, to_hex
+from swarm.core.ids import JOB_NAME_BYTES_MAX, job_id
+from swarm.core.picking import pick
 from swarm.core.taskstatements import runner_id
-from swarm.inspect.history import runs_of
+from swarm.inspect import jobs as read
 from swarm.inspect.operator import Member
-from swarm.inspect.printing import print_history, print_record
-from swarm.inspect.reading import job_of, read_run, told
+from swarm.inspect.printing import figure, print_history, print_record
+from swarm.inspect.reading import job_of
 from swarm.inspect.reset import open_next
-from swarm.inspect.source import View
-from swarm.swci.freeing import runners_of, task_name
+from swarm.inspect.tasks import assignments
 from swarm.swci.grammar import Typed
-from swarm.swci.picking import pick
 from swarm.swci.say import Say, stamp
 from swarm.swci.session import Handler, Session
 from swarm.swci.table import Kind
-from swarm.swci.waiting import why as how
 
 from .swarm import printed
 
 RUNNER_HEADER = "NUMBER, ASSIGNMENT, TASK, HOW IT ENDED, ASSIGNED BY, ASSIGNED, ENDED"
-RUNNER_HISTORY_MAX = 20
-"""Assignments that HISTORY of a task runner tells."""
 PERF_HEADER = "UID, SL ADMIN, LOSS, METRIC, TOTAL EPOCHS, FINISHED EPOCHS"
 
 
@@ -57,45 +50,38 @@ async def create(session: Session, typed: Typed, say: Say) -> None:
 
 
 async def list_(session: Session, typed: Typed, say: Say) -> None:
-    member = await session.member()
-    say.lines(await _names(session, _training(member)))
+    say.lines(await _names(session, await session.member()))
 
 
 async def info(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
-    training = _training(member)
-    name = await _named(session, training, typed)
-    job = job_id(name)
-    contract = JobOptions(member.reader, member.swarm.contracts["JobOptions"])
-    origin, state, (options, version) = await asyncio.gather(
-        training.origin_of(job), training.state(job), contract.get(job)
-    )
-    say.fact("NAME", name)
-    say.fact("ID", to_hex(job))
-    say.fact("ORIGIN", "this chain" if origin is None else f"carried over from the chain with genesis {to_hex(origin)}")
-    say.fact("RUNS", state.run)
-    say.fact("OPTIONS", options or "none")
-    say.fact("CHANGED", f"{version} times")
+    found = await read.job(member.on, await _named(session, member, typed))
+    origin = found["origin"]
+    say.fact("NAME", found["name"])
+    say.fact("ID", found["id"])
+    say.fact("ORIGIN", "this chain" if origin is None else f"carried over from the chain with genesis {origin}")
+    say.fact("RUNS", found["runs"])
+    say.fact("OPTIONS", found["options"] or "none")
+    say.fact("CHANGED", f"{found['options_changed']} times")
 
 
 async def status(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
-    training = _training(member)
-    name = await _named(session, training, typed)
-    state = await training.state(job_id(name))
+    name = await _named(session, member, typed)
+    found = await read.stands(member.on, name)
     say.fact("NAME", name)
-    say.fact("RUN", state.run)
-    say.fact("STATE", state.phase.name)
-    say.fact("ROUND", state.round)
-    say.fact("JOINED", state.joined_count)
-    say.fact("MINPEERS", state.min_peers)
-    say.fact("LAST MODEL", to_hex(state.prev) if any(state.prev) else "none")
-    say.fact("TOLD", told(state))
+    say.fact("RUN", found["run"])
+    say.fact("STATE", found["phase"].upper())
+    say.fact("ROUND", found["round"])
+    say.fact("JOINED", found["joined"])
+    say.fact("MINPEERS", found["min_peers"])
+    say.fact("LAST MODEL", found["last"] or "none")
+    say.fact("TOLD", found["told"])
 
 
 async def reset(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
-    name = await _named(session, _training(member), typed)
+    name = await _named(session, member, typed)
     async with session.access.writing(member) as (client, _):
         training = Training(client, member.swarm.training)
         state = await training.state(job_id(name))
@@ -107,35 +93,17 @@ async def reset(session: Session, typed: Typed, say: Say) -> None:
 
 async def perfdata(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
-    view = await member.view()
-    record = (await read_run(view, await _named(session, view.training, typed), None)).to_json()
+    rows = await read.figures(await member.view(), await _named(session, member, typed))
     say.line(PERF_HEADER)
-    for row in performance(record, view.signs):
-        say.line(row)
-
-
-def performance(record: dict[str, Any], signs: list[dict[str, Any]]) -> list[str]:
-    """A line for each member of a run: what its last check-in reported, and whether it leads the open round."""
-    last: dict[str, dict[str, Any]] = {}
-    for one in record["rounds"]:
-        last |= {part["node"]: part for part in one["contributions"]}
-    leads = {s["node"] for s in signs if s["said"] and s["alive"] and s["said"].get("leading") == "leader"}
-    rows = []
-    for found in record["members"]:
-        node = found["node"]
-        part: dict[str, Any] = last.get(node, {})
-        loss = found["loss"] if found["loss"] is not None else part.get("loss")
-        metric = found["metric"] if found["metric"] is not None else part.get("metric")
-        epochs = f"{part.get('epochs_total', 0)}, {part.get('epochs_done', 0)}"
-        rows.append(f"{node}, {'ADMIN' if node in leads else '-'}, {_figure(loss)}, {_figure(metric)}, {epochs}")
-    return rows
+    for row in rows:
+        figures = f"{figure(row['loss'])}, {figure(row['metric'])}"
+        epochs = f"{row['epochs_total']}, {row['epochs_done']}"
+        say.line(f"{row['node']}, {'ADMIN' if row['leads'] else '-'}, {figures}, {epochs}")
 
 
 async def audit(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
-    view = await member.view()
-    name = await _named(session, view.training, typed)
-    record = (await read_run(view, name, _run(typed))).to_json()
+    record = await read.run(await member.view(), await _named(session, member, typed), _run(typed))
     printed(session, say, lambda console: print_record(console, record))
 
 
@@ -150,53 +118,44 @@ def _run(typed: Typed) -> int | None:
 
 async def history(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
-    view: View = await member.view()
     everything = typed.values.get("contract", "all").lower() == "all"
-    if not everything and await _tell_runner(session, member, typed.values["contract"], say):
+    if not everything and await _tell_runner(member, typed.values["contract"], say):
         return
-    names = await _names(session, view.training) if everything else [await _named(session, view.training, typed)]
-    rows = [row for name in names for row in await runs_of(view, name)]
+    rows = await read.history(await member.view(), None if everything else await _named(session, member, typed))
     printed(session, say, lambda console: print_history(console, rows))
 
 
-async def _tell_runner(session: Session, member: Member, name: str, say: Say) -> bool:
+async def _tell_runner(member: Member, name: str, say: Say) -> bool:
     """The last assignments of a task runner, if it is one and no contract is called so, newest first."""
-    runners, runner = runners_of(member.reader, member), runner_id(name)
-    if not await runners.name_of(runner) or await _training(member).name_of(job_id(name)):
+    on = member.on
+    if not await on.runners.name_of(runner_id(name)) or await on.training.name_of(job_id(name)):
         return False
-    rows = [
-        f"{a.op}, {to_hex(a.aid)}, {await task_name(member, a.task)}, {how(a)}, {to_hex(a.by)}, "
-        f"{stamp(a.assigned_time)}, {stamp(a.ended_time) if a.ended_time else '-'}"
-        for a in await runners.newest(runner, RUNNER_HISTORY_MAX)
-    ]
+    rows = [(row["assignment"], row["task"], row["told"]) for row in await assignments(on, name)]
     if rows:
         say.line(RUNNER_HEADER)
-    say.lines(rows)
+    say.lines(
+        [
+            f"{a['op']}, {a['aid']}, {task}, {how}, {a['by']}, {stamp(a['assigned_time'])}, "
+            f"{stamp(a['ended_time']) if a['ended_time'] else '-'}"
+            for a, task, how in rows
+        ]
+    )
     return True
 
 
-def _training(member: Member) -> Training:
-    return Training(member.reader, member.swarm.training)
-
-
-async def _names(session: Session, training: Training) -> list[str]:
-    names = sorted((await training.jobs()).values())
-    session.known[Kind.CONTRACT] = names
-    return names
-
-
-async def _named(session: Session, training: Training, typed: Typed) -> str:
+async def _named(session: Session, member: Member, typed: Typed) -> str:
     """The contract that was meant; asks for the whole list only where the name as typed is none."""
     name = typed.values["contract"]
     try:
-        await job_of(training, name)
+        await job_of(member.on.training, name)
     except OperatorFault:
-        return pick("contract", name, await _names(session, training))
+        return pick("contract", name, await _names(session, member))
     return name
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6g}"
+async def _names(session: Session, member: Member) -> list[str]:
+    session.known[Kind.CONTRACT] = [one["name"] for one in await read.jobs(member.on)]
+    return session.known[Kind.CONTRACT]
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -11,28 +11,30 @@ from functools import partial
 from swarm.chain.names import RunnerError
 from swarm.chain.taskrunners import Taskrunners
 from swarm.core.errors import OperatorFault, Reverted, SwarmFault
-from swarm.core.ids import Digest, to_hex
+from swarm.core.ids import Address, Digest, to_hex
 from swarm.core.limits import TASK_TEXT_BYTES_MAX, TASK_TEXT_CHARS_MAX
-from swarm.core.taskview import PairState, Peer, PeerState, TaskType
+from swarm.core.taskview import PairState, PeerState, TaskType
+from swarm.inspect import shapes_tasks
+from swarm.inspect import tasks as read
 from swarm.inspect.operator import Member
-from swarm.swci.freeing import Runner, busy, free, runners_of, task_name
+from swarm.swci.freeing import Runner, busy, free, runners_of
 from swarm.swci.grammar import Typed
-from swarm.swci.picking import pick
 from swarm.swci.running import Wanted, assign, prepare, runner_named, taken_up
 from swarm.swci.say import Say, stamp
 from swarm.swci.session import Handler, Session
 from swarm.swci.table import Kind
-from swarm.swci.waiting import described, wait, why
+from swarm.swci.waiting import wait
 
 BEGUN = "swci/run/"
 ASSIGNED = "Task assigned to TaskRunner"
+NOBODY = to_hex(Address(bytes(20)))
 SL_STATES = {
-    PairState.ALLOTTED: "READY",
-    PairState.STARTED: "TRAINING",
-    PairState.SUCCEEDED: "DONE",
-    PairState.FAILED: "FAILED",
-    PairState.LOST: "LOST",
-    PairState.STOPPED: "STOPPED",
+    PairState.ALLOTTED.name: "READY",
+    PairState.STARTED.name: "TRAINING",
+    PairState.SUCCEEDED.name: "DONE",
+    PairState.FAILED.name: "FAILED",
+    PairState.LOST.name: "LOST",
+    PairState.STOPPED.name: "STOPPED",
 }
 """What the shell calls a pair's state (row D12)."""
 
@@ -62,16 +64,11 @@ async def list_(session: Session, typed: Typed, say: Say) -> None:
 
 
 async def list_peers(session: Session, typed: Typed, say: Say) -> None:
-    _, runners, runner = await _here(session, typed)
-    current = (await runners.state(runner.id)).current
-    rows = (
-        []
-        if current is None
-        else [
-            f"{index}, {to_hex(p.swop)}, {p.state.name}, {p.offer}, {p.allotted}, {stamp(p.heard) if p.heard else '-'}"
-            for index, p in enumerate(await runners.peers(current.aid))
-        ]
-    )
+    member, _, runner = await _here(session, typed)
+    rows = [
+        f"{index}, {p['swop']}, {p['state']}, {p['offer']}, {p['allotted']}, {stamp(p['heard']) if p['heard'] else '-'}"
+        for index, p in enumerate(await read.peers(member.on, runner.name))
+    ]
     if rows:
         say.line("INDEX, SWOP UID, STATE, OFFERED, ALLOTTED, LAST HEARD")
     say.lines(rows)
@@ -136,82 +133,70 @@ async def abort(session: Session, typed: Typed, say: Say) -> None:
 
 
 async def status(session: Session, typed: Typed, say: Say) -> None:
-    member, runners, runner = await _here(session, typed)
-    view = await runners.state(runner.id)
-    current = view.current
-    say.fact("TASK NAME", "Empty" if current is None else await task_name(member, current.task))
-    say.fact("PEER TYPE", "SL" if current is not None and current.task_type is TaskType.RUN_SWARM else "SWOP")
-    say.fact("TASK_STATE", view.shown.name)
+    member, _, runner = await _here(session, typed)
+    found = await read.runner(member.on, runner.name)
+    current = found["state"]["current"]
+    say.fact("TASK NAME", found["task"] or "Empty")
+    say.fact("PEER TYPE", "SL" if current is not None and current["task_type"] == TaskType.RUN_SWARM.name else "SWOP")
+    say.fact("TASK_STATE", found["state"]["shown"])
     if current is None:
         return
-    say.fact("TOLD", why(current) if not current.busy else "busy")
-    say.fact("PEERS NEEDED", current.n or current.named)
-    say.fact("ENROLLED", f"{current.enrolled} SWOPs, {current.offered} offered, {current.declined} declined")
-    say.fact("ACTIVE", current.open)
-    say.fact("COMPLETED", current.succeeded)
-    say.fact("FAILED", current.failed)
+    say.fact("TOLD", "busy" if found["state"]["busy"] else found["told"])
+    say.fact("PEERS NEEDED", current["n"] or current["named"])
+    offers = f"{current['offered']} offered, {current['declined']} declined"
+    say.fact("ENROLLED", f"{current['enrolled']} SWOPs, {offers}")
+    say.fact("ACTIVE", current["open"])
+    say.fact("COMPLETED", current["succeeded"])
+    say.fact("FAILED", current["failed"])
     for key, at in (
-        ("ASSIGNED", current.assigned_time),
-        ("STARTED", current.started_time),
-        ("LAST HEARD", current.heard),
-        ("ENDED", current.ended_time),
+        ("ASSIGNED", current["assigned_time"]),
+        ("STARTED", current["started_time"]),
+        ("LAST HEARD", current["heard"]),
+        ("ENDED", current["ended_time"]),
     ):
         say.fact(key, stamp(at) if at else "-")
 
 
 async def info(session: Session, typed: Typed, say: Say) -> None:
-    member, runners, runner = await _here(session, typed)
-    ops, followers = await runners.counts(runner.id)
-    current = (await runners.state(runner.id)).current
-    say.fact("NAME", runner.name)
-    say.fact("ID", to_hex(runner.id))
-    say.fact("FOLLOWERS", f"{followers} SWOPs listen")
-    say.fact("ASSIGNMENTS", ops)
-    say.fact("LEASE", f"{await runners.lease_seconds()} s")
-    say.fact("TASK", "Empty" if current is None else await task_name(member, current.task))
+    member, _, runner = await _here(session, typed)
+    found = await read.runner(member.on, runner.name)
+    current = found["state"]["current"]
+    say.fact("NAME", found["name"])
+    say.fact("ID", found["id"])
+    say.fact("FOLLOWERS", f"{found['followers']} SWOPs listen")
+    say.fact("ASSIGNMENTS", found["assignments"])
+    say.fact("LEASE", f"{found['lease_seconds']} s")
+    say.fact("TASK", found["task"] or "Empty")
     if current is not None:
-        say.fact("TASK ID", to_hex(current.task))
-        say.fact("ASSIGNMENT", f"{current.op}, {to_hex(current.aid)}")
-        say.fact("ASSIGNED BY", to_hex(current.by))
-        say.fact("PEERS", current.peers)
+        say.fact("TASK ID", current["task"])
+        say.fact("ASSIGNMENT", f"{current['op']}, {current['aid']}")
+        say.fact("ASSIGNED BY", current["by"])
+        say.fact("PEERS", current["peers"])
 
 
 async def peer_status(session: Session, typed: Typed, say: Say) -> None:
-    member, runners, runner = await _here(session, typed)
-    current = (await runners.state(runner.id)).current
-    peers: tuple[Peer, ...] = () if current is None else await runners.peers(current.aid)
-    if current is None or not peers:
-        raise OperatorFault(f"task runner {runner.name} has no peers: nobody has enrolled")
-    peer = _peer(typed.values["peer"], peers)
-    pairs = await runners.pairs(current.aid, peer.swop) if peer.allotted else ()
-    if current.task_type is not TaskType.RUN_SWARM:
-        say.fact("UID", to_hex(peer.swop))
-        say.fact("STATUS", SL_STATES[pairs[0].state] if pairs else peer.state.name)
-        say.fact("DESCRIPTION", await described(member, pairs[0]) if pairs else _declined(peer))
+    member, _, runner = await _here(session, typed)
+    found = await read.pairs(member.on, runner.name, typed.values["peer"])
+    peer, pairs = found["peer"], found["pairs"]
+    if found["task_type"] != TaskType.RUN_SWARM.name:
+        say.fact("UID", peer["swop"])
+        say.fact("STATUS", SL_STATES[pairs[0]["state"]] if pairs else peer["state"])
+        say.fact("DESCRIPTION", found["told"][0] if pairs else _declined(peer))
         return
-    say.fact("SWOP UID", to_hex(peer.swop))
+    say.fact("SWOP UID", peer["swop"])
     say.fact("NUMBER OF SL", len(pairs))
     for number, pair in enumerate(pairs):
-        say.fact("UID", to_hex(pair.sl) if any(pair.sl) else f"{to_hex(peer.swop)}/{number}")
-        say.fact("STATUS", SL_STATES[pair.state])
-        say.fact("DESCRIPTION", f"attempt {pair.attempt}, {await described(member, pair)}")
+        say.fact("UID", pair["sl"] if pair["sl"] != NOBODY else f"{peer['swop']}/{number}")
+        say.fact("STATUS", SL_STATES[pair["state"]])
+        say.fact("DESCRIPTION", f"attempt {pair['attempt']}, {found['told'][number]}")
     if not pairs:
-        say.fact("STATUS", peer.state.name)
+        say.fact("STATUS", peer["state"])
         say.fact("DESCRIPTION", _declined(peer))
 
 
-def _declined(peer: Peer) -> str:
-    return f"declined, {peer.fault}" if peer.state is PeerState.DECLINED and peer.fault else peer.state.name.lower()
-
-
-def _peer(typed: str, peers: tuple[Peer, ...]) -> Peer:
-    """By its index from 0, or by its UUID."""
-    if typed.isascii() and typed.isdigit() and len(typed) <= 3:
-        if int(typed) >= len(peers):
-            raise OperatorFault(f"peer {typed}: there are {len(peers)}, numbered from 0")
-        return peers[int(typed)]
-    uid = pick("peer", typed, [to_hex(one.swop) for one in peers])
-    return next(one for one in peers if to_hex(one.swop) == uid)
+def _declined(peer: shapes_tasks.Peer) -> str:
+    declined = peer["state"] == PeerState.DECLINED.name and peer["fault"]
+    return f"declined, {peer['fault']}" if declined else peer["state"].lower()
 
 
 async def run(session: Session, typed: Typed, say: Say) -> None:

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from swarm.chain.taskrunners import Taskrunners
 from swarm.core.ids import Digest
+from swarm.core.picking import pick
 from swarm.core.taskview import RunnerState
+from swarm.inspect.assignments import why as how
 from swarm.inspect.nodes import Node, nodes_of
 from swarm.inspect.operator import Member
 from swarm.inspect.printing import print_status
@@ -20,11 +22,9 @@ from swarm.inspect.watch import waits
 from swarm.swci.freeing import runners_of, task_name
 from swarm.swci.grammar import Typed
 from swarm.swci.nodelogs import last_lines
-from swarm.swci.picking import pick
 from swarm.swci.say import INDENT, Say, stamp
 from swarm.swci.session import Handler, Session
 from swarm.swci.table import Kind
-from swarm.swci.waiting import why as how
 
 RUNNERS_MAX = 100
 """Task runners in STATUS and WHY."""

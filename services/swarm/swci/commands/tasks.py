@@ -8,6 +8,7 @@ from swarm.chain.keys import LocalSigner
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address, Digest
 from swarm.core.limits import TASK_APPEND_MAX, TASK_LINE_BYTES_MAX, TASK_LINES_MAX
+from swarm.core.picking import pick
 from swarm.core.shown import shown
 from swarm.core.tasktext import placeholders
 from swarm.core.tasktext.findings import Reading, Weight
@@ -20,7 +21,6 @@ from swarm.core.taskview import ItemKind, TaskBody
 from swarm.inspect.operator import Member
 from swarm.swci import tasking, wrote
 from swarm.swci.grammar import Typed
-from swarm.swci.picking import pick
 from swarm.swci.say import Say, stamp
 from swarm.swci.session import Handler, Session
 from swarm.swci.table import Kind

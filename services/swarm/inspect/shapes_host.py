@@ -1,0 +1,112 @@
+"""The shape of what is said while it goes on, and of what works on this host alone; see :mod:`.shapes`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import TypedDict
+
+
+class Step(TypedDict):
+    """What a wait says, as it changes; the last one says how it ended."""
+
+    job: str
+    run: int | None
+    told: str
+
+
+class Said(TypedDict):
+    """What a command that changes something says: the lines of its text."""
+
+    lines: list[str]
+
+
+class ReadySaid(TypedDict):
+    """Whether a node does its work."""
+
+    role: str
+    ready: bool
+    reason: str | None
+
+
+class Waiting(TypedDict):
+    """A node that waits to be let in."""
+
+    node: str
+    role: str
+    certificate: str
+
+
+class Approvals(TypedDict):
+    """Who waits at an SN, or who was let in."""
+
+    folder: str
+    waiting: list[Waiting]
+    approved: str | None
+
+
+class ExportedFile(TypedDict):
+    """What an export holds."""
+
+    file: str
+    members: int
+    jobs: int
+    runs: int
+    block: int
+    genesis: str
+    contracts: int
+    notes: list[str]
+
+
+class Finding(TypedDict):
+    """What is wrong with a file, and where."""
+
+    weight: str
+    line: int | None
+    column: int | None
+    text: str
+
+
+class TaskTold(TypedDict):
+    """A task that a file defines."""
+
+    name: str
+    type: str
+    author: str
+    prereq: str
+    outcome: str
+    lines: int
+
+
+class CheckedFile(TypedDict):
+    """What was found in a file."""
+
+    file: str
+    taken: bool
+    kind: str | None
+    task: TaskTold | None
+    findings: list[Finding]
+
+
+class CheckedFiles(TypedDict):
+    """What was found in task files and profiles."""
+
+    files: list[CheckedFile]
+
+
+class RenderedSites(TypedDict):
+    """What sites will run of a task."""
+
+    sites: list[dict[str, Any]]
+
+
+class Fault(TypedDict):
+    """Why a command did not do what it was asked for."""
+
+    kind: str
+    """usage, the kind of the fault, or the name of a contract's refusal"""
+    message: str
+    fault: str
+    """whose"""
+    fix: str | None
+    """what to do, where that is known apart from the message"""

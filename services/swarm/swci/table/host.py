@@ -1,0 +1,184 @@
+"""Rows that only the command line has: files, certificates and processes of this host, and the chain as a whole."""
+
+from __future__ import annotations
+
+from swarm.core.limits import OPS_PORT_SL, OPS_PORT_SN
+
+from .form import Command, Line, Option, Takes, Way
+from .options import PLAIN_SECRETS, SETS, SOURCE, STATE_OF_SN, VARS
+
+LATER = "a later version"
+
+ROWS: tuple[Command, ...] = (
+    Command(
+        "task check",
+        "tasks",
+        "Names everything that is wrong with task files and profiles, each with its line and the fix.",
+        lines=(
+            Line(
+                "task check",
+                Way.HERE,
+                (Option("FILE...", "task files and profiles; - reads a pipe", into="files"), SETS, VARS, PLAIN_SECRETS),
+                answer="Checked",
+            ),
+        ),
+    ),
+    Command(
+        "task render",
+        "tasks",
+        "Shows what sites will run of a task: the body on chain, the Dockerfile, or each container.",
+        lines=(
+            Line(
+                "task render",
+                Way.HERE,
+                (
+                    Option("FILE", "a task file; - reads a pipe", needed=True),
+                    Option("--profile", "of a site (repeatable)", many=True, into="profiles"),
+                    Option("--with", "file of its prerequisite (repeatable)", many=True, into="others"),
+                    SETS,
+                    VARS,
+                    PLAIN_SECRETS,
+                ),
+                answer="Rendered",
+            ),
+        ),
+    ),
+    Command(
+        "task schema",
+        "tasks",
+        "Prints the JSON Schema (draft 2020-12) of task files, for editors and other tools.",
+        lines=(
+            Line(
+                "task schema",
+                Way.HERE,
+                (Option("--profile", "of SWOP profiles instead", Takes.SWITCH, into="of_profile"), PLAIN_SECRETS),
+                bare="it prints a JSON Schema as it is",
+            ),
+        ),
+    ),
+    Command(
+        "node ready",
+        "host",
+        "Tells whether the node of this host does its work, for health checks: exit code 0, else 1 and the reason.",
+        lines=(
+            Line(
+                "node ready",
+                Way.HERE,
+                (
+                    Option("ROLE", "sn or sl: which process of this host", needed=True),
+                    Option(
+                        "--ops",
+                        f"its operations port [default: http://127.0.0.1 with port {OPS_PORT_SN} of an sn, "
+                        f"{OPS_PORT_SL} of an sl, or as SWARM_OPS_LISTEN and SWARM_OPS_PORT say]",
+                    ),
+                    Option("--timeout", "seconds to keep trying", Takes.SECONDS, default=0.0),
+                ),
+                answer="Ready",
+                old=("ready",),
+            ),
+        ),
+    ),
+    Command(
+        "member approve",
+        "host",
+        "Lets a waiting node into the swarm (SNs with --admission approve), as the user that runs the SN.",
+        lines=(
+            Line(
+                "member approve",
+                Way.HERE,
+                (Option("NODE", "address of the node [default: list those that wait]"), STATE_OF_SN),
+                answer="Approvals",
+                old=("approve",),
+            ),
+        ),
+    ),
+    Command(
+        "chain export",
+        "host",
+        "Writes members, roles, jobs with their options, and the record of their runs to FILE.",
+        lines=(
+            Line(
+                "chain export",
+                Way.HERE,
+                (
+                    Option("FILE", "the new file (JSON)", Takes.PATH, needed=True),
+                    Option(
+                        "--state-dir",
+                        "read the embedded chain in the state folder of an SN that does not run",
+                        Takes.PATH,
+                    ),
+                    Option("--without", "leave this job out (repeatable)", many=True),
+                    *SOURCE,
+                ),
+                answer="Exported",
+            ),
+        ),
+    ),
+    Command(
+        "chain import",
+        "host",
+        "Has the running SN of this host carry FILE into its chain, as the user that runs the SN.",
+        lines=(
+            Line(
+                "chain import",
+                Way.HERE,
+                (Option("FILE", "what swarm chain export wrote", Takes.PATH, needed=True), STATE_OF_SN),
+                answer="Said",
+                streams=True,
+            ),
+        ),
+    ),
+    *(
+        Command(
+            f"cert {verb}",
+            "host",
+            told,
+            lines=(
+                Line(
+                    f"cert {verb}",
+                    Way.PROCESS,
+                    bare="it works on files of this host, and its answer is they",
+                    names=(f"certs {verb}",),
+                ),
+            ),
+        )
+        for verb, told in (
+            ("init", "Makes a certificate authority (CA)."),
+            ("issue", "Makes key and certificate of a node at this site, in one go."),
+            ("sign", "Signs a request that was made elsewhere."),
+            ("check", "Says what is right and wrong with a certificate, one line a field."),
+        )
+    ),
+    *(
+        Command(name, "host", told, lines=(Line(name, Way.PROCESS, bare="it is a process, and has its own log"),))
+        for name, told in (
+            ("sn", "Runs a swarm network node."),
+            ("sl", "Runs a swarm learning node."),
+            ("swci", "Runs the operator's shell: commands, scripts, REST."),
+            ("demo", "Trains one model at several sites on this machine."),
+        )
+    ),
+    Command(
+        "schema",
+        "host",
+        "Prints the JSON Schema (draft 2020-12) of a command's JSON answer.",
+        lines=(
+            Line(
+                "schema",
+                Way.HERE,
+                (Option("COMMAND...", "noun and verb, or a verb that stands alone", into="words"),),
+                bare="it prints a JSON Schema as it is",
+            ),
+        ),
+    ),
+    *(
+        Command(words, "host", told, lines=(Line(words, Way.RESERVED, bare=f"it comes with {LATER}"),))
+        for words, told in (
+            ("site", "What belongs to a site as a whole."),
+            ("policy", "What a site allows others."),
+            ("new", "Begins a project."),
+            ("try", "Tries a program before it trains in a swarm."),
+            ("doctor", "Looks for what is wrong on this host."),
+        )
+    ),
+)
