@@ -182,6 +182,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=400)
+    parser.add_argument(
+        "--first", type=int, default=1, help="begin at this one of the sample: the rest of an earlier run"
+    )
     parser.add_argument("--minutes", type=float, default=120.0, help="stop before a mutant that would begin later")
     parser.add_argument("--limit", type=float, default=90.0, help="seconds for the tests of one mutant")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "mutants")
@@ -196,13 +199,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT, "__pycache__"), symlinks=True)
-        for mutant in sample:
+        for number, mutant in enumerate(sample[args.first - 1 :], args.first):
             if time.monotonic() - began >= 60 * args.minutes:
                 break
             at = time.monotonic()
             tests = tests_for(mutant.path)
             found.append(Found(mutant, run(tree, mutant, tests, args.limit), tests, round(time.monotonic() - at, 1)))
-            print(f"{len(found):4} {found[-1].verdict:9} {mutant.path}:{mutant.line}", flush=True)
+            print(f"{number:4} {found[-1].verdict:9} {mutant.path}:{mutant.line}", flush=True)
             (args.out / "mutants.json").write_text(json.dumps([asdict(one) for one in found], indent=1))
             (args.out / "mutants.md").write_text(report(found, args, len(every)))
     print(report(found, args, len(every)))

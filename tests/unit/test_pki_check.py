@@ -132,6 +132,10 @@ def test_the_commands_from_ca_to_checked_node(tmp_path: Path) -> None:
     assert code == 0
     assert "URI:spiffe://swarm.local/site-a/sl/sl-1, DNS:sl-1.example, IP:127.0.0.1" in text
     files = ("--cert", tmp_path / "sl-1-cert.pem", "--key", tmp_path / "sl-1-key.pem")
+    # The node's flags, to be copied as they are printed.
+    flags = text.splitlines()[-1].split()
+    assert flags[::2] == ["--cert", "--key", "--cacert"]
+    assert invoke("check", *flags)[0] == 0
     code, text = invoke("check", *files, "--cacert", tmp_path / "ca-cert.pem")
     assert code == 0, text
     assert "valid for 29 days" in text

@@ -151,6 +151,14 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
             Journal(path)
 
 
+def test_a_state_folder_is_this_users_alone(tmp_path: Path) -> None:
+    """Made where it is not there, and closed to others where somebody left it open."""
+    (tmp_path / "open").mkdir(mode=0o755)
+    for folder in (tmp_path / "made" / "here", tmp_path / "open"):
+        Journal(folder / "j").close()
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_folder_that_cannot_be_written_is_refused() -> None:
     """A place where not even root may make a folder gives OperatorFault with its path."""
     with pytest.raises(OperatorFault, match="/proc/nowhere"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import profilefiles, taskfiles
 from swarm.core.errors import OperatorFault
 from swarm.core.tasktext.bounds import TEXT_BYTES_MAX
-from swarm.core.tasktext.findings import Reading, TaskTextFault, Weight
+from swarm.core.tasktext.findings import FINDINGS_MAX, Findings, Reading, TaskTextFault, Weight
 from swarm.core.tasktext.model import BuildBody, Made, Task, TaskType, Variable, environment, made_by
 from swarm.core.tasktext.profile import read_profile
 from swarm.core.tasktext.reading import read
@@ -429,3 +429,15 @@ def test_the_page_tells_what_arrives_as_it_arrives() -> None:
             assert environment(read(run_with(f"Envvars:\n    - A: {one}")).taken()) == {"A": expected}
             checked += 1
     assert checked > 12
+
+
+def test_findings_beyond_the_bound_are_counted_and_hide_no_error() -> None:
+    """The list ends with how many more there were; the only error is in it, though it came last."""
+    found = Findings()
+    for number in range(FINDINGS_MAX + 7):
+        found.add(Weight.WARNING, number, 1, f"warning {number}")
+    assert len(found.sorted()) == FINDINGS_MAX + 1
+    assert str(found.sorted()[-1]).endswith("and 7 more findings")
+    found.add(Weight.ERROR, 999, 1, "the error")
+    assert any(one.text == "the error" for one in found.sorted())
+    assert str(found.sorted()[-1]).endswith("and 8 more findings")
