@@ -11,7 +11,7 @@ from swarm.chain.contract import artifact
 from swarm.chain.events import EventDecoder
 from swarm.chain.paging import logs_up_to
 from swarm.core.errors import PeerFault
-from swarm.core.ids import Address, from_hex, job_id, to_hex
+from swarm.core.ids import Address, job_id, to_hex
 from swarm.core.shown import shown
 from swarm.net.uri import parse_uri
 
@@ -23,7 +23,12 @@ JOBS_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Args: kind: SENTINEL, SN, SL or SWOP; host, port: "-" if nobody announced them; at: last heard, in seconds."""
+    """One row.
+
+    Args:
+        kind: SENTINEL, SN, SL or SWOP; host, port: "-" if nobody announced them; at: last heard, in seconds.
+        parent: the SN that it talks to; of an SN itself.
+    """
 
     kind: str
     host: str
@@ -44,22 +49,24 @@ async def nodes_of(view: View, now: float) -> list[Node]:
     jobs = sorted({said["job"] for sign in living if (said := sign["said"]) and said.get("job")})[:JOBS_MAX]
     where = await _announced(view) | await _joined(view, jobs)
     owner = to_hex(await view.membership.owner())
+    sns = _by_name(living)
+    asked = str(view.status.get("node"))
     found = []
     for sign in sorted(living, key=lambda s: (s["role"] != "sn", s["role"] != "swop", s["name"], s["node"])):
         host, port = where.get(sign["node"], ("-", "-"))
         kind = "SENTINEL" if sign["node"] == owner else sign["role"].upper()
         at = now - sign["age_seconds"]
         name = shown(sign["name"] or sign["node"]).replace(",", " ")
-        found.append(Node(kind, host, port, name, sign["node"], _parent(sign), at))
+        # A picture of the swarm needs a row of each parent: an SN that is gone, or whose name two have, is none.
+        parent = sign["node"] if sign["role"] == "sn" else sns.get(sign["sn"], asked)
+        found.append(Node(kind, host, port, name, sign["node"], parent, at))
     return found
 
 
-def _parent(sign: dict[str, Any]) -> str:
-    """The SN that a node talks to; an SN is its own."""
-    try:
-        return to_hex(Address(from_hex(sign["sn"], 20)))
-    except ValueError:
-        return str(sign["node"])
+def _by_name(signs: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The SNs by name: so signs of life tell the SN that a node talks to. A name that several have is left out."""
+    named = [(sign["name"], sign["node"]) for sign in signs if sign["role"] == "sn"]
+    return {name: node for name, node in named if [one for one, _ in named].count(name) == 1}
 
 
 async def _announced(view: View) -> dict[str, tuple[str, str]]:

@@ -225,7 +225,9 @@ class Swci:
         if not path.is_file():
             raise SwciError(f"Task definition file not found : {path}")
         try:
-            return self._transport.upload(path)
+            told = self._transport.upload(path)
+            self._error = told if told.startswith("ERROR ") else None
+            return told
         except (OSError, SwciError) as fault:
             raise SwciError(f"Task definition file upload failed: {fault}") from None
 
