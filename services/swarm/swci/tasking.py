@@ -122,10 +122,15 @@ async def write(tasks: Tasks, creator: Address, header: TaskHeader, body: TaskBo
         Reverted, ChainFault: the chain refused; the same again completes what was begun.
     """
     contents = keccak(header_hash(header) + b"".join(map(keccak, (*body.lines, *body.chunks))))
-    latest = await tasks.latest(header.name)
+    # Asked at one moment, these travel as one batch; nobody else uses this operator's key until the writing is done.
+    first = task_id(creator, _key(contents, 0))
+    latest, others, unsalted = await asyncio.gather(
+        tasks.latest(header.name), drafts(tasks, creator), tasks.info(first)
+    )
     for salt in range(SALTS_MAX):
-        key = Digest(keccak(contents + salt.to_bytes(32, "big")))
-        found, info = task_id(creator, key), await tasks.info(task_id(creator, key))
+        key = _key(contents, salt)
+        found = task_id(creator, key)
+        info = unsalted if salt == 0 else await tasks.info(found)
         # An older version is not what its name means any more: its text again is the next one.
         if info is None or not (info.removed or (info.final and latest is not None and latest[0] != found)):
             break
@@ -134,11 +139,15 @@ async def write(tasks: Tasks, creator: Address, header: TaskHeader, body: TaskBo
     if info is None or not info.final:
         wrote.whole(journal, found, header, body)
         await tasks.write(key, header, body)
-    for other in await drafts(tasks, creator):
+    for other in others:
         if other.name == header.name and other.id != found:
             await tasks.remove(other.id)
             wrote.forget(journal, other.id)
     return found
+
+
+def _key(contents: bytes, salt: int) -> Digest:
+    return Digest(keccak(contents + salt.to_bytes(32, "big")))
 
 
 async def freeze(tasks: Tasks, signer: LocalSigner, found: Found, journal: Journal, *, plain_secrets: bool) -> Digest:
