@@ -44,6 +44,14 @@ class Rest:
         line.close()
         return answer.status, json.loads(data)
 
+    def get_status(self, path: str, files: TlsFiles) -> int:
+        """Of an answer whose body is not waited for."""
+        line = self.line(files)
+        line.request("GET", path)
+        status = line.getresponse().status
+        line.close()
+        return status
+
     def line(self, files: TlsFiles | None = None) -> http.client.HTTPSConnection:
         files = files or self.here.files
         context = ssl.create_default_context(cafile=str(files.cacert))
@@ -314,6 +322,31 @@ def test_events_go_on_behind_the_last_one_that_a_client_had(rest: Rest) -> None:
     news = stream(rest, "", "streamed-2")
     later.join()
     assert all("streamed-1" not in str(data) for _, _, data in news)
+
+
+def test_one_name_takes_a_few_streams_and_leaves_the_others_theirs(rest: Rest) -> None:
+    """One more is refused at once; one that ends is free for the next; another certificate has its own."""
+    assert rest.lines("LIST CONTRACTS", rest.viewer)
+    lines = [listening(rest, rest.viewer) for _ in range(4)]
+    assert [answer.status for _, answer in lines] == [200] * 4
+    status, answer = rest.get("/v1/events", rest.viewer)
+    assert (status, answer["error"]["code"]) == (503, "busy")
+    mine, found = listening(rest, None)
+    assert found.status == 200
+    for line in (mine, lines[0][0]):
+        line.close()
+    until = time.monotonic() + patience.seconds(30)
+    while rest.get_status("/v1/events", rest.viewer) != 200:
+        assert time.monotonic() < until, "the place of a client that is gone is not free"
+        time.sleep(0.2)
+    for line, _ in lines:
+        line.close()
+
+
+def listening(rest: Rest, files: TlsFiles | None) -> tuple[http.client.HTTPSConnection, http.client.HTTPResponse]:
+    line = rest.line(files)
+    line.request("GET", "/v1/events")
+    return line, line.getresponse()
 
 
 def stream(rest: Rest, last: str, until: str) -> list[tuple[str, str, Any]]:

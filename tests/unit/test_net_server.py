@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.certs import Authority
 from swarm.core.errors import LocalFault, OperatorFault
-from swarm.net.answers import send_json
+from swarm.core.ids import Digest
+from swarm.net.answers import PEER_EXTENSION, ApiError, peer_of, send_json
 from swarm.net.client import JsonClient
-from swarm.net.identity import anyone
+from swarm.net.identity import PeerIdentity, anyone
 from swarm.net.probe import remote_time
 from swarm.net.server import serve
 from swarm.net.tls import server_context
@@ -81,3 +83,20 @@ async def test_the_peers_clock_is_read_from_its_date(tmp_path: Path) -> None:
     async with serve(hello, "127.0.0.1", 0, server_context(files)) as server:
         there = await asyncio.to_thread(remote_time, "127.0.0.1", server.port, files)
     assert abs((dt.datetime.now(dt.UTC) - there).total_seconds()) < 5
+
+
+def test_a_certificate_that_expires_while_its_line_is_open_is_refused() -> None:
+    """A handshake looks once; each request after it looks again."""
+    scope: Any = {"extensions": {PEER_EXTENSION: None}}
+    for ends, code in (
+        (datetime(2020, 1, 1, tzinfo=UTC), "certificate_expired"),
+        (datetime(2999, 1, 1, tzinfo=UTC), ""),
+    ):
+        peer = PeerIdentity(Digest(bytes(32)), None, "x", ends, 1)
+        scope["extensions"][PEER_EXTENSION] = peer
+        if code:
+            with pytest.raises(ApiError, match="connect again with a new certificate") as refused:
+                peer_of(scope)
+            assert (refused.value.status, refused.value.code) == (401, code)
+        else:
+            assert peer_of(scope) is peer

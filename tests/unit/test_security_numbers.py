@@ -22,7 +22,7 @@ from swarm.obs import recent
 from swarm.sl import app as sl_app
 from swarm.sl import directory, records, schemas, transfers
 from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, join, lifesigns, relay, starting
-from swarm.swci import contexts, folder, grammar, resources, web
+from swarm.swci import access, contexts, folder, grammar, streams, web
 
 LIMITS, PACE = lines.Limits(), transfer.Pace()
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -212,9 +212,13 @@ ROWS: dict[str, Row] = {
         "{} models, {} round names, {} commits", limits.KEEP_ROUNDS, context.CONTEXTS_KEPT, records.COMMITS_REMEMBERED,
     ),
     "SWCI's REST face: shells, of one certificate, its commands that wait, an upload, lines of an answer, listeners": (
-        "{}, {} (the idle one gives way), {}, {} KiB, {}, {}",
+        "{}, {} (the idle one gives way), {}, {} KiB, {}, {}, {} of one",
         web.SESSIONS_MAX, web.OF_ONE_MAX, web.WAITING_MAX, folder.FILE_BYTES_MAX / KIB, web.LINES_MAX,
-        resources.STREAMS_MAX,
+        streams.STREAMS_MAX, streams.STREAMS_OF_ONE_MAX,
+    ),
+    "SWCI's links to SNs: in all, of one REST caller; one that is unused is closed after; at a bound one gives way": (
+        "{}, {}; {} min; after {} s unused",
+        access.LINKS_MAX, access.LINKS_OF_ONE_MAX, access.UNUSED_SECONDS / 60, access.GIVES_WAY_SECONDS,
     ),
     "a line of the shell; a script or task definition that is read; contexts, variables of one": (
         "{} characters; {} KiB; {}, {}",

@@ -14,6 +14,7 @@ import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -69,11 +70,14 @@ def peer_of(scope: Scope) -> PeerIdentity:
     """The TLS peer of this request or WebSocket.
 
     Raises:
-        ApiError: 401, the connection carries no certificate (a port without mutual TLS).
+        ApiError: 401, the connection carries no certificate (a port without mutual TLS), or one that has expired since
+            it was opened: a handshake looks once, and connections live long.
     """
     peer = scope.get("extensions", {}).get(PEER_EXTENSION)
     if not isinstance(peer, PeerIdentity):
         raise ApiError(401, "no_certificate", "this resource needs a client certificate")
+    if peer.not_after < datetime.now(UTC):
+        raise ApiError(401, "certificate_expired", f"{peer} has expired: connect again with a new certificate")
     return peer
 
 

@@ -5,6 +5,7 @@ The latter are read with suspicion: whoever wrote one may be a liar.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from urllib.parse import urlsplit
 
@@ -32,6 +33,19 @@ def parse_uri(uri: str) -> tuple[str, int]:
     except ValueError as error:
         raise PeerFault(f"a member's address {uri!r:.100} cannot be read: {error}") from error
     raise PeerFault(f"a member's address {uri!r:.100} is not https://host:port")
+
+
+def same_place(url: str) -> str:
+    """One text for all ways to write an address: letter case, a last dot, an IPv6 address's zeros.
+
+    Raises:
+        PeerFault: it is no node's address.
+    """
+    host, port = parse_uri(url)
+    host = host.removesuffix(".")
+    with contextlib.suppress(ValueError):
+        host = ipaddress.ip_address(host).compressed
+    return f"{bracketed(host)}:{port}"
 
 
 def node_url(option: str, text: str, port: int, *, port_apart: bool = False) -> str:

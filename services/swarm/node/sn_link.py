@@ -13,7 +13,7 @@ import itertools
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -97,6 +97,7 @@ class SnLink:
         self._height = 0
         self._refused: dict[str, str] = {}
         self._troubled_at = 0.0
+        self._calls, self._used = 0, time.monotonic()
         self.trouble = ""
         """Why the last call or stream failed; empty when it did not."""
         self.on_turn: list[Callable[[], None]] = []
@@ -134,16 +135,30 @@ class SnLink:
         """The present SN's chain stands still or lags: look whether another one is ahead; True if turned to it."""
         return await self._turn(self._client)
 
+    @property
+    def unused_seconds(self) -> float:
+        """Since its owner's last call was answered; news of the SN's own accord are none."""
+        return 0.0 if self._calls else time.monotonic() - self._used
+
+    def touch(self) -> None:
+        """It is about to be used."""
+        self._used = time.monotonic()
+
     async def get(self, path: str) -> Any:
         """GET; raises what :class:`JsonClient` raises, once no SN gives an answer."""
-        return await self._ask(lambda client: client.get(path))
+        with self._in_use():
+            return await self._ask(lambda client: client.get(path))
 
     async def post(self, path: str, body: Any) -> Any:
-        """POST, as :meth:`get`; it may reach more than one SN."""
+        """POST, as :meth:`get`; it may reach more than one SN. No sign of use: own looks come here too."""
         return await self._ask(lambda client: client.post(path, body))
 
     async def rpc(self, method: str, params: list[Any]) -> Any:
         """One JSON-RPC call; see :class:`swarm.chain.rpc.Rpc`."""
+        with self._in_use():
+            return await self._rpc(method, params)
+
+    async def _rpc(self, method: str, params: list[Any]) -> Any:
         if len(self._queue) >= WAITING_MAX:
             raise RpcUnreachable(f"{method}: {WAITING_MAX} calls wait for {self.url} already")
         loop = asyncio.get_running_loop()
@@ -177,7 +192,7 @@ class SnLink:
             self._waker.wake()
             # Health follows the SN also while this node has nothing to ask: a call notes the trouble or its end.
             with contextlib.suppress(ChainFault):
-                await self.rpc("eth_blockNumber", [])
+                await self._rpc("eth_blockNumber", [])
 
     async def aclose(self) -> None:
         for task in list(self._sending):
@@ -185,6 +200,14 @@ class SnLink:
         await asyncio.gather(*self._sending, return_exceptions=True)
         for client in self._clients.values():
             await client.aclose()
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls, self._used = self._calls - 1, time.monotonic()
 
     # ---- one call -----------------------------------------------------------------------------------
 

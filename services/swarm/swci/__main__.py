@@ -18,6 +18,9 @@ from swarm.node.settings import load_node_settings
 from .settings import SwciSettings
 
 if TYPE_CHECKING:
+    from swarm.net.identity import PeerIdentity
+
+    from .access import RealAccess
     from .folder import Folder
     from .session import Session
 
@@ -61,7 +64,7 @@ async def _run(settings: SwciSettings) -> int:
             book.create(DEFAULT_CONTEXT, settings.sn_url)
         book.switch(DEFAULT_CONTEXT)
     try:
-        return await _faces(settings, session, state)
+        return await _faces(settings, session, state, access)
     finally:
         await access.aclose()
 
@@ -74,7 +77,7 @@ def _folder(settings: SwciSettings) -> Folder:
     return Folder(settings.folder)
 
 
-async def _faces(settings: SwciSettings, session: Session, state: Path) -> int:
+async def _faces(settings: SwciSettings, session: Session, state: Path, access: RealAccess) -> int:
     from . import faces
 
     out = sys.stdout
@@ -91,7 +94,7 @@ async def _faces(settings: SwciSettings, session: Session, state: Path) -> int:
         if outcome.ends or not (faces.is_terminal() or settings.mode == "WEB"):
             return 0 if session.leaving else outcome.code if outcome.ends else 0
     if settings.mode == "WEB":
-        await serve_web(settings, session)
+        await serve_web(settings, session, access)
         return 0
     if faces.is_terminal():
         from .prompt import typed_lines
@@ -105,14 +108,14 @@ async def _faces(settings: SwciSettings, session: Session, state: Path) -> int:
     return last.code if last.ends and not session.leaving else 0
 
 
-async def serve_web(settings: SwciSettings, first: Session) -> None:
+async def serve_web(settings: SwciSettings, first: Session, access: RealAccess) -> None:
     """The REST face until this process is asked to end; each client begins as the start script left ``first``."""
     import signal
 
     from swarm.net.server import Limits, serve
     from swarm.node.identity import tls_contexts
 
-    from .callers import Callers
+    from .callers import Callers, name_of
     from .folder import Folder
     from .session import Session
     from .web import UPLOAD_BODY_BYTES_MAX, Shells, Web, web_app
@@ -120,10 +123,11 @@ async def serve_web(settings: SwciSettings, first: Session) -> None:
     context, _ = tls_contexts(settings)
     assert context.own is not None  # read with the certificate
 
-    def fresh() -> Session:
+    def fresh(caller: PeerIdentity) -> Session:
         folder = Folder(first.folder.root)
         folder.here = first.folder.here
-        found = Session(first.access, first.book.copy(), folder, first.handlers, first.clock, first.sleep, first.limits)
+        mine = access.of(name_of(caller))
+        found = Session(mine, first.book.copy(), folder, first.handlers, first.clock, first.sleep, first.limits)
         found.plain_secrets = first.plain_secrets
         return found
 

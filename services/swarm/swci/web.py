@@ -30,19 +30,20 @@ from swarm.inspect.operator import Member
 from swarm.net.answers import ApiError, json_errors, peer_of
 from swarm.net.identity import PeerIdentity
 
-from .callers import CallerRole, Callers, refusal, too_little
+from .callers import CallerRole, Callers, name_of, refusal, too_little
 from .folder import FILE_BYTES_MAX, Folder
 from .grammar import Typed, parse
 from .resources import add_resources
 from .say import ERROR
 from .session import Session
+from .streams import add_stream
 
 COOKIE = "swci"
 NEW = "new"
 SESSIONS_MAX = 64
 """Shells at once; the one that was idle for longest gives way."""
 OF_ONE_MAX = 8
-"""Shells of one certificate."""
+"""Shells of one certificate's name: another key under it is no other caller."""
 WAITING_MAX = 16
 """Commands of one shell that wait for the one before them."""
 IDLE_SECONDS = 24 * 3600.0
@@ -51,7 +52,7 @@ LINES_MAX = 20_000
 NAME_CHARS_MAX, NAME_BYTES_MAX = 160, 255
 UPLOAD_BODY_BYTES_MAX = FILE_BYTES_MAX + 16 * 1024
 
-Callee = Callable[[], Session]
+Callee = Callable[[PeerIdentity], Session]
 
 
 @dataclass(slots=True)
@@ -61,6 +62,7 @@ class Shell:
     session: Session
     token: str
     owner: bytes
+    name: str
     used: float
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     queued: int = 0
@@ -70,7 +72,7 @@ class Shells:
     """All shells, by token, and each certificate's own first one.
 
     Args:
-        fresh: makes a session in the state that the start script left.
+        fresh: makes a caller's session in the state that the start script left.
         clock: seconds, monotonic.
     """
 
@@ -95,7 +97,7 @@ class Shells:
         token = cookie if cookie is not None else self._first.get(owner, "")
         found = self._shells.get(token)
         if found is None or found.owner != owner:  # another's token is as good as none
-            found = self._begin(owner, now)
+            found = self._begin(caller, now)
             if cookie != NEW:
                 self._first.setdefault(owner, found.token)
         found.used = now
@@ -107,15 +109,16 @@ class Shells:
         if gone is not None and self._first.get(gone.owner) == token:
             del self._first[gone.owner]
 
-    def _begin(self, owner: bytes, now: float) -> Shell:
-        mine = [shell for shell in self._shells.values() if shell.owner == owner]
+    def _begin(self, caller: PeerIdentity, now: float) -> Shell:
+        owner, name = bytes(caller.spki), name_of(caller)
+        mine = [shell for shell in self._shells.values() if shell.name == name]
         for crowd, most in ((mine, OF_ONE_MAX), (list(self._shells.values()), SESSIONS_MAX)):
             if len(crowd) >= most:
                 idle = next((shell for shell in crowd if not shell.queued), None)
                 if idle is None:
                     raise OperatorFault(f"{most} shells are at work here: try again when one has ended")
                 self.drop(idle.token)
-        shell = Shell(self._fresh(), secrets.token_urlsafe(24), owner, now)
+        shell = Shell(self._fresh(caller), secrets.token_urlsafe(24), owner, name, now)
         self._shells[shell.token] = shell
         return shell
 
@@ -148,15 +151,20 @@ def web_app(web: Web, version: str) -> FastAPI:
 
     Peer = Annotated[PeerIdentity, Depends(peer)]
 
-    async def member_of(request: Request, caller: Peer) -> Member:
+    async def listed(caller: Peer) -> PeerIdentity:
+        """A caller that may look."""
         if web.callers.role(caller) is CallerRole.NONE:
             raise ApiError(403, "not_allowed", refusal(caller))
+        return caller
+
+    async def member_of(request: Request, caller: Annotated[PeerIdentity, Depends(listed)]) -> Member:
         try:
             return await web.shells.of(caller, request.cookies.get(COOKIE)).session.member()
         except OperatorFault as fault:
             raise ApiError(409, "no_swarm", str(fault)) from fault
 
     add_resources(app, member_of)
+    add_stream(app, member_of, listed)
 
     @app.get("/is_up", summary="Whether this SWCI listens")
     async def is_up() -> dict[str, str]:
