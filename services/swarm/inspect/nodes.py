@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from swarm.chain import events as ev
-from swarm.chain.contract import artifact
-from swarm.chain.events import EventDecoder
-from swarm.chain.paging import logs_up_to
+from swarm.chain.latest import Latest
+from swarm.chain.rpc import Rpc
 from swarm.core.errors import PeerFault
 from swarm.core.ids import Address, job_id, to_hex
 from swarm.core.shown import shown
@@ -19,6 +20,8 @@ from .source import View
 
 JOBS_MAX = 100
 """Jobs whose joiners' addresses are read for one listing."""
+LISTS_MAX = 4 * JOBS_MAX
+"""Jobs whose joiners' addresses are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Node:
     at: float
 
 
-async def nodes_of(view: View, now: float) -> list[Node]:
+async def nodes_of(view: View, places: Places, now: float) -> list[Node]:
     """All living nodes of the roles SN, SL and SWOP, SNs first.
 
     Raises:
@@ -47,7 +50,7 @@ async def nodes_of(view: View, now: float) -> list[Node]:
     """
     living = [sign for sign in view.signs if sign["alive"] and sign["role"] in ("sn", "sl", "swop")]
     jobs = sorted({said["job"] for sign in living if (said := sign["said"]) and said.get("job")})[:JOBS_MAX]
-    where = await _announced(view) | await _joined(view, jobs)
+    where = await places.of(jobs)
     owner = to_hex(await view.membership.owner())
     sns = _by_name(living)
     asked = str(view.status.get("node"))
@@ -66,33 +69,38 @@ async def nodes_of(view: View, now: float) -> list[Node]:
 def _by_name(signs: Sequence[dict[str, Any]]) -> dict[str, str]:
     """The SNs by name: so signs of life tell the SN that a node talks to. A name that several have is left out."""
     named = [(sign["name"], sign["node"]) for sign in signs if sign["role"] == "sn"]
-    return {name: node for name, node in named if [one for one, _ in named].count(name) == 1}
+    how_many = Counter(name for name, _ in named)
+    return {name: node for name, node in named if how_many[name] == 1}
 
 
-async def _announced(view: View) -> dict[str, tuple[str, str]]:
-    return await _uris(view, "Membership", view.membership.address, ev.Announced, [])
+class Places:
+    """Where nodes said on the chain that they are reached; kept, so that no listing reads the chain from its start.
 
+    Args: rpc: asks the chain; contracts: addresses by name.
+    """
 
-async def _joined(view: View, jobs: Sequence[str]) -> dict[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
-    for name in jobs:
-        found |= await _uris(view, "Training", view.training.address, ev.Joined, [to_hex(job_id(name))])
-    return found
+    def __init__(self, rpc: Rpc, contracts: Mapping[str, Address]) -> None:
+        self._rpc, self._contracts = rpc, contracts
+        self._announced = Latest(rpc, contracts, "Membership", ev.Announced)
+        self._joined: dict[str, Latest[ev.Joined]] = {}
 
+    async def of(self, jobs: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """By node, host and port of its newest word; what is no address is left out.
 
-async def _uris(view: View, contract: str, at: Address, kind: type, more: list[str]) -> dict[str, tuple[str, str]]:
-    """By node, host and port of the newest event of that kind; what is no address is left out."""
-    decode = EventDecoder({contract: at})
-    topic = to_hex(artifact(contract).events[kind.__name__].hash)
-    head = int(await view.rpc("eth_blockNumber", []), 16)
-    found: dict[str, tuple[str, str]] = {}
-    async for log in logs_up_to(view.rpc, head, [at], [topic, *more]):
-        event: Any = decode(log)
-        if isinstance(event, kind):
-            node, uri = to_hex(event.node), event.uri  # type: ignore[attr-defined]
-            try:
-                host, port = parse_uri(uri)
-                found[node] = host, str(port)
-            except PeerFault:  # it said that it is there no more, or told nonsense
-                found.pop(node, None)
-    return found
+        Raises:
+            ChainFault: the SN or its chain failed.
+        """
+        if len(self._joined) + len(jobs) > LISTS_MAX:
+            self._joined = {name: kept for name, kept in self._joined.items() if name in jobs}
+        events: list[ev.Announced | ev.Joined] = [*(await self._announced.events()).values()]
+        for name in jobs:
+            if name not in self._joined:
+                topics = [to_hex(job_id(name))]
+                self._joined[name] = Latest(self._rpc, self._contracts, "Training", ev.Joined, topics)
+            events += (await self._joined[name].events()).values()
+        found: dict[str, tuple[str, str]] = {}
+        for event in events:
+            with contextlib.suppress(PeerFault):  # it said that it is there no more, or told nonsense
+                host, port = parse_uri(event.uri)
+                found[to_hex(event.node)] = host, str(port)
+        return found

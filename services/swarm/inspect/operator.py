@@ -33,6 +33,7 @@ from swarm.store.journal import Journal
 
 from .at_head import AtHead
 from .looks import Looks
+from .nodes import Places
 from .source import Contracts, View, read_view
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Member:
     """Asks with a throw-away key."""
     looks: Looks
     at_head: AtHead
+    places: Places
 
     @property
     def on(self) -> Contracts:
@@ -128,7 +130,7 @@ async def joined(
         link.on_turn.append(at_head.forget)
         reader = ChainClient(at_head, Onlooker(), MemoryOutbox(), chain_id=swarm.chain_id)
         reader.waker = waker
-        yield Member(who, link, swarm, reader, Looks(link), at_head)
+        yield Member(who, link, swarm, reader, Looks(link), at_head, Places(at_head, swarm.contracts))
     finally:
         await link.aclose()
 

@@ -16,6 +16,7 @@ from typing import Any
 from swarm.chain.deploy import Deployed
 from swarm.chain.events import Announced, MemberAdmitted
 from swarm.chain.geth.admin import tip_of
+from swarm.chain.latest import Latest
 from swarm.chain.rpc import Rpc, unwrap
 from swarm.core.chain_view import Member, Role
 from swarm.core.errors import ChainFault, PeerFault, SwarmFault
@@ -26,7 +27,6 @@ from swarm.net.identity import role_of
 from swarm.net.uri import parse_uri
 
 from .forks import Tip
-from .uris import Latest
 
 SNS_MAX = 64
 """SNs that are looked after; the first admitted ones."""
@@ -73,12 +73,12 @@ class Fleet:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._membership = deployed.membership
-        self._announced = Latest(rpc, deployed, "Membership", Announced)
+        self._announced = Latest(rpc, deployed.addresses, "Membership", Announced)
         self._context = context
         self._me = me
         self._clock = clock
         self._clients: dict[str, JsonClient] = {}
-        self._admitted = Latest(rpc, deployed, "Membership", MemberAdmitted)
+        self._admitted = Latest(rpc, deployed.addresses, "Membership", MemberAdmitted)
         self._records: dict[Address, Member] = {}
         self._read: tuple[int, list[Address], float] = (-1, [], float("-inf"))
         self._owner: Address | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import stat
 from pathlib import Path
@@ -14,6 +15,8 @@ ALIAS = "/platform/swarm/usr"
 """What init scripts call the folder, whatever it is on this host."""
 ENTRIES_MAX = 1000
 """Lines of one listing."""
+FOLDERS_MAX, INNER_MAX, NEAR_MAX = 50, 100, 10
+"""Folders that completion looks into, entries of each, and entries that a complaint names."""
 FILE_BYTES_MAX = 1024 * 1024
 """A task definition or script that is read."""
 
@@ -78,7 +81,7 @@ class Folder:
         places = [word for word in words if not word.startswith("-")]
         if len(places) > 1:
             raise OperatorFault(f"ls lists one folder or file, not {len(places)}")
-        found = self.place(places[0]) if places else self.here
+        found = self.place(places[0] if places else ".")
         if not os.path.exists(found):
             raise OperatorFault(f"there is no {found}")
         try:
@@ -91,13 +94,15 @@ class Folder:
         return [*lines, f"and {more} more"] if more > 0 else lines
 
     def names(self) -> list[str]:
-        """Files and folders below the present folder, one level deep, for completion."""
+        """Files and folders below the present folder, one level deep, for completion; links are not followed."""
         try:
-            found = sorted(self.here.iterdir())[:ENTRIES_MAX]
-            inner = [f"{d.name}/{one.name}" for d in found[:50] if d.is_dir() for one in sorted(d.iterdir())[:100]]
-        except OSError:
+            here = self.place(".")
+        except OperatorFault:
             return []
-        return [one.name for one in found if not one.name.startswith(".")] + inner
+        found = [one for one in _entries(here, ENTRIES_MAX) if not one.name.startswith(".")]
+        folders = [one for one in found if one.is_dir(follow_symlinks=False)][:FOLDERS_MAX]
+        inner = [f"{d.name}/{one.name}" for d in folders for one in _entries(Path(d.path), INNER_MAX)]
+        return [one.name for one in found] + inner
 
     def _entry(self, path: Path) -> str:
         told = path.lstat()
@@ -105,8 +110,16 @@ class Folder:
 
     def _near(self, path: Path) -> str:
         """What lies where ``path`` was looked for, never above the root."""
-        try:
-            there = sorted(one.name for one in path.parent.iterdir())[:10]
-        except OSError:
-            return f"; there is no folder {path.parent}"
-        return f"; {path.parent} holds: {', '.join(there) or 'nothing'}"
+        place = path.parent if path != self.root else path
+        if not place.is_dir():
+            return f"; there is no folder {place}"
+        return f"; {place} holds: {', '.join(one.name for one in _entries(place, NEAR_MAX)) or 'nothing'}"
+
+
+def _entries(place: Path, most: int) -> list[os.DirEntry[str]]:
+    """The first of a folder by name; none of one that cannot be read. What lies in one is bounded by nobody."""
+    try:
+        with os.scandir(place) as there:
+            return heapq.nsmallest(most, there, key=lambda one: one.name)
+    except OSError:
+        return []

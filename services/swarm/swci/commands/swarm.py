@@ -41,7 +41,7 @@ async def list_nodes(session: Session, typed: Typed, say: Say) -> None:
 
 async def nodes_now(session: Session) -> list[Node]:
     member = await session.member()
-    found = await nodes_of(await member.view(), session.clock())
+    found = await nodes_of(await member.view(), member.places, session.clock())
     session.known[Kind.NODE] = [node.node for node in found]
     return found
 
@@ -88,7 +88,7 @@ async def why(session: Session, typed: Typed, say: Say) -> None:
 async def logs(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
     view = await member.view()
-    found = {one.node: one for one in await nodes_of(view, session.clock())}
+    found = {one.node: one for one in await nodes_of(view, member.places, session.clock())}
     node = found[pick("node", typed.values["node"], list(found))]
     lines, gone = await last_lines(member, view, node)
     say.line(f"the last {len(lines)} lines of {node.kind} {node.name}" + (f", {gone} before them" if gone else ""))
