@@ -10,16 +10,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import patience, swci, warm
-from support.chains import free_port
+from support import patience, swci
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 from support.swci import BUILD
@@ -40,27 +37,6 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield found
 
 
-@contextmanager
-def web(here: swci.Operator) -> Iterator[int]:
-    """The port of a SWCI in WEB mode."""
-    port, log = free_port(), here.folder / "swci.log"
-    log.touch()
-    environ = here.environ(SWCI_MODE="WEB", SWCI_WEB_PORT=str(port))
-    process = warm.start(here.argv("--listen", "127.0.0.1"), environ, log)
-    try:
-        until = time.monotonic() + patience.seconds(60)
-        while "SWCI serves REST" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        code = process.wait(timeout=patience.seconds(30))
-        print(log.read_text())
-    assert code == 0
-
-
 def calls(swarm: Lab, folder: Path, python: str, path: str | None, name: str) -> list[dict[str, Any]]:
     """What each call of the program came to."""
     here = swci.operator(folder, swarm.sn, swarm.ca)
@@ -69,7 +45,7 @@ def calls(swarm: Lab, folder: Path, python: str, path: str | None, name: str) ->
     task.write_text(BUILD.replace("user_env_task", name))
     environ = clean_environ(MPLBACKEND="agg", **({} if path is None else {"PYTHONPATH": path}))
     files = here.files
-    with web(here) as port, swop(swarm.sn, swarm.ca, folder, f"swop-{name}", results=[0]):
+    with swci.web(here) as port, swop(swarm.sn, swarm.ca, folder, f"swop-{name}", results=[0]):
         command = [python, str(PROGRAM), "127.0.0.1", str(port), str(files.cert), str(files.key), str(files.cacert)]
         done = subprocess.run(
             [*command, str(swarm.sn.port), str(task), f"job-{name}"],

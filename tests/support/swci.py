@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from swarm.net.tls import TlsFiles
 
-from . import warm
+from . import patience, warm
 from .certs import Authority
+from .chains import free_port
 from .snprocess import SnProcess, clean_environ
 
 BUILD = """Name : user_env_task
@@ -93,3 +97,24 @@ def operator(folder: Path, sn: SnProcess, ca: Authority, name: str = "ci-1") -> 
     found = Operator(folder, sn, files)
     found.usr.mkdir(parents=True, exist_ok=True)
     return found
+
+
+@contextlib.contextmanager
+def web(here: Operator, **more: str) -> Iterator[int]:
+    """The port of a SWCI in WEB mode, which must end well."""
+    port, log = free_port(), here.folder / "swci.log"
+    log.touch()
+    environ = here.environ(SWCI_MODE="WEB", SWCI_WEB_PORT=str(port), **more)
+    process = warm.start(here.argv("--listen", "127.0.0.1"), environ, log)
+    try:
+        until = time.monotonic() + patience.seconds(60)
+        while "SWCI serves REST" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        code = process.wait(timeout=patience.seconds(30))
+        print(log.read_text())
+    assert code == 0

@@ -29,3 +29,12 @@ def test_an_sn_that_is_away_is_said(path: str) -> None:
     answer = TestClient(app).get(path)
     assert answer.status_code == 503
     assert answer.json() == {"error": {"code": "no_swarm", "message": "no SN answers: connection refused"}}
+
+
+def test_a_method_that_a_path_does_not_have_is_told_which_it_has() -> None:
+    """405 names them in Allow, in the shape of all errors."""
+    app = json_errors(FastAPI())
+    add_resources(app, member_of)
+    answer = TestClient(app).delete("/v1/nodes")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET"

@@ -22,6 +22,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from swarm.core.errors import ChainFault, PeerFault, SwarmFault
@@ -64,6 +65,24 @@ def error_body(code: str, message: str, wait: float = 0.0) -> dict[str, dict[str
     if wait:
         told["wait_seconds"] = round(wait, 3)
     return {"error": told}
+
+
+class ErrorSaid(BaseModel):
+    """What went wrong: a code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class ErrorAnswer(BaseModel):
+    """The shape of all errors, for descriptions of an API."""
+
+    error: ErrorSaid
+
+
+def described_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For FastAPI's ``responses``: errors of these statuses, in the one shape."""
+    return {status: {"model": ErrorAnswer, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
 def peer_of(scope: Scope) -> PeerIdentity:
@@ -113,7 +132,9 @@ def json_errors(app: FastAPI) -> FastAPI:
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return answer(error.status_code, code, str(error.detail))
+        said = answer(error.status_code, code, str(error.detail))
+        said.headers.update(error.headers or {})  # Allow, of a method that a path does not have
+        return said
 
     @app.exception_handler(RequestValidationError)
     async def bad_request(request: Request, error: RequestValidationError) -> JSONResponse:

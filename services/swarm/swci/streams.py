@@ -45,7 +45,8 @@ LAST_INDEX = 999_999_999
 """Behind every event of a block."""
 HASH_CHARS = 8
 CONTRACTS = ("Membership", "Training", "JobOptions", "Tasks", "Taskrunners")
-_EVENT_ID = re.compile(r"(\d{1,15})-(\d{1,9})(?:-([0-9a-f]{8}))?")
+EVENT_ID = "([0-9]{1,15})-([0-9]{1,9})(?:-([0-9a-f]{8}))?"
+_EVENT_ID = re.compile(EVENT_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,16 @@ def add_stream(
         with seats.taken(name_of(caller)):
             yield caller  # until the whole answer is sent
 
-    @app.get("/v1/events", summary="The chain's events from Last-Event-ID on, or those to come (server-sent events)")
+    @app.get(
+        "/v1/events",
+        summary="The chain's events from Last-Event-ID on, or those to come (server-sent events)",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
     async def events(
         caller: Annotated[PeerIdentity, Depends(seat)],
         here: Annotated[Member, Depends(member_of)],
-        last_event_id: Annotated[str, Header(max_length=40)] = "",
+        last_event_id: Annotated[str, Header(max_length=40, pattern=f"^({EVENT_ID})?$")] = "",
     ) -> StreamingResponse:
         last = Place.parse(last_event_id) if last_event_id else None
         return StreamingResponse(follow(here, last, caller.not_after), media_type="text/event-stream")

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -27,7 +28,7 @@ from starlette.formparsers import MultiPartException
 from swarm.core.errors import OperatorFault
 from swarm.core.shown import shown
 from swarm.inspect.operator import Member
-from swarm.net.answers import ApiError, json_errors, peer_of
+from swarm.net.answers import ApiError, described_errors, json_errors, peer_of
 from swarm.net.identity import PeerIdentity
 
 from .callers import CallerRole, Callers, name_of, refusal, too_little
@@ -51,6 +52,14 @@ LINES_MAX = 20_000
 """Lines of one answer."""
 NAME_CHARS_MAX, NAME_BYTES_MAX = 160, 255
 UPLOAD_BODY_BYTES_MAX = FILE_BYTES_MAX + 16 * 1024
+
+STATUSES = (401, 403, 404, 408, 409, 413, 422, 502, 503)
+"""Errors that a call may be answered with; what a command came to is an answer of status 200 (rows R02, R04)."""
+A_FILE = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
+}
 
 Callee = Callable[[PeerIdentity], Session]
 
@@ -132,6 +141,12 @@ class Web:
     folder: Path
 
 
+class Content(BaseModel):
+    """The lines of a command's answer; one that begins with ``ERROR `` is a failure (row R02)."""
+
+    CONTENT: list[str]
+
+
 def web_app(web: Web, version: str) -> FastAPI:
     app = FastAPI(
         title="SWCI",
@@ -139,6 +154,7 @@ def web_app(web: Web, version: str) -> FastAPI:
         description="The operator's shell over HTTP. Mutual TLS; see docs/swci.md.",
         docs_url=None,
         redoc_url=None,
+        responses=described_errors(*STATUSES),
     )
     json_errors(app)
 
@@ -170,7 +186,7 @@ def web_app(web: Web, version: str) -> FastAPI:
     async def is_up() -> dict[str, str]:
         return {"status": "UP"}
 
-    @app.post("/exec", summary="Execute one command")
+    @app.post("/exec", summary="Execute one command", response_model=Content)
     async def execute(request: Request, caller: Peer, cmd: Annotated[str, Query()] = "") -> JSONResponse:
         role = web.callers.role(caller)
         if role is CallerRole.NONE:
@@ -191,7 +207,10 @@ def web_app(web: Web, version: str) -> FastAPI:
         return answer
 
     @app.post(
-        "/uploadTaskDef", summary="Hand over a task definition, for CREATE TASK FROM", response_class=PlainTextResponse
+        "/uploadTaskDef",
+        summary="Hand over a task definition, for CREATE TASK FROM",
+        response_class=PlainTextResponse,
+        openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": A_FILE}}}},
     )
     async def upload(request: Request, caller: Peer) -> PlainTextResponse:
         role = web.callers.role(caller)
