@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import patience, warm
+from support import patience, swci, warm
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 from swarm.core.blobid import ChunkList, chunk_hash
@@ -43,6 +43,7 @@ def rounds(lab_: Lab) -> int:
     return int(lab_.sites[0].status().get("round", 0))
 
 
+@pytest.mark.row("C12")
 @pytest.mark.row("D18")
 @pytest.mark.row("D26")
 @pytest.mark.timeout(180)
@@ -68,6 +69,13 @@ def test_a_busy_job_is_reset_by_force_only_and_its_runs_are_told_apart(tmp_path:
         for site, node in zip(here.sites, nodes, strict=True):
             assert f"{site.name} {node}, joined {time.strftime('%Y-', time.gmtime())}" in refused.stderr
         assert "--force" in refused.stderr
+        shell = swci.operator(here.folder / "shell", here.sn, here.ca, "ci-2")
+        busy = shell.shell(*shell.enter(), "RESET CONTRACT defaultbb.cqdb.sml.hpe", "EXIT ON FAILURE OFF")
+        assert "ERROR defaultbb.cqdb.sml.hpe " in busy.stdout
+        assert "run 1 has 2 live members" in busy.stdout
+        assert "RESET CONTRACT defaultbb.cqdb.sml.hpe FORCE" in busy.stdout
+        assert all(name in busy.stdout for name in nodes)
+        assert "Contract Reset" not in busy.stdout
         assert here.sites[0].status()["state"] not in ("failed", "done")
         assert watching.stdout is not None
         assert "run 1" in watching.stdout.readline()
@@ -95,8 +103,8 @@ def test_a_busy_job_is_reset_by_force_only_and_its_runs_are_told_apart(tmp_path:
         data = (here.sites[0].out / "model.safetensors").read_bytes()
         assert second["final"] == to_hex(ChunkList(len(data), (chunk_hash(data),)).root())
         assert first["began"] <= first["ended"] <= second["began"] <= second["ended"]
-        again = reset(here)
-        assert (again.returncode, "run 3 is open for joining; run 2 was complete" in again.stdout) == (0, True)
+        done = shell.shell(*shell.enter(), "RESET CONTRACT defaultbb.cqdb.sml.hpe")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "    Contract Reset")
         assert [r["state"] for r in history(here)] == ["failed", "complete", "idle"]
         shown = swarm("history", "--ops", here.sn.ops)
         assert all(text in shown.stdout for text in ("complete", "forced", second["final"][:12]))

@@ -61,6 +61,7 @@ def calls(swarm: Lab, folder: Path, python: str, path: str | None, name: str) ->
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.row("R09")
 def test_every_method_of_the_original(swarm: Lab, tmp_path: Path) -> None:
     """With our client, by the program that the original's client runs below."""
     judge(calls(swarm, tmp_path, sys.executable, None, "ours"), "ours")
