@@ -11,6 +11,7 @@ import pytest
 from support.certs import Authority
 from swarm.core.errors import LocalFault, OperatorFault
 from swarm.core.ids import Digest
+from swarm.net import lines
 from swarm.net.answers import PEER_EXTENSION, ApiError, peer_of, send_json
 from swarm.net.client import JsonClient
 from swarm.net.identity import PeerIdentity, anyone
@@ -100,3 +101,12 @@ def test_a_certificate_that_expires_while_its_line_is_open_is_refused() -> None:
             assert (refused.value.status, refused.value.code) == (401, code)
         else:
             assert peer_of(scope) is peer
+
+
+def test_a_peer_whose_network_went_away_is_noticed() -> None:
+    """What waits for its connection, such as a shell's next command, does not wait for ever."""
+    with socket.socket() as line:
+        lines.never_read(line)
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == lines.QUIET_SECONDS
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == lines.PROBE_SECONDS

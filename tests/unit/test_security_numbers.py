@@ -59,6 +59,9 @@ ROWS: dict[str, Row] = {
     "an answer, pong or stream that the peer takes nothing of (on Linux)": (
         "{} s; meanwhile a WebSocket is not read", lines.UNREAD_SECONDS,
     ),
+    "a connection over which nothing comes is asked for a sign of life; and again": (
+        "after {} s; each {} s", lines.QUIET_SECONDS, lines.PROBE_SECONDS,
+    ),
     "a WebSocket's message, its fragments; messages not taken yet": (
         "{} MiB, {}; {}", LIMITS.message_bytes_max / MIB, lines.FRAGMENTS_MAX, lines.MESSAGES_WAITING_MAX,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from swarm.core.ids import Digest
 from swarm.net.answers import ApiError
 from swarm.net.identity import PeerIdentity
 from swarm.net.uri import same_place
+from swarm.store.journal import Journal
 from swarm.swci import access, streams, web
 from swarm.swci.access import GIVES_WAY_SECONDS, LINKS_MAX, LINKS_OF_ONE_MAX, UNUSED_SECONDS, RealAccess, _Open
 from swarm.swci.contexts import Context, ContextBook, sn_url
@@ -171,3 +173,75 @@ def test_seats_are_taken_before_work_and_given_back() -> None:
         raise KeyError
     with seats.taken("eve"), seats.taken("eve"), seats.taken("bob"):
         pass
+
+
+async def test_a_change_that_is_called_off_leaves_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the journal is being opened, which a thread does: the next change gets it."""
+    links, entered, go = Links(tmp_path), threading.Event(), threading.Event()
+
+    def slowly(path: Path) -> Journal:
+        found = Journal(path)
+        entered.set()
+        go.wait(10)
+        return found
+
+    monkeypatch.setattr(access, "Journal", slowly)
+    change = asyncio.ensure_future(links._locked(tmp_path / "journal.db"))
+    await asyncio.to_thread(entered.wait, 10)
+    change.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await change
+    go.set()
+    monkeypatch.setattr(access, "Journal", Journal)
+    monkeypatch.setattr(access, "JOURNAL_SECONDS", 5.0)
+    (await links._locked(tmp_path / "journal.db")).close()
+
+
+class Request:
+    """Of a caller that is there, or has hung up."""
+
+    def __init__(self, gone: bool) -> None:
+        self.gone = gone
+
+    async def is_disconnected(self) -> bool:
+        return self.gone
+
+    async def receive(self) -> dict[str, str]:
+        await asyncio.Event().wait()
+        return {}
+
+
+async def test_a_command_whose_caller_hung_up_before_its_turn_is_not_begun() -> None:
+    """It waited for its shell; nobody is left to hear of what it would change."""
+    ran: list[str] = []
+
+    async def run(line: str, write: Any, bare: bool) -> Any:
+        ran.append(line)
+        write("done\n")
+        return SimpleNamespace(ends=False)
+
+    shell: Any = SimpleNamespace(lock=asyncio.Lock(), queued=0, used=0.0, session=SimpleNamespace(run=run))
+    shell.session.looking = asyncio.Event()
+    nobody: Any = None
+    for line, gone in (("first", False), ("second", True), ("third", False)):
+        request: Any = Request(gone)
+        assert (await web._run(nobody, shell, line, request) == ["done"]) is not gone
+    assert ran == ["first", "third"]
+
+
+async def test_a_failure_is_told_at_the_end_of_a_long_answer_too() -> None:
+    """A client knows it by its line alone (row R02)."""
+
+    async def run(line: str, write: Any, bare: bool) -> Any:
+        for number in range(web.LINES_MAX + 10):
+            write(f"{number}\n")
+        write("ERROR it failed\n")
+        return SimpleNamespace(ends=False)
+
+    shell: Any = SimpleNamespace(lock=asyncio.Lock(), queued=0, used=0.0, session=SimpleNamespace(run=run))
+    shell.session.looking = asyncio.Event()
+    nobody: Any = None
+    request: Any = Request(False)
+    lines = await web._run(nobody, shell, "LIST TASKS", request)
+    assert lines[-2:] == ["and 10 more lines", "ERROR it failed"]
+    assert len(lines) == web.LINES_MAX + 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from swarm.core.errors import ChainFault
+from swarm.core.errors import ChainFault, OperatorFault
 from swarm.core.ids import Address, Digest
 from swarm.core.taskview import Assignment, AssignmentPhase, Outcome, TaskType
+from swarm.swci import waiting
 from swarm.swci.waiting import OVER, Verdict, Watch, why
 
 LEASE, BEGAN = 120, 1_700_000_000
@@ -104,3 +106,16 @@ def test_an_sn_that_is_away_is_said_once() -> None:
     assert [len(watch.missed(fault)), len(watch.missed(fault))] == [1, 0]
     watch.look(RUNNING, BEGAN + 1, 1.0)
     assert len(watch.missed(fault)) == 1
+
+
+@pytest.mark.parametrize("text", ["5 min", "0", "-1", "1e3", "9999999", "\u0665"])
+def test_a_limit_that_is_none_is_said(text: str) -> None:
+    """A variable that no wait could follow: its name, its value and what is expected, not a wait without an end."""
+    env = {waiting.OLD_WAIT: text}
+    session: Any = SimpleNamespace(
+        book=SimpleNamespace(get=lambda: SimpleNamespace(env=env)), limits=SimpleNamespace(run=None, generic=None)
+    )
+    with pytest.raises(OperatorFault, match=r"SWCI_TASK_MAX_WAIT_TIME=.* expected minutes, 1 to 527040"):
+        waiting._limit(session, RUNNING)
+    env[waiting.OLD_WAIT] = "5"
+    assert waiting._limit(session, RUNNING) == (5, True)

@@ -33,6 +33,9 @@ UNREAD_SECONDS = 30
 """A peer that takes nothing of what waits for it for so long is let go (each byte it takes begins the time anew)."""
 FRAGMENTS_MAX = 1024
 """Of one WebSocket message. Its bytes are bounded too, but empty fragments have none."""
+QUIET_SECONDS, PROBE_SECONDS = 60, 10
+"""A connection over which nothing came for so long is asked for a sign of life, and again: else a peer whose network
+went away would hold its place, and what waits for it, for ever."""
 MESSAGES_WAITING_MAX = 64
 """WebSocket messages of one peer that the application has not taken yet."""
 
@@ -59,12 +62,15 @@ class Limits:
 
 
 def never_read(line: socket.socket) -> None:
-    """Let the kernel end a connection whose peer takes nothing for UNREAD_SECONDS, whatever waits: answer or pong.
+    """Let the kernel end a connection whose peer is gone, or takes nothing for UNREAD_SECONDS, be it answer or pong.
 
     The kernel alone knows: event loops count bytes as gone once TLS has wrapped them.
     """
     if hasattr(socket, "TCP_USER_TIMEOUT") and line.family in (socket.AF_INET, socket.AF_INET6):
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, QUIET_SECONDS)
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
 
 
 def _identity(transport: asyncio.Transport) -> PeerIdentity | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -51,7 +52,7 @@ async def _run(settings: SwciSettings) -> int:
     from .access import RealAccess
     from .commands import HANDLERS
     from .contexts import ContextBook
-    from .session import Session
+    from .session import EXIT_TERMINATED, Session
 
     state = state_folder(settings)
     book = ContextBook(state / "contexts.json")
@@ -63,10 +64,40 @@ async def _run(settings: SwciSettings) -> int:
         if DEFAULT_CONTEXT not in book.names or book.get(DEFAULT_CONTEXT).url != settings.sn_url:
             book.create(DEFAULT_CONTEXT, settings.sn_url)
         book.switch(DEFAULT_CONTEXT)
+    code = EXIT_TERMINATED
     try:
-        return await _faces(settings, session, state, access)
+        with _terminable(session):
+            code = await _faces(settings, session, state, access)
+    except asyncio.CancelledError:
+        if not session.terminated:
+            raise
     finally:
         await access.aclose()
+    if not session.terminated:
+        return code
+    if not sys.stdin.isatty():  # a thread that reads a pipe cannot be called off, and the loop would wait for it
+        sys.stdout.flush()
+        os._exit(EXIT_TERMINATED)
+    return EXIT_TERMINATED
+
+
+@contextlib.contextmanager
+def _terminable(session: Session) -> Iterator[None]:
+    """SIGTERM ends the command that runs, and with it the session: a container's first process has no other end."""
+    import signal
+
+    loop, here = asyncio.get_running_loop(), asyncio.current_task()
+    assert here is not None
+
+    def end() -> None:
+        if not session.terminate():
+            here.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def _folder(settings: SwciSettings) -> Folder:

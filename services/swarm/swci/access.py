@@ -230,9 +230,13 @@ class RealAccess:
         if pin is None:
             raise OperatorFault(f"the link to {member.link.url} was closed meanwhile: give the command again")
         first = await self._locked(self._state / JOURNAL)
-        known = first.get(PIN_KEY)
-        if known is None:
-            first.put(PIN_KEY, pin)
+        try:
+            known = first.get(PIN_KEY)
+            if known is None:
+                first.put(PIN_KEY, pin)
+        except BaseException:
+            first.close()
+            raise
         if known in (None, pin):
             return first
         first.close()
@@ -241,8 +245,13 @@ class RealAccess:
     async def _locked(self, path: Path) -> Journal:
         until = asyncio.get_running_loop().time() + JOURNAL_SECONDS
         while True:
+            opening = asyncio.ensure_future(asyncio.to_thread(Journal, path))
             try:
-                return await asyncio.to_thread(Journal, path)
+                return await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                # A thread cannot be called off, and would leave it locked for good.
+                opening.add_done_callback(_unwanted)
+                raise
             except OperatorFault:
                 if asyncio.get_running_loop().time() >= until:
                     raise
@@ -264,6 +273,11 @@ class _Caller:
 
     def writing(self, member: Member) -> AbstractAsyncContextManager[tuple[ChainClient, Journal]]:
         return self.real.writing(member)
+
+
+def _unwanted(opening: asyncio.Future[Journal]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 async def _ended(task: asyncio.Future[None]) -> None:

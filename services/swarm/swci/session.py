@@ -35,7 +35,8 @@ log = logging.getLogger("swarm.swci")
 EXIT_REFUSED = OperatorFault.exit_code
 EXIT_TIMEOUT = 3
 EXIT_INTERRUPTED = 130
-MINUTES_DEFAULT = 120
+EXIT_TERMINATED = 143
+MINUTES_DEFAULT, MINUTES_MAX = 120, 527_040
 RUN_WAIT, GENERIC_WAIT, OLD_WAIT = (
     "SWCI_RUN_TASK_MAX_WAIT_TIME",
     "SWCI_GENERIC_TASK_MAX_WAIT_TIME",
@@ -121,6 +122,8 @@ class Session:
     """Commands executed so far: what the prompt shows."""
     exit_on_failure: bool = False
     leaving: bool = False
+    terminated: bool = False
+    """The process was asked to end (SIGTERM)."""
     plain_secrets: bool = False
     """Let a task file's Username and Password pass with a warning: for files of the original's."""
     created: dict[str, Digest] = field(default_factory=dict)
@@ -168,6 +171,11 @@ class Session:
         self._interrupted = True
         self._work.cancel()
         return True
+
+    def terminate(self) -> bool:
+        """Let the command that runs be the last one, and end it; False if none runs."""
+        self.leaving = self.terminated = True
+        return self.interrupt()
 
     async def member(self, name: str = "") -> Member:
         """This SWCI in the swarm of a context, by default of the one in use."""

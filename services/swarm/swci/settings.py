@@ -14,10 +14,10 @@ from swarm.node.sn_list import sn_urls
 
 from .callers import OPERATORS, VIEWERS
 from .folder import ALIAS
-from .session import GENERIC_WAIT, OLD_WAIT, RUN_WAIT, Limits
+from .session import GENERIC_WAIT, MINUTES_MAX, OLD_WAIT, RUN_WAIT, Limits
 
 WEB_PORT = 30306
-Minutes = Annotated[int, Field(ge=1, le=527_040)]
+Minutes = Annotated[int, Field(ge=1, le=MINUTES_MAX)]
 
 
 class SwciSettings(NodeSettings):

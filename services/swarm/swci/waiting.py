@@ -23,7 +23,7 @@ from swarm.inspect.operator import Member
 
 from .freeing import Runner, busy, now_of, runners_of, task_name
 from .say import Say, stamp
-from .session import GENERIC_WAIT, MINUTES_DEFAULT, OLD_WAIT, RUN_WAIT, Session, TimedOut
+from .session import GENERIC_WAIT, MINUTES_DEFAULT, MINUTES_MAX, OLD_WAIT, RUN_WAIT, Session, TimedOut
 
 LOOK_SECONDS = 1.0
 MARK_SECONDS = 5.0
@@ -216,7 +216,10 @@ def _limit(session: Session, found: Assignment | None) -> tuple[int, bool]:
     env = session.book.get().env
     text = env.get(RUN_WAIT if run else GENERIC_WAIT) or env.get(OLD_WAIT) or ""
     own = session.limits.run if run else session.limits.generic
-    minutes = int(text) if text.isascii() and text.isdigit() else own
+    if text and not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MINUTES_MAX):
+        name = next(name for name in (RUN_WAIT if run else GENERIC_WAIT, OLD_WAIT) if env.get(name))
+        raise OperatorFault(f"{name}={text!r:.80} in this context: expected minutes, 1 to {MINUTES_MAX}")
+    minutes = int(text) if text else own
     return (MINUTES_DEFAULT, False) if minutes is None else (minutes, True)
 
 

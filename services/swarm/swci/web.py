@@ -163,6 +163,9 @@ def web_app(web: Web, version: str) -> FastAPI:
         origin = request.headers.get("origin")
         if origin is not None and origin != f"https://{request.headers.get('host', '')}":
             raise ApiError(403, "foreign_page", f"a page of {shown(origin)} may not use this SWCI")
+        # An image or a script of such a page sends no origin, but says from where it comes.
+        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise ApiError(403, "foreign_page", "a page of another site may not use this SWCI")
         return peer_of(request.scope)
 
     Peer = Annotated[PeerIdentity, Depends(peer)]
@@ -175,7 +178,11 @@ def web_app(web: Web, version: str) -> FastAPI:
 
     async def member_of(request: Request, caller: Annotated[PeerIdentity, Depends(listed)]) -> Member:
         try:
-            return await web.shells.of(caller, request.cookies.get(COOKIE)).session.member()
+            shell = web.shells.of(caller, request.cookies.get(COOKIE))
+        except OperatorFault as fault:
+            raise ApiError(503, "busy", str(fault)) from fault
+        try:
+            return await shell.session.member()
         except OperatorFault as fault:
             raise ApiError(409, "no_swarm", str(fault)) from fault
 
@@ -241,8 +248,11 @@ async def _run(web: Web, shell: Shell, line: str, watched: Request) -> list[str]
     text: list[str] = []
     shell.queued += 1
     try:
-        async with shell.lock, _ended_with(watched, shell.session):
-            outcome = await shell.session.run(line, text.append, bare=True)
+        async with shell.lock:
+            if await watched.is_disconnected():  # it hung up before its turn: nothing was begun
+                return []
+            async with _ended_with(watched, shell.session):
+                outcome = await shell.session.run(line, text.append, bare=True)
         if outcome.ends:
             web.shells.drop(shell.token)
     finally:
@@ -250,7 +260,9 @@ async def _run(web: Web, shell: Shell, line: str, watched: Request) -> list[str]
         shell.used = time.monotonic()
     lines = "".join(text).splitlines()
     if len(lines) > LINES_MAX:
-        lines = [*lines[:LINES_MAX], f"and {len(lines) - LINES_MAX} more lines"]
+        # A failure is told by its line, which is the last one: without it a long answer would be a success (row R02).
+        end = lines[-1:] if lines[-1].startswith(ERROR) else []
+        lines = [*lines[:LINES_MAX], f"and {len(lines) - LINES_MAX - len(end)} more lines", *end]
     return lines or [line.rstrip() or "#"]  # blank lines and comments are answered by themselves
 
 
