@@ -8,34 +8,15 @@ import subprocess
 import time
 
 import pytest
-from eth_account import Account
 from support import patience, warm
 from support.certs import Authority
-from support.rounds import certified
-from support.snprocess import MemberClient, clean_environ, running_sn
-from swarm.chain.client import ChainClient, MemoryOutbox
-from swarm.chain.rpc import unwrap
-from swarm.chain.training import Training
-from swarm.core.ids import DEFAULT_JOB, Address, from_hex, job_id, to_hex
-from swarm.core.statements import FLAG_DONE
-
-JOB = job_id(DEFAULT_JOB)
+from support.snprocess import clean_environ, running_sn
+from support.trained import run_two_rounds
+from swarm.core.ids import DEFAULT_JOB, to_hex
 
 
 def swarm(*argv: str) -> subprocess.CompletedProcess[str]:
     return warm.run(argv, clean_environ(COLUMNS="200"), seconds=60)
-
-
-async def training_of(node: MemberClient) -> Training:
-    """The node's own facade, its transactions signed here and sent through the gateway."""
-
-    async def rpc(method, params):
-        return unwrap(await node.rpc(method, *params), method)
-
-    found = await node.http.get("/v1/swarm")
-    account = Account.from_key(node.signer._key)
-    client = ChainClient(rpc, account, MemoryOutbox(), chain_id=found["chain_id"])
-    return Training(client, Address(from_hex(found["contracts"]["Training"], 20)))
 
 
 @pytest.fixture(scope="module")
@@ -47,27 +28,6 @@ def ca() -> Authority:
 def sn(tmp_path_factory: pytest.TempPathFactory, ca: Authority):
     with running_sn(tmp_path_factory.mktemp("sn"), ca) as running:
         yield running
-
-
-async def run_two_rounds(sn, ca):
-    """Two members, two rounds, the second done by both; returns the members."""
-    nodes = []
-    for name in ("sl-1", "sl-2"):
-        files = ca.node(sn.folder / "certs", name, uri=f"spiffe://test/site-b/sl/{name}")
-        nodes.append(MemberClient(sn, files))
-        await nodes[-1].join()
-    facades = [await training_of(node) for node in nodes]
-    for node, facade in zip(nodes, facades, strict=True):
-        await facade.join(JOB, f"https://{node.own.common_name}:30305", 2)
-    signers = [node.signer for node in nodes]
-    for flags in (0, FLAG_DONE):
-        state, roster = await facades[0].state(JOB), await facades[0].roster_of(JOB)
-        bundle = certified(state.round_name(JOB), roster, signers, facades[0].domain, flags=flags)
-        await facades[0].commit([bundle])
-    await facades[1].close(JOB, (await facades[0].state(JOB)).run, 250_000, 900_000)
-    for node in nodes:
-        await node.http.aclose()
-    return nodes
 
 
 async def test_a_run_from_waiting_to_its_audit(sn, ca):

@@ -21,7 +21,12 @@ from pathlib import Path
 
 IMPORTED = (
     *("swarm.cli", "swarm.sn.__main__", "swarm.sn.service", "swarm.sl.__main__", "swarm.sl.service"),
-    *("swarm.chain.embedded.rpc", "swarm.inspect.commands"),
+    *("swarm.chain.embedded.rpc", "swarm.inspect.commands", "swarm.inspect.texts", "swarm.inspect.printing"),
+    # What commands import only where they need it.
+    *("swarm.cli.looking", "swarm.cli.sending", "swarm.cli.here", "swarm.inspect.job", "swarm.inspect.reset"),
+    *("swarm.chain.abicodec", "swarm.inspect.answermodels", "swarm.inspect.nodes", "swarm.inspect.tasks"),
+    *("swarm.chain.tasks", "swarm.chain.taskrunners", "swarm.chain.joboptions", "swarm.net.tls", "swarm.net.probe"),
+    "websockets.asyncio.client",
     *("swarm.swci.__main__", "swarm.swci.access", "swarm.swci.commands", "swarm.swci.web"),
 )
 PR_SET_CHILD_SUBREAPER = 36

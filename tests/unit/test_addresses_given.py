@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from swarm.cli import approve
+from swarm.cli import main
 from swarm.core.errors import OperatorFault
 from swarm.inspect.ready import operations_port
 from swarm.inspect.source import source
@@ -105,8 +105,12 @@ def test_approve_says_that_nobody_waits_and_refuses_a_folder_that_is_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An empty list is said; a wrong --state-dir is not taken for an SN without waiting nodes, nor made."""
-    approve(None, tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["approve", "--state-dir", str(tmp_path)])
+    assert ended.value.code == 0
     assert capsys.readouterr().out == f"no node waits for approval at the SN of {tmp_path}\n"
-    with pytest.raises(OperatorFault, match="--state-dir"):
-        approve(None, tmp_path / "other")
+    with pytest.raises(SystemExit) as ended:
+        main(["approve", "--state-dir", str(tmp_path / "other")])
+    assert ended.value.code == 2
+    assert "--state-dir" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

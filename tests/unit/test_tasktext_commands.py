@@ -113,7 +113,7 @@ def test_json_holds_what_is_printed(swarm: Any) -> None:
         (["check", "."], "Is a directory"),
         (["check", "a.yaml", "--set", "A"], "write --set NAME=VALUE"),
         (["check", "a.yaml", "--vars", "none.yaml"], "none.yaml: No such file"),
-        (["check", "a.yaml", "--output", "xml"], "--output xml: expected one of text, json"),
+        (["check", "a.yaml", "--output", "xml"], "'xml' is not one of 'text', 'json', 'jsonl'"),
         (["render", "none.yaml"], "none.yaml: No such file"),
         (["check"], "Missing argument"),
     ],

@@ -14,13 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eth_abi.abi import encode as abi_encode
-from eth_abi.codec import ABICodec
-from eth_abi.decoding import StringDecoder
-from eth_abi.exceptions import DecodingError, EncodingError
-from eth_abi.registry import registry as abi_registry
 from eth_hash.auto import keccak
-from eth_utils.abi import collapse_if_tuple
 
 from swarm.core.errors import ChainFault, LocalFault, Reverted
 from swarm.core.ids import Address
@@ -42,24 +36,8 @@ _PLACEHOLDER = re.compile(r"__\$[0-9a-f]{34}\$__")
 """What the compiler writes where a library's address goes."""
 
 
-class _AnyString(StringDecoder):
-    """A string of any bytes: the chain checks none, and one member's must not stop whoever reads the events."""
-
-    def __init__(self) -> None:
-        super().__init__(handle_string_errors="replace")  # type: ignore[no-untyped-call]
-
-
-def _forgiving() -> ABICodec:
-    registry = abi_registry.copy()  # type: ignore[no-untyped-call]
-    registry.unregister_decoder("string")
-    registry.register_decoder("string", _AnyString, label="string")
-    return ABICodec(registry)
-
-
-abi_decode = _forgiving().decode
-
-_ERROR_STRING = keccak(b"Error(string)")[:4]
-_PANIC = keccak(b"Panic(uint256)")[:4]
+_ERROR_STRING, _PANIC = bytes.fromhex("08c379a0"), bytes.fromhex("4e487b71")
+"""Selectors of ``Error(string)`` and ``Panic(uint256)``."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +73,7 @@ class Signature:
         """
         try:
             return self.hash[:4] + abi_encode(self.input_types, arguments)
-        except (EncodingError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise LocalFault(f"arguments of {self.text} do not fit: {error}") from error
 
     def decode_input(self, calldata: bytes) -> dict[str, Any]:
@@ -200,7 +178,7 @@ def decode_revert(data: bytes, *, call: str = "", errors: Mapping[bytes, Signatu
                 struct_of(found.inputs, _decode(found.text, found.inputs, found.input_types, rest)),
                 call=call,
             )
-    except (DecodingError, ChainFault, UnicodeDecodeError):
+    except (ValueError, ChainFault):
         return Reverted("Unknown", {"data": data}, call=call)
     return Reverted("Unknown", {"data": data}, call=call)
 
@@ -222,7 +200,29 @@ def decode_event(event: Signature, topics: Sequence[bytes], data: bytes) -> dict
 
 
 def types_of(items: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [collapse_if_tuple(dict(item)) for item in items]
+    return [type_of(item) for item in items]
+
+
+def type_of(item: Mapping[str, Any]) -> str:
+    """A tuple is written as what it holds: ``(uint256,bytes)[]``."""
+    kind: str = item["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    return f"({','.join(types_of(item['components']))}){kind.removeprefix('tuple')}"
+
+
+def abi_encode(types: Sequence[str], values: Sequence[Any]) -> bytes:
+    """Raises ValueError: the values are not of these types."""
+    from . import abicodec  # a third of a second of imports, which a command that reaches no chain does not need
+
+    return abicodec.encode(types, values)
+
+
+def abi_decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
+    """Raises ValueError: the bytes are not of these types."""
+    from . import abicodec
+
+    return abicodec.decode(types, data)
 
 
 def struct_of(items: Sequence[Mapping[str, Any]], values: Sequence[Any]) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def struct_of(items: Sequence[Mapping[str, Any]], values: Sequence[Any]) -> dict
 def _decode(what: str, items: Sequence[Mapping[str, Any]], types: Sequence[str], data: bytes) -> tuple[Any, ...]:
     try:
         raw = abi_decode(types, data)
-    except (DecodingError, ValueError, OverflowError) as error:
+    except ValueError as error:
         raise ChainFault(f"{what}: {len(data)} bytes do not decode ({error}); is this contract deployed?") from error
     return tuple(_shape(item, value) for item, value in zip(items, raw, strict=True))
 

@@ -85,31 +85,64 @@ def load(
     Raises:
         OperatorFault: unknown flag, probable typo of a variable, or a value that the model refuses; one line.
     """
-    # What a model declares itself comes first in its help, then what it shares with others.
-    names = sorted(model.model_fields, key=lambda name: name not in model.__annotations__)
-    fields = {name: model.model_fields[name] for name in names}
-    opts = {name: _opt(name, field) for name, field in fields.items()}
+    flags = flags_of(model)
     parser = _Parser(
         prog=prog,
         description=(model.__doc__ or "").strip(),
         allow_abbrev=False,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    for name, field in fields.items():
-        opt = opts[name]
+    for one in flags:
+        opt, text = one.opt, one.told.replace("%", "%%")
         if not opt.flags:
             continue
-        text = _help(field, opt)
         if not opt.flags[0].startswith("-"):
-            parser.add_argument(name, nargs="?", metavar=opt.flags[0], help=text)
+            parser.add_argument(one.name, nargs="?", metavar=opt.flags[0], help=text)
         elif opt.switch:
-            parser.add_argument(*opt.flags, dest=name, action="store_const", const=True, help=text)
+            parser.add_argument(*opt.flags, dest=one.name, action="store_const", const=True, help=text)
         else:
-            parser.add_argument(*opt.flags, dest=name, metavar=_metavar(field, opt), help=text)
-    only_env = [f"  {' or '.join(o.env)}\n      {_help(fields[n], o)}" for n, o in opts.items() if not o.flags]
+            parser.add_argument(*opt.flags, dest=one.name, metavar=one.metavar, help=text)
+    only_env = [f"  {' or '.join(o.opt.env)}\n      {o.told}" for o in flags if not o.opt.flags]
     if only_env:
         parser.epilog = "variables without a flag:\n" + "\n".join(only_env)
     given = {k: v for k, v in vars(parser.parse_args(list(argv))).items() if v is not None}
+    return build(model, given, environ, prefixes=prefixes, foreign=foreign)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A field as a command line shows it. Args: told: help text; metavar: what stands for its value."""
+
+    name: str
+    opt: Opt
+    told: str
+    metavar: str
+
+
+def flags_of(model: type[BaseModel]) -> list[Flag]:
+    """What a model declares itself comes first, then what it shares with others."""
+    names = sorted(model.model_fields, key=lambda name: name not in model.__annotations__)
+    fields = {name: model.model_fields[name] for name in names}
+    opts = {name: _opt(name, field) for name, field in fields.items()}
+    return [
+        Flag(name, opts[name], _help(field, opts[name]), _metavar(field, opts[name])) for name, field in fields.items()
+    ]
+
+
+def build(
+    model: type[M],
+    given: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    prefixes: Iterable[str],
+    foreign: Iterable[str] = (),
+) -> M:
+    """The settings from what the command line gave, by field, and the environment; see :func:`load`.
+
+    Raises:
+        OperatorFault: probable typo of a variable, or a value that the model refuses; one line.
+    """
+    opts = {name: _opt(name, field) for name, field in model.model_fields.items()}
     _refuse_typos(environ, {e for o in opts.values() for e in o.env} | set(foreign), tuple(prefixes))
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -148,7 +181,7 @@ def _help(field: FieldInfo, opt: Opt) -> str:
         parts.append(f"default: {default}")
     if opt.env and opt.flags:
         parts.append(f"variable: {' or '.join(opt.env)}")
-    return "; ".join(p for p in parts if p).replace("%", "%%")
+    return "; ".join(p for p in parts if p)
 
 
 def _metavar(field: FieldInfo, opt: Opt) -> str:

@@ -26,7 +26,7 @@ FLAG_OWN_FIGURE = 4
 """The loss is an original client's own figure, maybe another quantity than a mean over the samples."""
 FLAGS_ALL = FLAG_DONE | FLAG_OBSERVER | FLAG_OWN_FIGURE
 
-_DOMAIN_TYPE = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+_DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 TRAINING_DOMAIN = "SwarmTraining"
 MEMBERSHIP_DOMAIN = "SwarmMembership"
 DOMAIN_VERSION = "1"
@@ -36,7 +36,7 @@ def domain_separator(name: str, chain_id: int, contract: Address) -> Digest:
     """EIP-712 domain separator of the contract named ``name`` at ``contract``."""
     return Digest(
         keccak(
-            _DOMAIN_TYPE
+            keccak(_DOMAIN_TYPE)
             + keccak(name.encode())
             + keccak(DOMAIN_VERSION.encode())
             + chain_id.to_bytes(32, "big")

@@ -5,9 +5,7 @@ Owns its settings and what it tells; who may set options, and when, are the cont
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -17,10 +15,10 @@ from swarm.chain.names import GuardError, OptionsError
 from swarm.core.control.joboptions import canonical
 from swarm.core.errors import OperatorFault, Reverted
 from swarm.core.options import Opt
-from swarm.node.settings import load_node_settings
 
 from .operator import OperatorSettings, operator
 from .reading import job_of
+from .shapes import JobOptions
 
 
 class JobSettings(OperatorSettings):
@@ -35,19 +33,6 @@ class JobSettings(OperatorSettings):
     )
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
-    """The command line; prints the options that hold.
-
-    Raises:
-        OperatorFault: settings, certificates, no such job, wrong options, a run is open.
-        ChainFault: the chain refused or did not answer.
-    """
-    settings = load_node_settings(JobSettings, argv, environ)
-    text = None if settings.options is None else _text(settings.options)
-    print(asyncio.run(_job(settings, text)))
-    return 0
-
-
 def _text(given: str) -> str:
     try:
         options = json.loads(given)
@@ -58,8 +43,15 @@ def _text(given: str) -> str:
     return canonical(options)
 
 
-async def _job(settings: JobSettings, text: str | None) -> str:
+async def job_options(settings: JobSettings) -> JobOptions:
+    """The options that hold, after setting them if the settings say which.
+
+    Raises:
+        OperatorFault: settings, certificates, no such job, wrong options, a run is open.
+        ChainFault: the chain refused or did not answer.
+    """
     name = settings.job
+    text = None if settings.options is None else _text(settings.options)
     async with operator(settings) as here:
         job = await job_of(here.training, name)
         contract = Contract(here.client, here.swarm.contracts[Contract.CONTRACT])
@@ -78,5 +70,11 @@ async def _job(settings: JobSettings, text: str | None) -> str:
                     ) from error
                 raise
         found, version = await contract.get(job)
-        shown = found or "none (programs alone say how they train)"
-        return f"{name}: options {shown}" + (f" (change {version})" if version else "")
+        return {"job": name, "options": json.loads(found) if found else None, "change": version}
+
+
+def told(found: JobOptions) -> str:
+    """The same in a line."""
+    held = json.dumps(found["options"], sort_keys=True, separators=(",", ":")) if found["options"] else ""
+    shown = held or "none (programs alone say how they train)"
+    return f"{found['job']}: options {shown}" + (f" (change {found['change']})" if found["change"] else "")

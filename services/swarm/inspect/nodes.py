@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 from swarm.chain import events as ev
 from swarm.chain.latest import Latest
@@ -16,6 +17,7 @@ from swarm.core.ids import Address, job_id, to_hex
 from swarm.core.shown import shown
 from swarm.net.uri import parse_uri
 
+from . import shapes
 from .source import View
 
 JOBS_MAX = 100
@@ -71,6 +73,17 @@ def _by_name(signs: Sequence[dict[str, Any]]) -> dict[str, str]:
     named = [(sign["name"], sign["node"]) for sign in signs if sign["role"] == "sn"]
     how_many = Counter(name for name, _ in named)
     return {name: node for name, node in named if how_many[name] == 1}
+
+
+async def nodes(view: View) -> list[shapes.Node]:
+    """As :func:`nodes_of`, of now.
+
+    Raises:
+        ChainFault: the SN or its chain failed.
+    """
+    return [
+        cast(shapes.Node, asdict(one)) for one in await nodes_of(view, Places(view.rpc, view.contracts), time.time())
+    ]
 
 
 class Places:

@@ -71,6 +71,13 @@ def print_record(console: Console, record: shapes.Run) -> None:
         console.print(f"final model: {record['final']}", markup=False, highlight=False)
 
 
+def print_recomputed(console: Console, rows: list[shapes.Recomputed]) -> None:
+    shown = Table("round", "found", "how", title="merged again")
+    for row in rows:
+        shown.add_row(str(row["round"]), row["found"], safe(row["why"]))
+    console.print(shown)
+
+
 def print_status(console: Console, found: shapes.Standing) -> None:
     sn = found["sn"]
     head = sn["head"]["number"] if sn["head"] else "none"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import sys
 import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -18,8 +17,8 @@ ANSWER_BYTES_MAX = 64 * 1024
 PAUSE_SECONDS = 0.5
 
 
-def ready(role: str, ops: str | None, timeout: float, environ: Mapping[str, str]) -> int:
-    """0 when the node says it is healthy, 1 otherwise (the reason on stderr).
+def ready(role: str, ops: str | None, timeout: float, environ: Mapping[str, str]) -> str:
+    """Why the node does not do its work; "" if it says that it is healthy.
 
     Args:
         ops: ``http://host:port``; None takes SWARM_OPS_LISTEN, SWARM_OPS_PORT and the role's default.
@@ -35,10 +34,9 @@ def ready(role: str, ops: str | None, timeout: float, environ: Mapping[str, str]
     while True:
         reason = _ask(host, port)
         if reason is None:
-            return 0
+            return ""
         if time.monotonic() >= until:
-            sys.stderr.write(f"swarm: {role} at {host}:{port} is not ready: {reason}\n")
-            return 1
+            return f"{role} at {host}:{port} is not ready: {reason}"
         time.sleep(PAUSE_SECONDS)
 
 

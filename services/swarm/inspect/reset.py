@@ -5,9 +5,8 @@ Owns its settings and what it tells; that a busy job is not reset by accident is
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -19,7 +18,6 @@ from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault, OperatorFault, Reverted, SwarmFault
 from swarm.core.ids import Address, Digest, to_hex
 from swarm.core.options import Opt
-from swarm.node.settings import load_node_settings
 from swarm.node.sn_link import SnLink
 
 from . import table
@@ -38,19 +36,13 @@ class ResetSettings(OperatorSettings):
     )
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
-    """The command line; 0 once the next run is open.
+async def reset(settings: ResetSettings) -> str:
+    """Open the next run; a sentence that says which.
 
     Raises:
         OperatorFault: settings, certificates, no such job, members are live, nothing to reset.
         ChainFault: the chain refused or did not answer.
     """
-    settings = load_node_settings(ResetSettings, argv, environ)
-    print(asyncio.run(_reset(settings)))
-    return 0
-
-
-async def _reset(settings: ResetSettings) -> str:
     async with operator(settings) as here:
         return await open_next(here.link, here.training, settings.job, force=settings.force, mend="--force")
 

@@ -85,6 +85,7 @@ class CheckedFile(TypedDict):
     taken: bool
     kind: str | None
     task: TaskTold | None
+    verdict: str
     findings: list[Finding]
 
 
@@ -98,6 +99,8 @@ class RenderedSites(TypedDict):
     """What sites will run of a task."""
 
     sites: list[dict[str, Any]]
+    defects: list[str]
+    """what is taken and cannot work"""
 
 
 class Fault(TypedDict):

@@ -23,10 +23,8 @@ from swarm.core.limits import SN_API_PORT
 from swarm.net.client import JsonClient
 from swarm.net.faults import BadAnswer, Unreachable
 from swarm.net.identity import anyone
-from swarm.net.tls import TlsFiles, client_context
 from swarm.net.uri import bracketed, node_url
 from swarm.node.rated import in_rate
-from swarm.node.sn_link import expect_sn
 
 from .answers import check_signs, check_status
 from .ready import operations_port
@@ -35,6 +33,7 @@ if TYPE_CHECKING:  # a look at jobs needs none of it
     from swarm.chain.joboptions import JobOptions
     from swarm.chain.taskrunners import Taskrunners
     from swarm.chain.tasks import Tasks
+    from swarm.net.tls import TlsFiles
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 
@@ -154,6 +153,8 @@ def source(
         raise OperatorFault(str(error)) from None
     if cert is None or key is None or (cacert is None and capath is None):
         raise OperatorFault("--sn asks as a member of the swarm: give --cert, --key and --cacert or --capath too")
+    from swarm.net.tls import TlsFiles
+
     return Source(url, TlsFiles(cert, key, cacert, capath))
 
 
@@ -164,8 +165,12 @@ async def open_view(where: Source) -> AsyncIterator[View]:
     Raises:
         OperatorFault: nobody answers there, or we are refused.
     """
-    context = None if where.tls is None else client_context(where.tls)
-    expect = anyone if context is None else expect_sn
+    context, expect = None, anyone
+    if where.tls is not None:
+        from swarm.net.tls import client_context
+        from swarm.node.sn_link import expect_sn
+
+        context, expect = client_context(where.tls), expect_sn
     async with JsonClient(where.url, context, expect, answer_bytes_max=ANSWER_BYTES_MAX) as line:
         client = _Rated(line)
         numbers = itertools.count(1)

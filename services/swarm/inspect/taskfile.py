@@ -9,9 +9,9 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
-from swarm.core.errors import OperatorFault
+from swarm.core.errors import OperatorFault, SwarmFault
 from swarm.core.shown import printable
 from swarm.core.tasktext import placeholders
 from swarm.core.tasktext.bounds import PROFILE_BYTES_MAX
@@ -23,31 +23,27 @@ from swarm.core.tasktext.reading import read, strangers
 from swarm.core.tasktext.rendering import as_text, image_for, rendered
 from swarm.core.tasktext.schema import profile_schema, task_schema
 
+from .shapes_host import CheckedFile, CheckedFiles, RenderedSites, TaskTold
+
 T = TypeVar("T")
-SCHEMA_VERSION = 1
-OK, DEFECTS, USAGE = 0, 1, 2
-OUTPUTS = ("text", "json")
+OK, DEFECTS = 0, 1
+
+
+class Refused(SwarmFault):
+    """A file of a task that is to be rendered is refused."""
 
 
 def check(
-    files: Sequence[str],
-    sets: Sequence[str] = (),
-    vars_file: str | None = None,
-    *,
-    output: str = "text",
-    plain_secrets: bool = False,
-    out: TextIO | None = None,
-) -> int:
+    files: Sequence[str], sets: Sequence[str] = (), vars_file: str | None = None, *, plain_secrets: bool = False
+) -> tuple[CheckedFiles, int]:
     """Check task files and profiles; several together, so that a prerequisite may be in another one.
 
     Returns:
-        0: good, perhaps with warnings; 1: errors, or what is taken and cannot work.
+        What was found, and 0: good, perhaps with warnings; 1: errors, or what is taken and cannot work.
 
     Raises:
         OperatorFault: a file cannot be read, or a value cannot be used.
     """
-    _known(output)
-    out = out or sys.stdout
     values = values_of(sets, vars_file)
     raws = {file: _bytes(file) for file in files}
     readings: dict[str, Reading[Any]] = {file: _read(raw, values, plain_secrets) for file, raw in raws.items()}
@@ -60,15 +56,15 @@ def check(
     for unused in _unused(raws.values(), values):
         found[files[0]].append(unused)
     code = OK if all(one.weight is Weight.WARNING for listed in found.values() for one in listed) else DEFECTS
-    if output == "json":
-        _envelope(out, code, {"files": [_as_json(file, readings[file], found[file]) for file in files]})
-        return code
-    for file in files:
-        for one in found[file]:
-            place = f"{file}:{one.line}:{one.column}" if one.line else file
-            print(f"{place}: {one.weight.value}: {one.text}", file=out)
-        print(f"{file}: {_verdict(readings[file], found[file])}", file=out)
-    return code
+    return {"files": [_as_json(file, readings[file], found[file]) for file in files]}, code
+
+
+def print_checked(found: CheckedFiles) -> None:
+    for file in found["files"]:
+        for one in file["findings"]:
+            place = f"{file['file']}:{one['line']}:{one['column']}" if one["line"] else file["file"]
+            print(f"{place}: {one['weight']}: {one['text']}")
+        print(f"{file['file']}: {file['verdict']}")
 
 
 def render(
@@ -78,10 +74,8 @@ def render(
     *,
     profiles: Sequence[str] = (),
     others: Sequence[str] = (),
-    output: str = "text",
     plain_secrets: bool = False,
-    out: TextIO | None = None,
-) -> int:
+) -> tuple[RenderedSites, int]:
     """Show what sites will run of a task.
 
     Args:
@@ -89,13 +83,12 @@ def render(
         others: files of other tasks, among them the prerequisite, whose Outcome names the image.
 
     Returns:
-        0; 1 if one of the files is refused, or taken and cannot work: it is told on stderr.
+        It, and 0; 1 if one of the files is taken and cannot work.
 
     Raises:
         OperatorFault: a file cannot be read, or a value cannot be used.
+        Refused: one of the files is refused.
     """
-    _known(output)
-    out = out or sys.stdout
     values = values_of(sets, vars_file)
     findings: list[tuple[str, Finding]] = []
     try:
@@ -105,33 +98,29 @@ def render(
             one: _taken(one, _read(_bytes(one), values, plain_secrets, of_profile=True), findings) for one in profiles
         }
     except TaskTextFault as fault:
-        if output == "json":
-            _envelope(out, DEFECTS, None, str(fault))
-        else:
-            print(f"refused: {fault}", file=sys.stderr)
-        return DEFECTS
+        raise Refused(f"refused: {fault}") from fault
     image = image_for(task, earlier)
-    code = OK if all(one.weight is not Weight.DEFECT for _, one in findings) else DEFECTS
+    defects = [f"{where}: {one.weight.value}: {one}" for where, one in findings if one.weight is Weight.DEFECT]
     shown = {name: rendered(task, profile, image) for name, profile in sites.items()} or {
         "": rendered(task, None, image)
     }
-    if output == "json":
-        _envelope(out, code, {"sites": [{"profile": name or None, **one} for name, one in shown.items()]})
-        return code
-    for name, one in shown.items():
-        if name:
-            print(f"#### {name}", file=out)
-        print(*map(printable, as_text(one)), sep="\n", file=out)
-    for where, finding in findings:
-        if finding.weight is Weight.DEFECT:
-            print(f"{where}: {finding.weight.value}: {finding}", file=sys.stderr)
-    return code
+    told: list[dict[str, Any]] = [{"profile": name or None, **one} for name, one in shown.items()]
+    return {"sites": told, "defects": defects}, DEFECTS if defects else OK
 
 
-def schema(*, of_profile: bool = False, plain_secrets: bool = False, out: TextIO | None = None) -> int:
+def print_rendered(found: RenderedSites) -> None:
+    for one in found["sites"]:
+        if one["profile"]:
+            print(f"#### {one['profile']}")
+        print(*map(printable, as_text(one)), sep="\n")
+    for defect in found["defects"]:
+        print(defect, file=sys.stderr)
+
+
+def schema(*, of_profile: bool = False, plain_secrets: bool = False) -> int:
     """Print the JSON Schema of task files, or of profiles."""
     made = profile_schema() if of_profile else task_schema(plain_secrets=plain_secrets)
-    print(json.dumps(made, indent=2), file=out or sys.stdout)
+    print(json.dumps(made, indent=2))
     return OK
 
 
@@ -183,11 +172,6 @@ def _bytes(file: str) -> bytes:
         raise OperatorFault(f"{file}: {error.strerror or error}: name a file that can be read") from error
 
 
-def _known(output: str) -> None:
-    if output not in OUTPUTS:
-        raise OperatorFault(f"--output {output}: expected one of {', '.join(OUTPUTS)}")
-
-
 def _verdict(reading: Reading[Any], found: Sequence[Finding]) -> str:
     counts = {weight: sum(one.weight is weight for one in found) for weight in Weight}
     told = ", ".join(f"{count} {weight.value}{'s' if count > 1 else ''}" for weight, count in counts.items() if count)
@@ -202,9 +186,9 @@ def _verdict(reading: Reading[Any], found: Sequence[Finding]) -> str:
     return f"{verdict} ({what}{', ' + told if told else ''})"
 
 
-def _as_json(file: str, reading: Reading[Any], found: Sequence[Finding]) -> dict[str, Any]:
+def _as_json(file: str, reading: Reading[Any], found: Sequence[Finding]) -> CheckedFile:
     value = reading.value
-    task = None
+    task: TaskTold | None = None
     if isinstance(value, Task):
         head = value.header
         task = {
@@ -220,12 +204,8 @@ def _as_json(file: str, reading: Reading[Any], found: Sequence[Finding]) -> dict
         "taken": value is not None,
         "kind": "profile" if isinstance(value, Profile) else "task" if task else None,
         "task": task,
+        "verdict": _verdict(reading, found),
         "findings": [
             {"weight": one.weight.value, "line": one.line, "column": one.column, "text": one.text} for one in found
         ],
     }
-
-
-def _envelope(out: TextIO, code: int, data: dict[str, Any] | None, error: str | None = None) -> None:
-    told = {"schema_version": SCHEMA_VERSION, "status": "ok" if code == OK else "failed", "exit_code": code}
-    print(json.dumps({**told, "data": data, "error": error}, indent=2), file=out)

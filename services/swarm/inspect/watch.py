@@ -27,11 +27,16 @@ COLUMNS = ("node", "role", "state", "round", "last seen", "in / out / disk")
 GAP, INDENT = "  ", "      "
 HOME, REST_OF_LINE, REST_OF_SCREEN, CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"
 
+Say = Callable[[shapes.Standing, str | None], object]
+"""What was found, and why it is old; None: it is not."""
 Look = Callable[[], Awaitable[shapes.Standing]]
 
 
-def watch(look: Look, seconds: float, *, as_json: bool, out: TextIO | None = None) -> int:
+def watch(look: Look, seconds: float, *, as_json: bool, out: TextIO | None = None, say: Say | None = None) -> int:
     """Show the swarm every ``seconds`` until interrupted; the process's exit code.
+
+    Args:
+        as_json: a line each, of bare JSON, or as ``say`` has it.
 
     Raises:
         OperatorFault: the first look failed, or ``seconds`` is out of range.
@@ -40,7 +45,7 @@ def watch(look: Look, seconds: float, *, as_json: bool, out: TextIO | None = Non
         raise OperatorFault(f"--watch {seconds:g}: expected {SECONDS_MIN:g} to {SECONDS_MAX:g} seconds")
     out = out or sys.stdout
     try:
-        asyncio.run(_loop(look, seconds, as_json, out))
+        asyncio.run(_loop(look, seconds, as_json, out, say))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader has seen enough; nothing is left to flush at exit
@@ -48,14 +53,16 @@ def watch(look: Look, seconds: float, *, as_json: bool, out: TextIO | None = Non
     return 0
 
 
-async def _loop(look: Look, seconds: float, as_json: bool, out: TextIO) -> None:
+async def _loop(look: Look, seconds: float, as_json: bool, out: TextIO, say: Say | None) -> None:
     found = await look()
     trouble: str | None = None
     terminal = out.isatty() and not as_json
     if terminal:
         out.write(CLEAR)
     while True:
-        if as_json:
+        if as_json and say is not None:
+            say(found, trouble)
+        elif as_json:
             print(json.dumps({**found, "trouble": trouble}), file=out, flush=True)
         else:
             _draw(out, found, seconds, trouble, terminal)

@@ -1,4 +1,4 @@
-"""JSON calls and message streams to one peer; the only importer of httpx. Bulk bytes go through ``transfer``.
+"""JSON calls and message streams to one peer; the only user of httpx. Bulk bytes go through ``transfer``.
 
 The peer's identity is checked after the TLS handshake and before the first byte of a request (by httpcore's
 trace hook), for every connection of the pool; and again at each answer, before its body is used.
@@ -17,14 +17,9 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-
 from swarm.core.errors import LocalFault, PeerFault
 from swarm.core.limits import HTTP_BODY_BYTES_MAX
 
-from . import probe
 from .faults import (
     BadAnswer,
     Cut,
@@ -36,6 +31,7 @@ from .faults import (
     tls_sentence,
 )
 from .identity import Expect, PeerIdentity
+from .quick import httpx
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
@@ -159,6 +155,8 @@ class JsonClient:
         host, port = self._address()
         if self._context is None:
             raise PeerFault(f"{self.url} is plain HTTP and shows no certificate")
+        from . import probe
+
         return await asyncio.to_thread(probe.handshake, host, port, self._context, self._expect)
 
     async def websocket(self, path: str) -> AsyncIterator[Any]:
@@ -167,6 +165,10 @@ class JsonClient:
         Raises:
             as a call; Cut when the connection breaks, so that the caller catches up and opens it again.
         """
+        # Most commands listen to nothing, and their start is most of their time.
+        from websockets.asyncio.client import ClientConnection, connect
+        from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
         url = "ws" + self.url.removeprefix("http") + path
         check = self._check
 
@@ -264,6 +266,8 @@ class JsonClient:
                 # asyncio sends no alert: refuse once more in a way that tells the server why.
                 with contextlib.suppress(Unreachable, PeerFault):
                     await self.probe()
+            from . import probe
+
             return TlsRefused(self.url, tls_sentence(tls, probe.own_certificate(self._context)))
         if isinstance(error, httpx.ConnectError | ConnectionRefusedError) and not fresh:
             return Refused(self.url, f"no connection: {_root(error)}")

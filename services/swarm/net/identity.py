@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING
 
 from swarm.core.errors import PeerFault
 from swarm.core.ids import Digest
 from swarm.core.spiffe import SpiffeId
+
+if TYPE_CHECKING:  # most of a command that asks an operations port is its imports, and no certificate is read there
+    from cryptography import x509
 
 __all__ = ["Expect", "PeerIdentity", "SpiffeId", "anyone", "holder_of", "role_of"]
 
@@ -42,6 +42,8 @@ class PeerIdentity:
         Raises:
             PeerFault: the bytes are not a certificate that can be read.
         """
+        from cryptography import x509
+
         try:
             return cls.from_certificate(x509.load_der_x509_certificate(der))
         except Exception as error:
@@ -51,6 +53,9 @@ class PeerIdentity:
 
     @classmethod
     def from_certificate(cls, certificate: x509.Certificate) -> PeerIdentity:
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+        from cryptography.x509.oid import NameOID
+
         spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return cls(
@@ -68,6 +73,8 @@ class PeerIdentity:
 
 def _spiffe(certificate: x509.Certificate) -> SpiffeId | None:
     """Our name if the certificate carries exactly one SPIFFE URI and it has our form; others are not ours."""
+    from cryptography import x509
+
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from swarm.core.errors import OperatorFault
 from swarm.core.limits import SN_API_PORT
-from swarm.core.options import Opt, load
+from swarm.core.options import Opt, build, load
 
 from .sn_list import sn_urls
 
@@ -171,14 +171,18 @@ def load_node_settings(model: type[S], argv: Sequence[str], environ: Mapping[str
         OperatorFault: one line that names the setting and the fix.
     """
     env = dict(os.environ if environ is None else environ)
-    settings = load(
-        model,
-        argv,
-        env,
-        prog=f"swarm {model.command or model.role}",
-        prefixes=model.prefixes,
-        foreign=(*OF_EVERY_PROCESS, *model.foreign),
-    )
-    if settings.state_dir is None:
-        settings = settings.model_copy(update={"state_dir": model.default_state_folder(env)})
-    return settings
+    prog = f"swarm {model.command or model.role}"
+    foreign = (*OF_EVERY_PROCESS, *model.foreign)
+    return _at_home(load(model, argv, env, prog=prog, prefixes=model.prefixes, foreign=foreign), env)
+
+
+def node_settings_of(model: type[S], given: Mapping[str, Any], environ: Mapping[str, str]) -> S:
+    """As :func:`load_node_settings`, of flags that were read already, by field."""
+    foreign = (*OF_EVERY_PROCESS, *model.foreign)
+    return _at_home(build(model, given, environ, prefixes=model.prefixes, foreign=foreign), environ)
+
+
+def _at_home(settings: S, environ: Mapping[str, str]) -> S:
+    if settings.state_dir is not None:
+        return settings
+    return settings.model_copy(update={"state_dir": type(settings).default_state_folder(environ)})

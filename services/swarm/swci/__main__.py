@@ -8,7 +8,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -49,36 +50,46 @@ def main(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
 async def _run(settings: SwciSettings) -> int:
     from swarm.node.identity import state_folder
 
-    from .access import RealAccess
-    from .commands import HANDLERS
-    from .contexts import ContextBook
-    from .session import EXIT_TERMINATED, Session
+    from .session import EXIT_TERMINATED
 
     state = state_folder(settings)
-    book = ContextBook(state / "contexts.json")
-    access = RealAccess(settings, state)
-    session = Session(access, book, _folder(settings), dict(HANDLERS), time.time, limits=settings.limits)
-    session.plain_secrets = settings.plain_secrets
-    session.columns = shutil.get_terminal_size((160, 40)).columns
-    if settings.sn_url:
-        if DEFAULT_CONTEXT not in book.names or book.get(DEFAULT_CONTEXT).url != settings.sn_url:
-            book.create(DEFAULT_CONTEXT, settings.sn_url)
-        book.switch(DEFAULT_CONTEXT)
     code = EXIT_TERMINATED
-    try:
-        with _terminable(session):
-            code = await _faces(settings, session, state, access)
-    except asyncio.CancelledError:
-        if not session.terminated:
-            raise
-    finally:
-        await access.aclose()
+    async with opened(settings, state, _folder(settings)) as (session, access):
+        try:
+            with _terminable(session):
+                code = await _faces(settings, session, state, access)
+        except asyncio.CancelledError:
+            if not session.terminated:
+                raise
     if not session.terminated:
         return code
     if not sys.stdin.isatty():  # a thread that reads a pipe cannot be called off, and the loop would wait for it
         sys.stdout.flush()
         os._exit(EXIT_TERMINATED)
     return EXIT_TERMINATED
+
+
+@asynccontextmanager
+async def opened(settings: SwciSettings, state: Path, folder: Folder) -> AsyncIterator[tuple[Session, RealAccess]]:
+    """A session over real things, in the context that the settings or the one before left."""
+    from .access import RealAccess
+    from .commands import HANDLERS
+    from .contexts import ContextBook
+    from .session import Session
+
+    book = ContextBook(state / "contexts.json")
+    access = RealAccess(settings, state)
+    session = Session(access, book, folder, dict(HANDLERS), time.time, limits=settings.limits)
+    session.plain_secrets = settings.plain_secrets
+    session.columns = shutil.get_terminal_size((160, 40)).columns
+    if settings.sn_url:
+        if DEFAULT_CONTEXT not in book.names or book.get(DEFAULT_CONTEXT).url != settings.sn_url:
+            book.create(DEFAULT_CONTEXT, settings.sn_url)
+        book.switch(DEFAULT_CONTEXT)
+    try:
+        yield session, access
+    finally:
+        await access.aclose()
 
 
 @contextlib.contextmanager

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OperatorFault
-from ..merge.outer import Outer
 from .stop import StopRule
 from .weights import PLAIN, Weighing
+
+if TYPE_CHECKING:  # it brings numpy, and few jobs have one
+    from ..merge.outer import Outer
 
 TEXT_BYTES_MAX = 2048
 """What the contract takes."""
@@ -74,7 +76,7 @@ class JobOptions:
         return cls(
             StopRule.of(stop),
             strict,
-            Outer.of(outer) if outer else None,
+            _outer_of(outer) if outer else None,
             _run_of(data.get("warmStart")),
             _weighing_of(data),
             _methods_of(data.get("mergeMethods")),
@@ -108,6 +110,12 @@ def _methods_of(names: Any) -> tuple[str, ...]:
             f"options of the job: mergeMethods={names!r:.80}: expected a list of 1 to {METHODS_MAX} names of methods"
         )
     return tuple(name.lower() for name in names)
+
+
+def _outer_of(outer: Mapping[str, Any]) -> Outer:
+    from ..merge.outer import Outer
+
+    return Outer.of(outer)
 
 
 def _run_of(start: Any) -> int | None:

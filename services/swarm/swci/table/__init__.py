@@ -25,6 +25,7 @@ __all__ = [
     "GROUPS",
     "LINES",
     "NOUNS",
+    "OTHER_NOUNS",
     "Argument",
     "Command",
     "Kind",

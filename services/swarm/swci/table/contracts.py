@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from .form import Command, Line, Option, Takes, Way
-from .options import ANY_JOB, BARE, JOB, RUN, RUNNER
-
-OPERATOR = "swarm.swci.line:OperatorSettings"
+from .options import ANY_JOB, BARE, JOB, NEW_JOB, OPERATOR, RUN, RUNNER
 
 ROWS: tuple[Command, ...] = (
     Command(
@@ -15,7 +13,7 @@ ROWS: tuple[Command, ...] = (
         ("CREATE CONTRACT <contract>",),
         "C09",
         changes=True,
-        lines=(Line("job create", Way.SEND, (JOB,), answer="Said", settings=OPERATOR),),
+        lines=(Line("job create", Way.SEND, (NEW_JOB,), answer="Said", settings=OPERATOR),),
     ),
     Command(
         "LIST CONTRACTS",

@@ -166,7 +166,10 @@ ROWS: tuple[Command, ...] = (
             Line(
                 "schema",
                 Way.HERE,
-                (Option("COMMAND...", "noun and verb, or a verb that stands alone", into="words"),),
+                (
+                    Option("COMMAND...", "noun and verb, or a verb that stands alone", into="words"),
+                    Option("--lines", "of a line of --output jsonl", Takes.SWITCH),
+                ),
                 bare="it prints a JSON Schema as it is",
             ),
         ),

@@ -19,6 +19,7 @@ BARE = Option("--json", "print bare JSON, as earlier versions", Takes.SWITCH, in
 
 JOB = Option("JOB", "name of the job (training contract)", needed=True)
 ANY_JOB = Option("JOB", "name of the job [default: all jobs]")
+NEW_JOB = Option("JOB", "name of the new job", needed=True, into="contract")
 RUN = Option("--run", "which run [default: the latest]", Takes.WHOLE)
 NODE = Option("NODE", "UUID of a node, or a beginning that only one has", needed=True)
 TASK = Option("TASK", "name of a task", needed=True)
@@ -30,3 +31,10 @@ SETS = Option("--set", "NAME=VALUE: what <NAME> stands for (repeatable)", many=T
 VARS = Option("--vars", "a YAML file of NAME: value, on its own or below vars:", into="vars_file")
 PLAIN_SECRETS = Option("--plain-secrets", "let user and password stand in a task, with a warning", Takes.SWITCH)
 STATE_OF_SN = Option("--state-dir", "state folder of this host's SN", Takes.PATH, "SWARM_STATE_DIR")
+OPERATOR = "swarm.swci.settings:SwciSettings"
+"""The settings of a SEND that the shell does ..."""
+OPERATOR_FIELDS = (
+    *("sn_ip", "sn_api_port", "sn_api_service", "cert", "key", "cacert", "capath"),
+    *("state_dir", "key_password_file", "plain_secrets", "log_level"),
+)
+"""... and those of its fields that are flags here; the others are the shell's own."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from .form import Command, Line, Option, Way
-from .options import FILE, FORCE, PEERS, RUNNER, TASK
-
-OPERATOR = "swarm.swci.line:OperatorSettings"
+from .options import FILE, FORCE, OPERATOR, PEERS, RUNNER, TASK
 
 ROWS: tuple[Command, ...] = (
     Command(

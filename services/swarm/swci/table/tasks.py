@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from .form import Command, Line, Way
-from .options import FILE, TASK
-
-OPERATOR = "swarm.swci.line:OperatorSettings"
+from .options import FILE, OPERATOR, TASK
 
 ROWS: tuple[Command, ...] = (
     Command(
