@@ -124,7 +124,7 @@ async def test_a_peer_that_stalls_is_given_up_in_time(pair: Pair) -> None:
         begun = time.monotonic()
         with pytest.raises(TimedOut, match=r"nothing arrived for 0\.5 s"):
             await pair.fetch(proxy.port, pace=Pace(idle_seconds=0.5))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 5 * patience.crowd()
     chunks = pair.there.chunks(pair.blob_id)
     assert pair.here.begin(pair.blob_id, chunks).missing() == [1, 2, 3]
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import uvloop
 from fastapi import FastAPI, Request, WebSocket
+from support import patience
 from support.certs import CLIENT_ONLY, DAY, SERVER_ONLY, Authority
 from swarm.core.errors import PeerFault
 from swarm.net.answers import ApiError, json_errors, peer_of
@@ -156,7 +157,7 @@ def test_a_bad_client_certificate_is_refused_on_both_ends_by_field(
     begun = time.monotonic()
     with caplog.at_level(logging.WARNING), pytest.raises(TlsRefused, match=client_word) as caught:
         run(knock())
-    assert time.monotonic() - begun < SOON
+    assert time.monotonic() - begun < SOON * patience.crowd()
     assert "CN=stranger" in str(caught.value)
     assert "https://127.0.0.1:" in str(caught.value)
     refusals = [r.getMessage() for r in caplog.records if "refused 127.0.0.1" in r.getMessage()]
@@ -310,7 +311,7 @@ def test_silence_garbage_and_plain_http_are_ended_in_time(
     begun = time.monotonic()
     with caplog.at_level(logging.WARNING):
         run(knock())
-    assert time.monotonic() - begun < SOON
+    assert time.monotonic() - begun < SOON * patience.crowd()
     assert "plain HTTP" in caplog.text
     assert "no TLS handshake within 1.0 s" in caplog.text
 

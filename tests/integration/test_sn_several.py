@@ -145,7 +145,7 @@ def test_a_planned_stop_votes_itself_out(fleet):
     assert second.stop() == 0
     took = time.monotonic() - began
     assert sealer_of(second) not in third.signers()
-    assert took < 20
+    assert took < 20 * patience.crowd()
     height = third.block()[0]
     until(lambda: third.block()[0] > height + 1 and agree(sentinel, third), LONG, "blocks after a planned stop")
     whole(fleet)
