@@ -178,7 +178,9 @@ def test_a_contract_is_created_and_told_of(here: swci.Operator) -> None:
     assert "did you mean trial-one?" in errors[1]
     assert "no comma, no slash" in errors[2]
     assert found.count("    NAME         : trial-one") == 2
-    assert "    STATE        : IDLE" in found
+    at = found.index("    NAME         : trial-one")
+    assert [line.split(":")[0].strip() for line in found[at : at + 4]] == ["NAME", "ID", "ORIGIN", "NAME"]
+    assert {"    STATE        : IDLE", "    OPTIONS      : none"} <= set(found)
     assert "    UID, SL ADMIN, LOSS, METRIC, TOTAL EPOCHS, FINISHED EPOCHS" in found
     assert found[-1] == "    Contract Reset"
     assert done.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from swarm.chain.names import GuardError, TrainingError
@@ -54,21 +55,19 @@ async def list_(session: Session, typed: Typed, say: Say) -> None:
 
 
 async def info(session: Session, typed: Typed, say: Say) -> None:
+    # Nothing that can change: the original's client asks once, and keeps the answer (rows C11, R12).
     member = await session.member()
     found = await read.job(member.on, await _named(session, member, typed))
     origin = found["origin"]
     say.fact("NAME", found["name"])
     say.fact("ID", found["id"])
     say.fact("ORIGIN", "this chain" if origin is None else f"carried over from the chain with genesis {origin}")
-    say.fact("RUNS", found["runs"])
-    say.fact("OPTIONS", found["options"] or "none")
-    say.fact("CHANGED", f"{found['options_changed']} times")
 
 
 async def status(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
     name = await _named(session, member, typed)
-    found = await read.stands(member.on, name)
+    found, about = await asyncio.gather(read.stands(member.on, name), read.job(member.on, name))
     say.fact("NAME", name)
     say.fact("RUN", found["run"])
     say.fact("STATE", found["phase"].upper())
@@ -77,6 +76,8 @@ async def status(session: Session, typed: Typed, say: Say) -> None:
     say.fact("MINPEERS", found["min_peers"])
     say.fact("LAST MODEL", found["last"] or "none")
     say.fact("TOLD", found["told"])
+    say.fact("OPTIONS", about["options"] or "none")
+    say.fact("CHANGED", f"{about['options_changed']} times")
 
 
 async def reset(session: Session, typed: Typed, say: Say) -> None:
