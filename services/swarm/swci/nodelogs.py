@@ -5,10 +5,12 @@ Owns the way there and what a refusal means; whether lines are shared is the sit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from swarm.core.errors import OperatorFault, PeerFault
 from swarm.core.ids import Address, Digest, from_hex
+from swarm.core.picking import pick
 from swarm.core.shown import shown
 from swarm.inspect.nodes import Node
 from swarm.inspect.operator import Member
@@ -23,7 +25,20 @@ from swarm.obs.recent import LINES_MAX
 CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 10.0
 ANSWER_BYTES_MAX = 1024 * 1024
 """JSON writes some bytes of the 128 KiB that a node keeps as six."""
+AS_SN = "an SN tells it when it is started with --host-ip"
+WHEN_KNOWN = {"SL": "an SL tells it when its program joins a training", "SWOP": "a SWOP offers no log lines yet"}
 ELSEWHERE = "read them at that site (docker logs, or its files)"
+
+
+def called(nodes: Sequence[Node], typed: str) -> Node:
+    """The node of that UUID, or of that name if only one has it; a beginning of either will do.
+
+    Raises:
+        OperatorFault: there is none; names the nearest.
+    """
+    names = [node.name for node in nodes]
+    found = {node.name: node for node in nodes if names.count(node.name) == 1} | {node.node: node for node in nodes}
+    return found[pick("node", typed, list(found))]
 
 
 async def last_lines(member: Member, view: View, node: Node) -> tuple[list[str], int]:
@@ -37,10 +52,7 @@ async def last_lines(member: Member, view: View, node: Node) -> tuple[list[str],
     name = f"{node.kind} {shown(node.name)}"
     url = _url(member, view, node)
     if url is None:
-        raise OperatorFault(
-            f"where {name} is reached is not known: an SL tells it when its program joins a training, an SN when it is "
-            f"started with --host-ip; {ELSEWHERE}"
-        )
+        raise OperatorFault(f"where {name} is reached is not known: {WHEN_KNOWN.get(node.kind, AS_SN)}; {ELSEWHERE}")
     record = await view.membership.member(Address(from_hex(node.node, 20)))
     try:
         async with JsonClient(

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from swarm.chain.taskrunners import Taskrunners
 from swarm.core.ids import Digest
-from swarm.core.picking import pick
 from swarm.core.taskview import RunnerState
 from swarm.inspect.assignments import why as how
 from swarm.inspect.nodes import Node, nodes_of
@@ -21,7 +20,7 @@ from swarm.inspect.standing import standing
 from swarm.inspect.watch import waits
 from swarm.swci.freeing import runners_of, task_name
 from swarm.swci.grammar import Typed
-from swarm.swci.nodelogs import last_lines
+from swarm.swci.nodelogs import called, last_lines
 from swarm.swci.say import INDENT, Say, stamp
 from swarm.swci.session import Handler, Session
 from swarm.swci.table import Kind
@@ -88,8 +87,7 @@ async def why(session: Session, typed: Typed, say: Say) -> None:
 async def logs(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
     view = await member.view()
-    found = {one.node: one for one in await nodes_of(view, member.places, session.clock())}
-    node = found[pick("node", typed.values["node"], list(found))]
+    node = called(await nodes_of(view, member.places, session.clock()), typed.values["node"])
     lines, gone = await last_lines(member, view, node)
     say.line(f"the last {len(lines)} lines of {node.kind} {node.name}" + (f", {gone} before them" if gone else ""))
     for line in lines:
