@@ -192,6 +192,15 @@ async def test_variables_of_a_context(shell: Shell) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["A:B", "A=B", '"<A>"', '" A"', '"A  B"', '"A\tB"', "A,B", "\u202eA", "\udc80", '""'])
+async def test_a_variable_is_not_called_what_nobody_can_tell_from_a_value(shell: Shell, name: str) -> None:
+    """LIST CONTEXT ENV says NAME : VALUE; a placeholder's name, which may have blanks, is one."""
+    await shell.type("create context c with ip a", f"set context env c {name} x", 'set context env c "SN IP" y')
+    assert shell.lines[-2].startswith("ERROR ")
+    assert shell.lines[-1] == "    SN IP : y"
+    assert set(shell.session.book.get("c").env) == {"SN IP"}
+
+
 async def test_contexts_are_kept_and_bounded(tmp_path: Path) -> None:
     """A new process finds names, addresses, variables and the one in use; a spoiled file is named with its mend."""
     path = tmp_path / "state" / "contexts.json"

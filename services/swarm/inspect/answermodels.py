@@ -37,6 +37,8 @@ class Status(_Answer):
     reason: str | None
     head: _Head | None
     swarm: _SwarmTold
+    time: float | None = Field(None, ge=0, lt=2**40, allow_inf_nan=False)
+    """Of its host's clock; an SN of an older version tells none."""
 
 
 class _Sign(_Answer):

@@ -47,6 +47,9 @@ class Node:
 async def nodes_of(view: View, places: Places, now: float) -> list[Node]:
     """All living nodes of the roles SN, SL and SWOP, SNs first.
 
+    Args:
+        now: this host's time, for an SN that does not tell its own: ages are counted there.
+
     Raises:
         ChainFault: the SN or its chain failed.
     """
@@ -60,7 +63,7 @@ async def nodes_of(view: View, places: Places, now: float) -> list[Node]:
     for sign in sorted(living, key=lambda s: (s["role"] != "sn", s["role"] != "swop", s["name"], s["node"])):
         host, port = where.get(sign["node"], ("-", "-"))
         kind = "SENTINEL" if sign["node"] == owner else sign["role"].upper()
-        at = now - sign["age_seconds"]
+        at = (view.status.get("time") or now) - sign["age_seconds"]
         name = shown(sign["name"] or sign["node"]).replace(",", " ")
         # A picture of the swarm needs a row of each parent: an SN that is gone, or whose name two have, is none.
         parent = sign["node"] if sign["role"] == "sn" else sns.get(sign["sn"], asked)

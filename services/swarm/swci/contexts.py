@@ -6,6 +6,7 @@ Owns the file that keeps them; opening a swarm is :mod:`.access`'s.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ CONTEXTS_MAX = 64
 NAME_CHARS_MAX = 160
 VARIABLES_MAX = 64
 VALUE_CHARS_MAX = 1024
+_NO_NAME = re.compile(r"""[:=,<>"']|^ | $|  """)
 FILE_BYTES_MAX = 8 * 1024 * 1024
 
 
@@ -105,7 +107,12 @@ class ContextBook:
         self._keep()
 
     def set(self, context: Context, variable: str, value: str) -> None:
-        """Raises OperatorFault: too many variables, or too long a value."""
+        """Raises OperatorFault: too many variables, too long a value, or a name that could not be told from a value."""
+        if _NO_NAME.search(variable) or not variable.isprintable() or not variable:
+            raise OperatorFault(
+                f"a variable cannot be called {variable!r:.80}: a name has visible characters and single blanks "
+                "between them, and none of : = , < > and quotes"
+            )
         self._reread()
         context = self.get(context.name)
         env = {**context.env, variable: value}

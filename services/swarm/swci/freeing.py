@@ -24,8 +24,6 @@ from .say import Say, stamp
 from .session import Session
 
 LOOK_SECONDS = 2.0
-SECONDS_MAX = 2**40
-"""Of a time that an SN tells: more is none."""
 FREEING_SECONDS = 600.0
 """How long a silent assignment is waited for to be ended; a lease of two minutes needs 150 s."""
 
@@ -58,7 +56,7 @@ async def next_of(member: Member) -> tuple[int, int]:
     if member.swarm.can_reorganise:  # sealed by the clock: the newest block is new
         return block, now
     told = check_status(await member.looks.get("/v1/status")).get("time")  # an SN of an older version says none
-    return block, max(now, int(told)) if isinstance(told, int | float) and 0 < told < SECONDS_MAX else now
+    return block, max(now, int(told or 0))
 
 
 async def task_name(member: Member, task: Digest) -> str:
