@@ -82,7 +82,7 @@ async def test_a_run_from_waiting_to_its_audit(sn, ca):
 @pytest.mark.parametrize(
     ("argv", "named"),
     [
-        (["audit", "nosuch"], "no job is called nosuch"),
+        (["audit", "nosuch"], "there is no job 'nosuch'; there are: " + DEFAULT_JOB),
         (["audit", DEFAULT_JOB, "--run", "77"], "--run=77"),
         (["wait", "nosuch"], DEFAULT_JOB),
     ],

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import swarm
 from swarm.chain import client, facade, rpc, tasks, training
+from swarm.cli import building
 from swarm.core import blobid, dataschema, exported, limits
 from swarm.core.engine import context, credit, leading, messages, state
 from swarm.core.tasktext import bounds as tasktext
 from swarm.core.tasktext import findings, scalars
 from swarm.inspect import answers as told
 from swarm.inspect import at_head, looks, source
+from swarm.inspect import tasks as read_tasks
 from swarm.net import answers, blobserve, lines, refusals, server, transfer
 from swarm.node import rated, sharing, sn_list
 from swarm.obs import recent
@@ -226,6 +228,9 @@ ROWS: dict[str, Row] = {
     "a line of the shell; a script or task definition that is read; contexts, variables of one": (
         "{} characters; {} KiB; {}, {}",
         grammar.LINE_CHARS_MAX, folder.FILE_BYTES_MAX / KIB, contexts.CONTEXTS_MAX, contexts.VARIABLES_MAX,
+    ),
+    "a name or text among the words of a command; assignments that a runner's history tells": (
+        "{} characters that can be seen; {}", building.TEXT_CHARS_MAX, read_tasks.ASSIGNMENTS_MAX,
     ),
     "log lines that a node keeps for operators, if its site shares them: lines, one line, all; looks of one "
     "certificate, of all": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .form import Command, Line, Option, Takes, Way
-from .options import BARE
+from .options import BARE, NODE, OPERATOR
 
 ROWS: tuple[Command, ...] = (
     Command(
@@ -59,6 +59,7 @@ ROWS: tuple[Command, ...] = (
         "swarm",
         "Prints the last log lines of a node whose site shares them.",
         ("LOGS <node>",),
+        lines=(Line("node logs", Way.SEND, (NODE,), answer="Said", settings=OPERATOR),),
     ),
     Command(
         "member list",
