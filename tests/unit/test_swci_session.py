@@ -387,6 +387,27 @@ async def test_explain_answers_what_it_does_not_know_with_the_nearest(shell: She
     assert shell.lines[4].startswith("ERROR nothing is known of 'qwertz'")
 
 
+@pytest.mark.row("L05")
+@pytest.mark.parametrize(
+    ("seen", "means"),
+    [
+        ("ERROR API server is down", "the SN of this context does not answer"),
+        ("Unable to contact API-Server at 10.0.0.1:30304", "the SN of this context does not answer"),
+        ("License checkout failed, Error code: 6002", "the original's licence server refuses"),
+        ("ERROR: Error code: 304 from APLS", "the original's licence server refuses"),
+        ("revert errCheckinNotAllowed:CHECKIN NOT ALLOWED", "the contract's run does not take check-ins now"),
+        ("VM Exception: revert errUidNotMatchingWithEnroll", "a node reports for a task that another one enrolled for"),
+        ("errBadParameters:DESC IS TOO LONG", "is beyond its bound"),
+    ],
+)
+async def test_errors_of_the_original_lead_to_what_they_mean(shell: Shell, seen: str, means: str) -> None:
+    """As a user pastes them, out of a log, or with the rest of their line."""
+    await shell.type(f"EXPLAIN {seen}")
+    assert means in shell.lines[0]
+    assert shell.lines[1].startswith("    Fault : ")
+    assert shell.lines[2].startswith("    Mend  : ")
+
+
 NODE = ["--cert", "c.pem", "--key", "k.pem", "--cacert", "ca.pem"]
 
 

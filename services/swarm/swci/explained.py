@@ -221,6 +221,8 @@ BY_NAME: Mapping[str, Explained] = {
 }
 """Errors of the contracts; a test holds that none is missing."""
 
+_LICENCE = Explained("the original's licence server refuses", OPERATOR, "none is needed here: leave it out")
+
 BY_TEXT: Mapping[str, Explained] = {
     "API server is down": Explained(
         "the SN of this context does not answer", OPERATOR, "start it, or WAIT FOR IP; GET CONTEXT INFO tells why"
@@ -246,9 +248,8 @@ BY_TEXT: Mapping[str, Explained] = {
         "a node reports for a task that another one enrolled for", PEER, "RESET TASKRUNNER, and assign the task again"
     ),
     "DESC IS TOO LONG": _BOUND,
-    "Error code: 6002": Explained(
-        "the original's licence server refuses", OPERATOR, "none is needed here: leave it out"
-    ),
+    "Error code: 6002": _LICENCE,
+    "Error code: 304": _LICENCE,
     "belongs to another running process": Explained(
         "another process of this operator holds the state folder", OPERATOR, "wait for it, or end it"
     ),
