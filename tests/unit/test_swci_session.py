@@ -24,9 +24,9 @@ from swarm.swci.contexts import CONTEXTS_MAX, Context, ContextBook, Pin
 from swarm.swci.faces import run_lines, script_lines
 from swarm.swci.folder import ENTRIES_MAX, FILE_BYTES_MAX, Folder
 from swarm.swci.say import MARKS_MAX, Say
-from swarm.swci.session import Outcome, Session
+from swarm.swci.session import KNOWN_MAX, Outcome, Session
 from swarm.swci.settings import SwciSettings
-from swarm.swci.table import BY_NAME, COMMANDS
+from swarm.swci.table import BY_NAME, COMMANDS, Kind
 
 
 class Away:
@@ -199,6 +199,12 @@ async def test_a_variable_is_not_called_what_nobody_can_tell_from_a_value(shell:
     assert shell.lines[-2].startswith("ERROR ")
     assert shell.lines[-1] == "    SN IP : y"
     assert set(shell.session.book.get("c").env) == {"SN IP"}
+
+
+def test_a_long_list_is_offered_in_part(shell: Shell) -> None:
+    """Each of a server's shells keeps names for completion: so many of a kind, whatever the chain lists."""
+    shell.session.learn(Kind.TASK, (f"task {number}" for number in range(50 * KNOWN_MAX)))
+    assert shell.session.names(Kind.TASK) == [f"task {number}" for number in range(KNOWN_MAX)]
 
 
 async def test_contexts_are_kept_and_bounded(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ async def learn(session: Session) -> None:
     if not session.book.current:
         return
     member = await session.member()
-    session.known[Kind.TASK] = [name for name, _ in await tasks_of(member.reader, member).names()]
+    session.learn(Kind.TASK, [name for name, _ in await tasks_of(member.reader, member).names()])
     runners = Taskrunners(member.reader, member.swarm.contracts["Taskrunners"])
-    session.known[Kind.RUNNER] = sorted((await runners.runners()).values())
+    session.learn(Kind.RUNNER, sorted((await runners.runners()).values()))
     jobs = await Training(member.reader, member.swarm.training).jobs()
-    session.known[Kind.CONTRACT] = sorted(jobs.values())
+    session.learn(Kind.CONTRACT, sorted(jobs.values()))
     signs = check_signs(await member.link.get("/v1/alive"))
-    session.known[Kind.NODE] = [sign["node"] for sign in signs if sign["alive"] and sign["role"] != "swci"]
+    session.learn(Kind.NODE, [sign["node"] for sign in signs if sign["alive"] and sign["role"] != "swci"])

@@ -56,7 +56,7 @@ async def runner_named(session: Session, runners: Taskrunners, name: str) -> Run
     if await runners.name_of(found):
         return Runner(found, name)
     there = await runners.runners()
-    session.known[Kind.RUNNER] = sorted(there.values())
+    session.learn(Kind.RUNNER, sorted(there.values()))
     name = pick("task runner", name, sorted(there.values()))
     return Runner(runner_id(name), name)
 

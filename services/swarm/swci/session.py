@@ -7,6 +7,7 @@ a command does stands in the modules of ``commands``; how lines come and answers
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import time
@@ -36,6 +37,8 @@ EXIT_REFUSED = OperatorFault.exit_code
 EXIT_TIMEOUT = 3
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+KNOWN_MAX = 1_000
+"""Names of one kind that a shell keeps for completion."""
 MINUTES_DEFAULT, MINUTES_MAX = 120, 527_040
 RUN_WAIT, GENERIC_WAIT, OLD_WAIT = (
     "SWCI_RUN_TASK_MAX_WAIT_TIME",
@@ -181,6 +184,10 @@ class Session:
         """This SWCI in the swarm of a context, by default of the one in use."""
         context = self.book.get(name)
         return await self.access.member(context, self.book.pin(context.name))
+
+    def learn(self, kind: Kind, names: Iterable[str]) -> None:
+        """What exists of a kind, for completion; a list on chain may be long, and a server has many shells."""
+        self.known[kind] = list(itertools.islice(names, KNOWN_MAX))
 
     def forget(self) -> None:
         """Another swarm is meant from now on: nothing that this shell did belongs to it."""

@@ -155,8 +155,9 @@ async def _named(session: Session, member: Member, typed: Typed) -> str:
 
 
 async def _names(session: Session, member: Member) -> list[str]:
-    session.known[Kind.CONTRACT] = [one["name"] for one in await read.jobs(member.on)]
-    return session.known[Kind.CONTRACT]
+    found = [one["name"] for one in await read.jobs(member.on)]
+    session.learn(Kind.CONTRACT, found)
+    return found
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -59,7 +59,7 @@ async def create(session: Session, typed: Typed, say: Say) -> None:
 async def list_(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
     found = list((await runners_of(member.reader, member).runners()).values())
-    session.known[Kind.RUNNER] = found
+    session.learn(Kind.RUNNER, found)
     say.lines(found)
 
 

@@ -41,7 +41,7 @@ async def list_nodes(session: Session, typed: Typed, say: Say) -> None:
 async def nodes_now(session: Session) -> list[Node]:
     member = await session.member()
     found = await nodes_of(await member.view(), member.places, session.clock())
-    session.known[Kind.NODE] = [node.node for node in found]
+    session.learn(Kind.NODE, [node.node for node in found])
     return found
 
 

@@ -157,7 +157,7 @@ async def body(session: Session, typed: Typed, say: Say) -> None:
 async def list_(session: Session, typed: Typed, say: Say) -> None:
     member = await session.member()
     found = await tasking.names(tasking.tasks_of(member.reader, member), _address(member))
-    session.known[Kind.TASK] = found
+    session.learn(Kind.TASK, found)
     say.lines(found)
 
 
