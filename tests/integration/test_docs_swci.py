@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 from support import patience, swci, warm
-from support.certs import Authority
 from support.chains import free_port
-from support.snprocess import running_sn
+from support.lab import lab
 from support.swci import BUILD, RUN
 from support.swop import swop
 
@@ -35,16 +34,16 @@ def blocks(page: str, language: str = "") -> list[str]:
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[swci.Operator]:
     """An operator with the files that the pages name; two SWOPs listen, whose pairs all end well."""
-    ca, folder = Authority(), tmp_path_factory.mktemp("docs")
+    folder = tmp_path_factory.mktemp("docs")
     with ExitStack() as stack:
-        sn = stack.enter_context(running_sn(tmp_path_factory.mktemp("sn"), ca))
-        found = swci.operator(folder, sn, ca)
+        swarm = stack.enter_context(lab(tmp_path_factory.mktemp("swarm")))
+        found = swci.operator(folder, swarm.sn, swarm.ca)
         (found.usr / "taskdefs").mkdir()
         (found.usr / "taskdefs" / "build.yaml").write_text(BUILD)
         (found.usr / "taskdefs" / "train.yaml").write_text(RUN)
         (folder / "run.yaml").write_text(RUN.replace("Name : run_task", "Name : run"))
         for number in range(SWOPS):
-            stack.enter_context(swop(sn, ca, folder, f"docs-{number}", pairs=PAIRS, results=[0] * PAIRS))
+            stack.enter_context(swop(swarm.sn, swarm.ca, folder, f"docs-{number}", pairs=PAIRS, results=[0] * PAIRS))
         yield found
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import patience, swci
-from support.certs import Authority
-from support.snprocess import running_sn
+from support.lab import lab
 from support.swci import BUILD
 from support.swop import swop
 
@@ -25,12 +24,12 @@ RUN_SECONDS = 100.0
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[swci.Operator, int]]:
     """A SWCI in front of a real SN, whose swarm has a task, a contract of ours and an assignment that goes on."""
-    ca, folder = Authority(), tmp_path_factory.mktemp("openapi")
-    with running_sn(tmp_path_factory.mktemp("sn"), ca) as sn:
-        here = swci.operator(folder, sn, ca)
+    folder = tmp_path_factory.mktemp("openapi")
+    with lab(tmp_path_factory.mktemp("swarm")) as swarm:
+        here = swci.operator(folder, swarm.sn, swarm.ca)
         (here.usr / "task.yaml").write_text(BUILD)
         (here.usr / "init").write_text("\n".join([*here.enter(), "CREATE TASK FROM task.yaml"]))
-        with swop(sn, ca, folder, "open-1"), swci.web(here, SWCI_STARTUP_SCRIPT="init") as port:
+        with swop(swarm.sn, swarm.ca, folder, "open-1"), swci.web(here, SWCI_STARTUP_SCRIPT="init") as port:
             yield here, port
 
 

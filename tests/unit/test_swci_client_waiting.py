@@ -134,3 +134,29 @@ def test_a_peer_that_failed_is_told_although_the_sn_was_away(monkeypatch: pytest
         pytest.raises(SwciError, match="r is ERROR: u1, FAILED, exit code 3"),
     ):
         one.wait_for_taskrunner("r", progress=False)
+
+
+HEADER = "NUMBER, ASSIGNMENT, TASK, HOW IT ENDED, ASSIGNED BY, ASSIGNED, ENDED"
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("complete", ""),
+        ("not started in time: 1 offered, 2 wanted", "the last task there: not started in time: 1 offered, 2 wanted$"),
+        (None, "the last task there: not known"),
+    ],
+)
+def test_a_task_that_somebody_reset_between_two_looks_is_told_by_its_end(
+    how: str | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two operators watch one task; the one who is quicker resets the runner."""
+    waits(monkeypatch)
+    rows = [] if how is None else [f"2, 0xab, t, {how}, 0xcd, 2026-11-30 10:00:00, 2026-11-30 10:01:00"]
+    real = runner(["RUNNING", "IDLE"])
+    with client(lambda command: [HEADER, *rows] if command == "history r" else real(command)) as one:
+        if not told:
+            assert one.wait_for_taskrunner("r", progress=False).value("TASK_STATE") == "IDLE"
+        else:
+            with pytest.raises(SwciError, match=told):
+                one.wait_for_taskrunner("r", progress=False)

@@ -18,6 +18,9 @@ BAR_CHARS = 24
 PEERS_LOOKED_AT_MAX = 250
 PEER_TRIES = 3
 """Of one peer of a task that failed: an SN may be away in that moment."""
+BUSY = ("ASSIGNED", "RUNNING")
+HOW_IT_ENDED, FIELDS_BEHIND = 3, 3
+"""Of a row of HISTORY: the fields before it, and those behind."""
 FIRST_SECONDS = 60.0
 """How long the first answer is waited for: an address or a name may be wrong."""
 AWAY_SECONDS = 6 * 3600.0
@@ -69,7 +72,7 @@ def wait(
 ) -> Answer:
     """As :meth:`Swci.wait_for_taskrunner`."""
     began, bar, looking = clock(), Bar(progress), Looking(client, runner, clock)
-    state, counts = "not asked yet", (0, 0)
+    state, counts, began_busy = "not asked yet", (0, 0), False
     try:
         while True:
             status = looking.look()
@@ -79,6 +82,12 @@ def wait(
             bar.show(f"{runner}: {state}", *counts, took, looking.trouble)
             if status is not None and state == "COMPLETE":
                 return status
+            if status is not None and state == "IDLE" and began_busy:
+                ended = _last_end(client, runner)  # somebody has reset the runner between two looks
+                if ended == "complete":
+                    return status
+                raise SwciError(f"{runner} was reset by somebody else; the last task there: {ended}")
+            began_busy = began_busy or state in BUSY
             if status is not None and state in ("ERROR", "IDLE"):
                 why = _failed(client, runner, lambda: sleep(poll)) if state == "ERROR" else ["nothing is assigned"]
                 raise SwciError(f"{runner} is {state}: " + ("; ".join(why) or status.value("TASK_STATE") or state))
@@ -107,6 +116,15 @@ def _counts(status: Answer) -> "tuple[int, int]":
 
     done = number("COMPLETED") + number("FAILED")
     return done, done + number("ACTIVE")
+
+
+def _last_end(client: "Swci", runner: str) -> str:
+    """How the runner's last assignment ended, as HISTORY tells it."""
+    rows = client._ask(f"history {runner}")[1:]
+    how = rows[0].split(", ", HOW_IT_ENDED) if rows else []
+    if len(how) <= HOW_IT_ENDED:
+        return "not known"
+    return ", ".join(how[HOW_IT_ENDED].split(", ")[:-FIELDS_BEHIND])  # the words themselves may hold a comma
 
 
 def _failed(client: "Swci", runner: str, pause: Callable[[], None]) -> List[str]:
