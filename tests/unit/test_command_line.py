@@ -178,6 +178,17 @@ def test_what_is_wrong_is_one_line_or_one_envelope(swarm: Any, argv: list[str], 
     assert told["error"]["fault"] == "the operator's"
 
 
+@pytest.mark.parametrize("words", [words for words in WORDS if any(one.needed for one in LINES[words][1].options)])
+def test_what_is_needed_is_asked_for(swarm: Any, words: str) -> None:
+    """Each option or argument without which there is no going on, one after the other, before anything is done."""
+    needed = [one for one in LINES[words][1].options if one.needed]
+    for missing in needed:
+        argv = [text for one in needed if one is not missing for text in ([] if one.positional else [one.name]) + ["x"]]
+        code, out, err = swarm(*words.split(), *argv)
+        assert (code, out) == (2, ""), words
+        assert err.startswith("swarm: Missing "), err
+
+
 def test_an_output_that_is_none_is_named(swarm: Any) -> None:
     """As text: no form was asked for."""
     code, _, err = swarm("job", "list", "--output", "xml")

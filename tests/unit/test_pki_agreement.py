@@ -18,18 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
 from support.certs import CLIENT_ONLY, DAY, SERVER_ONLY, name
+from swarm.cli.building import root
+from swarm.cli.output import Out
 from swarm.core.errors import OperatorFault
 from swarm.net.rehearsal import rehearse
 from swarm.net.tls import TlsFiles, client_context, server_context
 from swarm.pki.check import Finding, Level
-from swarm.pki.cli import build, check_files
-from typer.testing import CliRunner
+from swarm.pki.commands import check_files
 
 SECONDS = 10.0
 
@@ -389,22 +391,24 @@ def faulty(found: list[Finding]) -> list[str]:
 
 def test_the_command_ends_with_one_and_names_the_field(tmp_path: Path) -> None:
     """Exit code 1, the field on the last line, the remedy beside it; a good one ends with the handshake's line."""
-    app = build(rehearse=lambda *f: rehearse(TlsFiles(*f)))
     for called, words in (("curve secp256k1", "only P-256"), ("a CA between as the only anchor", "is not the root")):
         folder = tmp_path / called.replace(" ", "-")
         folder.mkdir()
         field, case = KINDS[called]
         made = case(folder)
-        result = CliRunner().invoke(
-            app, ["check", "--cert", str(made.cert), "--key", str(made.key), "--cacert", str(made.cacert)]
-        )
-        assert result.exit_code == 1
-        assert words in result.output
-        assert f"to be mended: {field}" in result.output
+        code, output = checked(made)
+        assert code == 1
+        assert words in output
+        assert f"to be mended: {field}" in output
     folder = tmp_path / "good"
     folder.mkdir()
     made = KINDS["a plain one"][1](folder)
-    result = CliRunner().invoke(
-        app, ["check", "--cert", str(made.cert), "--key", str(made.key), "--cacert", str(made.cacert)]
-    )
-    assert (result.exit_code, "both sides of a handshake take it" in result.output) == (0, True)
+    code, output = checked(made)
+    assert (code, "both sides of a handshake take it" in output) == (0, True)
+
+
+def checked(made: TlsFiles) -> tuple[int, str]:
+    """By `swarm cert check`."""
+    words = ["cert", "check", "--cert", str(made.cert), "--key", str(made.key), "--cacert", str(made.cacert)]
+    result = CliRunner().invoke(root(), words, obj=Out(), standalone_mode=False)
+    return result.return_value, result.output

@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from support.certs import CLIENT_ONLY, DAY, Authority
+from swarm.cli.building import root
+from swarm.cli.output import Out
 from swarm.core.errors import OperatorFault, PeerFault
 from swarm.net.answers import send_json
 from swarm.net.server import serve
 from swarm.net.tls import TlsFiles, server_context
 from swarm.pki.check import Finding, Level, clock
-from swarm.pki.cli import app, build, check_files
+from swarm.pki.commands import check_files
 from swarm.pki.issue import create_authority, issue_node
 from swarm.pki.request import build_request, make_names, new_key
-from typer.testing import CliRunner
 
-RUN = CliRunner()
 NOW = dt.datetime.now(dt.UTC)
 
 
@@ -116,11 +117,15 @@ def test_the_clock_is_judged_by_its_distance(seconds: int, level: Level) -> None
     assert ("ahead" in finding.text) is (seconds > 0)
 
 
-def invoke(*arguments: object, clock_of: object = None) -> tuple[int, str]:
-    result = RUN.invoke(build(clock_of) if clock_of else app, [str(a) for a in arguments])  # type: ignore[arg-type]
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
+def invoke(*arguments: object, clock_of: Any = None, **environment: str) -> tuple[int, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        if clock_of is not None:
+            patch.setattr("swarm.net.probe.remote_time", lambda host, port, files: clock_of(host, port))
+        words = ["certs", *map(str, arguments)]
+        result = CliRunner().invoke(root(), words, obj=Out(), standalone_mode=False, env=environment)
+    if result.exception is not None:
         raise result.exception
-    return result.exit_code, result.output
+    return result.return_value, result.output
 
 
 @pytest.mark.row("U10a")
@@ -195,8 +200,8 @@ def test_the_environment_of_the_nodes_names_the_files(ca: Authority, tmp_path: P
     files = ca.node(tmp_path, "SN-1", ends=20 * DAY)
     environment = {"SWARM_ID_CERT": str(files.cert), "SWARM_ID_KEY": str(files.key)}
     for name, value in (("SWARM_ID_CACERT", files.cacert), ("SWARM_ID_CAPATH", tmp_path)):
-        result = RUN.invoke(app, ["check"], env={**environment, name: str(value)})
-        assert result.exit_code == 0, result.output
+        code, text = invoke("check", **{**environment, name: str(value)})
+        assert code == 0, text
     assert "SWARM_ID_CERT" not in os.environ
 
 

@@ -28,10 +28,10 @@ OWN: Mapping[str, str] = {
     "sl": "swarm.cli.processes:sl",
     "swci": "swarm.cli.processes:swci",
     "demo": "swarm.cli.processes:demo",
-    "cert init": "swarm.cli.processes:cert",
-    "cert issue": "swarm.cli.processes:cert",
-    "cert sign": "swarm.cli.processes:cert",
-    "cert check": "swarm.cli.processes:cert",
+    "cert init": "swarm.cli.certs:init",
+    "cert issue": "swarm.cli.certs:issue",
+    "cert sign": "swarm.cli.certs:sign",
+    "cert check": "swarm.cli.certs:check",
 }
 """By words. A READ that is not here is in :data:`.looking.READINGS`, a SEND is a command of the shell."""
 

@@ -191,11 +191,13 @@ def _parameter(one: Option) -> click.Parameter:
         )
     if one.takes is Takes.SWITCH:
         return click.Option([one.name, one.value], is_flag=True, help=one.told, hidden=one.old)
+    # A default of None would be one, and then nothing is missing.
+    default: dict[str, Any] = {} if one.default is None else {"default": one.default}
     return click.Option(
         [one.name, one.value],
         type=kind,
         multiple=one.many,
-        default=one.default,
+        **default,
         required=one.needed,
         envvar=one.env or None,
         metavar=one.takes.value,

@@ -1,4 +1,4 @@
-"""Processes with flags of their own, the certificates' commands, and words that are reserved."""
+"""Processes with flags of their own, and words that are reserved."""
 
 from __future__ import annotations
 
@@ -29,21 +29,6 @@ def demo(call: Call) -> int:
     from swarm.demo.__main__ import main
 
     return main(call.rest)
-
-
-def cert(call: Call) -> int:
-    from swarm.net.probe import remote_time
-    from swarm.net.rehearsal import rehearse
-    from swarm.net.tls import TlsFiles
-    from swarm.pki.cli import build
-
-    # pki opens no connections: the clock of another node is read, and a handshake rehearsed, by net.
-    pki = build(
-        lambda host, port, *files: remote_time(host, port, TlsFiles(*files)), lambda *files: rehearse(TlsFiles(*files))
-    )
-    noun, verb = call.typed.split()
-    pki([verb, *call.rest], prog_name=f"swarm {noun}")
-    return 0
 
 
 def reserved(call: Call) -> int:

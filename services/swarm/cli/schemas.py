@@ -40,6 +40,7 @@ SHAPES: dict[str, Any] = {
     "Exported": shapes_host.ExportedFile,
     "Checked": shapes_host.CheckedFiles,
     "Rendered": shapes_host.RenderedSites,
+    "CertFindings": shapes_host.CertFindings,
 }
 """By the name that a row of the table has."""
 

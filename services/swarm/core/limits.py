@@ -65,3 +65,5 @@ ENROL_SECONDS = 300
 ENROL_SECONDS_MIN, ENROL_SECONDS_MAX = 10, 86_400
 EXPECT_SECONDS = 5
 """How long a start waits for SWOPs that the assigner saw and that have not answered."""
+CA_DAYS_DEFAULT, NODE_DAYS_DEFAULT, DAYS_MAX = 365, 30, 3650
+"""Days that a certificate of ours is valid."""

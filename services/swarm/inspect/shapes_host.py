@@ -103,6 +103,23 @@ class RenderedSites(TypedDict):
     """what is taken and cannot work"""
 
 
+class CertFinding(TypedDict):
+    """What is right or wrong with a field of a certificate."""
+
+    level: str
+    field: str
+    text: str
+
+
+class CertFindings(TypedDict):
+    """What is right and wrong with a certificate."""
+
+    cert: str
+    findings: list[CertFinding]
+    faults: list[str]
+    """fields that must be mended"""
+
+
 class Fault(TypedDict):
     """Why a command did not do what it was asked for."""
 

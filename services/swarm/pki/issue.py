@@ -15,15 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from swarm.core.errors import OperatorFault
+from swarm.core.limits import CA_DAYS_DEFAULT, DAYS_MAX, NODE_DAYS_DEFAULT
 
 from .files import certificate_pem, key_pem, read_certificates, read_key, refuse_existing, write
 from .request import Names, build_request, new_key, subject
 
 CA_CERT_FILE = "ca-cert.pem"
 CA_KEY_FILE = "ca-key.pem"
-CA_DAYS_DEFAULT = 365
-NODE_DAYS_DEFAULT = 30
-DAYS_MAX = 3650
 RSA_BITS_MIN = 2048
 BACKDATE = timedelta(minutes=5)
 """Clocks of two sites differ; a certificate made now must be valid there at once."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import contracts, host, runners, shell, swarm, tasks
+from . import certs, contracts, host, runners, shell, swarm, tasks
 from .arguments import ARGUMENTS
 from .form import Argument, Command, Kind, Line, Option, Takes, Way
 
@@ -64,6 +64,7 @@ COMMANDS: tuple[Command, ...] = (
     *tasks.ROWS,
     *runners.ROWS,
     *host.ROWS,
+    *certs.ROWS,
 )
 
 BY_NAME: Mapping[str, Command] = {command.name: command for command in COMMANDS}

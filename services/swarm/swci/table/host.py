@@ -129,27 +129,6 @@ ROWS: tuple[Command, ...] = (
         ),
     ),
     *(
-        Command(
-            f"cert {verb}",
-            "host",
-            told,
-            lines=(
-                Line(
-                    f"cert {verb}",
-                    Way.PROCESS,
-                    bare="it works on files of this host, and its answer is they",
-                    names=(f"certs {verb}",),
-                ),
-            ),
-        )
-        for verb, told in (
-            ("init", "Makes a certificate authority (CA)."),
-            ("issue", "Makes key and certificate of a node at this site, in one go."),
-            ("sign", "Signs a request that was made elsewhere."),
-            ("check", "Says what is right and wrong with a certificate, one line a field."),
-        )
-    ),
-    *(
         Command(name, "host", told, lines=(Line(name, Way.PROCESS, bare="it is a process, and has its own log"),))
         for name, told in (
             ("sn", "Runs a swarm network node."),
