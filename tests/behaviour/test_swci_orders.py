@@ -91,6 +91,10 @@ async def test_what_is_assigned_is_said_with_version_and_author(
         f"TASK         : train, version 2, by Me ({to_hex(own.address)})",
         f"PREREQ       : base, version 1, by me ({to_hex(colleague.address)})",
     ]
+    assert (await desk.run(f"RESET TASKRUNNER {DEFAULT_RUNNER} FORCE"))[-1] == "TaskRunner Reset"
+    told = await desk.run(f"ASSIGN TASK trai TO {DEFAULT_RUNNER[:12]} WITH 1 PEERS")
+    assert told[1] == f"RUNNER       : {DEFAULT_RUNNER}"
+    assert told[2].startswith("TASK         : train, version 2, by Me")
 
 
 async def refused(desk: Desk, lying: Lying) -> str:

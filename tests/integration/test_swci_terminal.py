@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +94,20 @@ def test_pasted_lines_are_commands_one_by_one(here: swci.Operator) -> None:
         shell.expect("SWCI:2 >")
         shell.send("\x04")
         shell.expect(pexpect.EOF)
+
+
+def test_a_terminal_that_is_told_to_end_is_given_back_as_it_was(here: swci.Operator) -> None:
+    """SIGTERM at the prompt, and in a command: 143, no traceback, and the terminal echoes again."""
+    for lines in ((), ("SLEEP 600\r",)):
+        with terminal(here) as shell:
+            shell.expect("SWCI:0 >")
+            for line in lines:
+                shell.send(line)
+                shell.expect("SLEEP 600")
+                time.sleep(1)
+            shell.kill(signal.SIGTERM)
+            shell.expect(pexpect.EOF)
+            told = shell.before
+        assert shell.exitstatus == 143, told
+        assert "Traceback" not in told
+        assert ("SLEEP was interrupted" in told) is bool(lines)

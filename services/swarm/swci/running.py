@@ -84,7 +84,10 @@ class Prepared:
     prereq: Version
     living: tuple[Address, ...]
 
-    def tell(self, say: Say) -> None:
+    def tell(self, runner: Runner, typed: str, say: Say) -> None:
+        """What the names came to; the runner's own if only a beginning of it was typed."""
+        if runner.name != typed:
+            say.fact("RUNNER", runner.name)
         say.fact("TASK", self.task.told)
         say.fact("PREREQ", self.prereq.told)
 

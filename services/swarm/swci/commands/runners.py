@@ -80,7 +80,7 @@ async def give(session: Session, typed: Typed, say: Say) -> None:
     ready = await prepare(session, member, runner, typed.values["task"], wanted, say)
     await assign(session, member, runner, ready, wanted, say)
     say.line(ASSIGNED)
-    ready.tell(say)
+    ready.tell(runner, typed.values["runner"], say)
 
 
 def _wanted(typed: Typed) -> Wanted:
@@ -220,7 +220,7 @@ async def run(session: Session, typed: Typed, say: Say) -> None:
         clear = partial(reset_runner, session, member, runner, False, say)
         aid = await assign(session, member, runner, ready, wanted, say, begun=entry, clear=clear)
         say.line(ASSIGNED)
-        ready.tell(say)
+        ready.tell(runner, typed.values["runner"], say)
     else:
         taken_up(before, say)
         say.line(ASSIGNED)
