@@ -221,6 +221,21 @@ def test_a_wait_ends_with_its_client(rest: Rest) -> None:
     assert rest.lines("pwd", cookie=cookie) == [f"Current Directory : {rest.here.usr}"]
 
 
+def test_a_command_whose_client_left_before_its_turn_is_not_begun(rest: Rest) -> None:
+    """It waited behind another one of its shell; what it would have changed stays as it is."""
+    cookie = rest.call("/exec?cmd=pwd", cookie="swci=new")[0].headers["set-cookie"].split(";")[0]
+    slow = threading.Thread(target=rest.lines, args=("SLEEP 3", None, cookie))
+    slow.start()
+    time.sleep(0.5)
+    line = rest.line()
+    line.request("POST", "/exec?cmd=CREATE%20CONTRACT%20left-behind", headers={"Cookie": cookie})
+    time.sleep(0.5)
+    line.close()
+    slow.join()
+    assert rest.lines("pwd", cookie=cookie)
+    assert "left-behind" not in rest.lines("LIST CONTRACTS")
+
+
 def test_a_run_goes_on_without_its_client_and_its_wait_does_not(rest: Rest) -> None:
     """The task is given, and the shell is free for the next command; the same RUN goes on with it."""
     (rest.here.usr / "left.yaml").write_text(BUILD.replace("user_env_task", "left_task"))

@@ -203,6 +203,9 @@ class Request:
     def __init__(self, gone: bool) -> None:
         self.gone = gone
 
+    async def body(self) -> bytes:
+        return b""
+
     async def is_disconnected(self) -> bool:
         return self.gone
 

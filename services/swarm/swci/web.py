@@ -24,6 +24,7 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
 
 from swarm.core.errors import OperatorFault
 from swarm.core.shown import shown
@@ -249,7 +250,7 @@ async def _run(web: Web, shell: Shell, line: str, watched: Request) -> list[str]
     shell.queued += 1
     try:
         async with shell.lock:
-            if await watched.is_disconnected():  # it hung up before its turn: nothing was begun
+            if await _hung_up(watched):  # before its turn: nothing was begun
                 return []
             async with _ended_with(watched, shell.session):
                 outcome = await shell.session.run(line, text.append, bare=True)
@@ -264,6 +265,16 @@ async def _run(web: Web, shell: Shell, line: str, watched: Request) -> list[str]
         end = lines[-1:] if lines[-1].startswith(ERROR) else []
         lines = [*lines[:LINES_MAX], f"and {len(lines) - LINES_MAX - len(end)} more lines", *end]
     return lines or [line.rstrip() or "#"]  # blank lines and comments are answered by themselves
+
+
+async def _hung_up(request: Request) -> bool:
+    """Whether nobody waits for the answer any more. The body comes first in what is received: without reading it, the
+    end behind it would not be seen."""
+    try:
+        await request.body()
+    except ClientDisconnect:
+        return True
+    return await request.is_disconnected()
 
 
 @contextlib.asynccontextmanager
