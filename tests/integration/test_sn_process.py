@@ -184,6 +184,7 @@ async def test_nothing_else_is_served(sn, ca):
             "/v1/nodes",
             "/v1/status",
             "/v1/alive",
+            "/v1/logs",
             "/v1/chain",
             "/v1/chain/peers",
         }
