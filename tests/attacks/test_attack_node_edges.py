@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from swarm.core.engine.events import BlobFailed, Event
 from swarm.core.engine.messages import Pulse
 from swarm.core.errors import OperatorFault, PeerFault
 from swarm.core.ids import Address, BlobId, Digest
-from swarm.net.answers import PEER_EXTENSION
+from swarm.net.answers import PEER_EXTENSION, Guard
 from swarm.net.faults import Refused
 from swarm.net.identity import PeerIdentity
 from swarm.net.probe import connect
@@ -265,3 +266,38 @@ async def test_attack_data_schemas_are_bounded(tmp_path: Path) -> None:
     nobody = PeerApp(BlobStore(tmp_path), lambda: None, lambda _: None)
     assert await post(nobody, b'{"schema":null}', "/v1/schema") == 404
     assert job.heard == 0
+
+
+async def test_refusals_of_an_sl_keep_nothing_of_their_requests(tmp_path: Path) -> None:
+    """Whoever has a certificate may ask without end for what is not there; each body goes with its answer."""
+    app = Guard(PeerApp(BlobStore(tmp_path), lambda: None, lambda _: None), body_bytes_max=2**20, body_seconds=5.0)
+    body = b"x" * 64 * 1024
+
+    async def ask(path: str) -> None:
+        messages = iter([{"type": "http.request", "body": body[:], "more_body": False}])
+        status: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            return dict(next(messages))
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                status.append(message["status"])
+
+        extensions = {PEER_EXTENSION: PEER}
+        await app(
+            {"type": "http", "method": "POST", "path": path, "headers": [], "extensions": extensions}, receive, send
+        )
+        assert status == [404]
+
+    tracemalloc.start()
+    try:
+        for path in ("/nothing", "/v1/pulse", "/v1/schema"):
+            await ask(path)
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(300):
+            for path in ("/nothing", "/v1/pulse", "/v1/schema"):
+                await ask(path)
+        assert tracemalloc.get_traced_memory()[0] - before < 256 * 1024
+    finally:
+        tracemalloc.stop()

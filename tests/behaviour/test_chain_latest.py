@@ -12,7 +12,7 @@ from support.swarms import admit
 from swarm.chain.client import Call
 from swarm.chain.deploy import Deployed, attach, deploy
 from swarm.chain.events import MemberAdmitted
-from swarm.chain.latest import OVERLAP_BLOCKS, Latest
+from swarm.chain.latest import BEHIND_BLOCKS_MAX, OVERLAP_BLOCKS, Latest
 from swarm.chain.membership import Membership
 from swarm.core.chain_view import Role
 from swarm.core.errors import ChainFault
@@ -29,8 +29,11 @@ class Asked:
         self.first: list[int] = []
         self._chain = chain
         self.away = False
+        self.invented: int | None = None
 
     async def __call__(self, method: str, params: list[Any]) -> Any:
+        if method == "eth_blockNumber" and self.invented is not None:
+            return hex(self.invented)
         if method == "eth_getLogs":
             self.first.append(int(params[0]["fromBlock"], 16))
             if self.away:
@@ -61,6 +64,19 @@ async def test_old_blocks_are_read_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.anvil
+async def test_an_invented_head_blinds_nobody_for_good(tmp_path: Path) -> None:
+    """An SN that named a head far ahead, once, is believed again when it names the chain's own."""
+    async with running("embedded", tmp_path) as chain:
+        swarm, asked = await deploy(chain.client()), Asked(chain)
+        index = admitted(asked, swarm)
+        await admit(swarm, ONE)
+        asked.invented = 4 * BEHIND_BLOCKS_MAX
+        await index.events()
+        asked.invented = None
+        await admit(swarm, TWO)
+        assert {ONE, TWO} <= set(await index.events())
+
+
 async def test_what_a_block_that_is_gone_said_is_forgotten(tmp_path: Path) -> None:
     """A listing shows no member, and no address, that the chain took back."""
     async with running("anvil", tmp_path) as chain:

@@ -91,10 +91,30 @@ async def test_what_is_assigned_is_said_with_version_and_author(
         f"TASK         : train, version 2, by Me ({to_hex(own.address)})",
         f"PREREQ       : base, version 1, by me ({to_hex(colleague.address)})",
     ]
-    assert (await desk.run(f"RESET TASKRUNNER {DEFAULT_RUNNER} FORCE"))[-1] == "TaskRunner Reset"
-    told = await desk.run(f"ASSIGN TASK trai TO {DEFAULT_RUNNER[:12]} WITH 1 PEERS")
-    assert told[1] == f"RUNNER       : {DEFAULT_RUNNER}"
-    assert told[2].startswith("TASK         : train, version 2, by Me")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"ASSIGN TASK trai TO {DEFAULT_RUNNER} WITH 1 PEERS",
+        f"ASSIGN TASK train TO {DEFAULT_RUNNER[:12]} WITH 1 PEERS",
+        f"RESET TASKRUNNER {DEFAULT_RUNNER[:12]} FORCE",
+        f"ABORT TASKRUNNER {DEFAULT_RUNNER[:12]}",
+        "RESET CONTRACT defaultbb.cq",
+        "FINALIZE TASK trai",
+        "DELETE TASK trai",
+    ],
+)
+async def test_nothing_is_changed_by_a_beginning_of_a_name(
+    line: str, chain: LiveChain, swarm: Deployed, tmp_path: Path
+) -> None:
+    """Who answers which names there are could hide the one that was meant, and show a longer one alone."""
+    desk, lying, *_ = await ready(chain, swarm, tmp_path / "desk")
+    [told] = await desk.run(line)
+    assert told.startswith("ERROR there is no ")
+    assert "did you mean" in told
+    assert "Type the whole name" in told
+    assert lying.orders == 0
 
 
 async def refused(desk: Desk, lying: Lying) -> str:

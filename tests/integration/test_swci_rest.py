@@ -166,10 +166,11 @@ def test_callers_are_let_in_by_name(rest: Rest) -> None:
     assert rest.lines("LIST CONTRACTS", rest.viewer)[0]
     refused = rest.lines("CREATE CONTRACT mine", rest.viewer)
     assert refused == [
-        "ERROR CREATE CONTRACT changes the swarm, and 'spiffe://test/elsewhere/swci/look-1' is a viewer here: "
+        "ERROR CREATE CONTRACT is for operators, and 'spiffe://test/elsewhere/swci/look-1' is a viewer here: "
         "add that name to SWCI_WEB_OPERATORS"
     ]
     assert "is a viewer here" in rest.upload("task.yaml", b"y", rest.viewer)
+    assert rest.lines("LOGS sn-1", rest.viewer)[0].startswith("ERROR LOGS is for operators")
     stranger = rest.lines("LIST CONTRACTS", rest.stranger)
     assert stranger == [
         "ERROR the certificate 'spiffe://test/elsewhere/sl/who-1' may not use this SWCI: "

@@ -22,6 +22,7 @@ from swarm.chain.taskrunners import Taskrunners
 from swarm.chain.tasks import Tasks
 from swarm.core.chain_view import Role
 from swarm.core.ids import ZERO32, sha256
+from swarm.inspect.source import Contracts
 from swarm.store.journal import Journal
 from swarm.swci.commands import HANDLERS
 from swarm.swci.contexts import ContextBook
@@ -84,13 +85,18 @@ class Desk:
             (folder / name).write_text(text)
         self.node, self.rpc, self.journal = node, rpc or chain.rpc, folder / "journal.db"
         self.time, self.held, self.lines = Time(), 0, list[str]()
-        self.contracts = {"Tasks": swarm.tasks.address, "Taskrunners": swarm.runners.address}
+        self.contracts = {
+            "Tasks": swarm.tasks.address,
+            "Taskrunners": swarm.runners.address,
+            "Training": swarm.training.address,
+        }
         self.status: dict[str, Any] = {}
         reader = ChainClient(self.rpc, Onlooker(), MemoryOutbox(), chain_id=CHAIN_ID)
         there = SimpleNamespace(contracts=self.contracts, can_reorganise=False, training=swarm.training.address)
         who = SimpleNamespace(account=node.account)
         asked = SimpleNamespace(get=self._get)
-        self.member: Any = SimpleNamespace(who=who, link=asked, looks=asked, swarm=there, reader=reader)
+        on = Contracts(reader, self.contracts)
+        self.member: Any = SimpleNamespace(who=who, link=asked, looks=asked, swarm=there, reader=reader, on=on)
         book = ContextBook(None)
         book.create("here", "https://sn:30304")
         access: Any = SimpleNamespace(member=self._member, writing=self.writing)

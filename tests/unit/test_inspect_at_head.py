@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from eth_account import Account
 from swarm.chain.rpc import RpcError
 from swarm.chain.wake import Waker
+from swarm.core.ids import Address
 from swarm.inspect.at_head import ANSWER_CHARS_MAX, ANSWERS_MAX, FRESH_SECONDS, AtHead
+from swarm.inspect.operator import Identity, Member
+from swarm.store.journal import Journal
 
 CALL: list[Any] = [{"to": "0x1", "data": "0x2"}, "latest"]
 
@@ -112,3 +117,19 @@ async def test_errors_and_long_answers_are_not_kept_and_what_is_kept_has_a_bound
     for number in range(2 * ANSWERS_MAX):
         await scene.rpc("eth_call", [{"to": hex(number)}, "latest"])
         assert len(scene.rpc._answers) <= ANSWERS_MAX
+
+
+async def test_a_members_reads_forget_at_its_own_receipt_and_at_another_sn(tmp_path: Path) -> None:
+    """As they are put together for a shell: no wake-up of the SN is needed."""
+    scene = Scene()
+    link: Any = SimpleNamespace(rpc=scene._rpc, on_turn=[], url="https://sn")
+    swarm: Any = SimpleNamespace(chain_id=7, contracts=dict.fromkeys(("Membership", "Training"), Address(bytes(20))))
+    member = Member.of(Identity(None, Account.create()), link, swarm, scene.waker)  # type: ignore[arg-type]
+    ask = member.reader.rpc
+    assert [await ask("eth_call", CALL), await ask("eth_call", CALL)] == [1, 1]
+    with Journal(tmp_path / "j") as journal:
+        await member.writing(journal).rpc("eth_getTransactionReceipt", ["0x3"])
+    assert await ask("eth_call", CALL) == 3
+    for turned in link.on_turn:
+        turned()
+    assert await ask("eth_call", CALL) == 4

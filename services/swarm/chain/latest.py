@@ -15,6 +15,8 @@ from .rpc import Rpc
 
 OVERLAP_BLOCKS = 8
 """Read again each time: a reorganisation may have replaced them."""
+BEHIND_BLOCKS_MAX = 1024
+"""A head so far below what was read means that all is read anew."""
 
 E = TypeVar("E", Joined, Announced, MemberAdmitted)
 
@@ -48,12 +50,16 @@ class Latest(Generic[E]):
         """
         async with self._lock:
             head = int(await self._rpc("eth_blockNumber", []), 16)
+            first = self._next_block
+            if head + BEHIND_BLOCKS_MAX < first:
+                # No SN lags so far: the head that was told before was none, or this is another chain.
+                first, self._settled = 0, {}
             settled, found = dict(self._settled), dict(self._settled)
-            async for log in logs_up_to(self._rpc, head, [self._address], self._topics, first=self._next_block):
+            async for log in logs_up_to(self._rpc, head, [self._address], self._topics, first=first):
                 event = self._decode(log)
                 if isinstance(event, self._kind):
                     for index in (found, settled) if log.block <= head - OVERLAP_BLOCKS else (found,):
                         index.pop(event.node, None)
                         index[event.node] = event
-            self._settled, self._next_block = settled, max(self._next_block, head - OVERLAP_BLOCKS + 1)
+            self._settled, self._next_block = settled, max(first, head - OVERLAP_BLOCKS + 1)
             return found

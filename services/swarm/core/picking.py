@@ -15,8 +15,12 @@ PREFIX_CHARS_MIN = 3
 NEAR_RATIO = 0.6
 
 
-def pick(what: str, typed: str, there: Sequence[str]) -> str:
+def pick(what: str, typed: str, there: Sequence[str], *, whole: bool = False) -> str:
     """The one that ``typed`` means.
+
+    Args:
+        whole: no beginning will do: something is changed or ended by that name, and whoever answers which names there
+            are could hide the right one.
 
     Raises:
         OperatorFault: none is called so, or several begin so; names the nearest, or those that are there.
@@ -25,6 +29,11 @@ def pick(what: str, typed: str, there: Sequence[str]) -> str:
         return typed
     begun = [name for name in there if name.lower().startswith(typed.lower())]
     if len(begun) == 1 and len(typed) >= PREFIX_CHARS_MIN:
+        if whole:
+            raise OperatorFault(
+                f"there is no {what} {shown(typed)!r}; did you mean {shown(begun[0])}? Type the whole name: "
+                "something is changed by it"
+            )
         return begun[0]
     if len(begun) > 1:
         raise OperatorFault(f"{what} {shown(typed)!r} is the beginning of {named(begun)}: type more of it")

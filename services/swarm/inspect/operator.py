@@ -83,6 +83,15 @@ class Member:
     at_head: AtHead
     places: Places
 
+    @classmethod
+    def of(cls, who: Identity, link: SnLink, swarm: Swarm, waker: Waker) -> Member:
+        """One whose reads share what was said of the newest block, until a block, an own receipt or another SN."""
+        at_head = AtHead(link.rpc, waker)
+        link.on_turn.append(at_head.forget)
+        reader = ChainClient(at_head, Onlooker(), MemoryOutbox(), chain_id=swarm.chain_id)
+        reader.waker = waker
+        return cls(who, link, swarm, reader, Looks(link), at_head, Places(at_head, swarm.contracts))
+
     @property
     def on(self) -> Contracts:
         return Contracts(self.reader, self.swarm.contracts)
@@ -126,11 +135,7 @@ async def joined(
     try:
         swarm = await find_swarm(link, kept, waits, wait_seconds=wait_seconds, mend=mend)
         await join_swarm(link, swarm, LocalSigner(bytes(who.account.key)), own, Role.SWCI, waits)
-        at_head = AtHead(link.rpc, waker)
-        link.on_turn.append(at_head.forget)
-        reader = ChainClient(at_head, Onlooker(), MemoryOutbox(), chain_id=swarm.chain_id)
-        reader.waker = waker
-        yield Member(who, link, swarm, reader, Looks(link), at_head, Places(at_head, swarm.contracts))
+        yield Member.of(who, link, swarm, waker)
     finally:
         await link.aclose()
 

@@ -37,7 +37,11 @@ until its join is seen."""
 SCHEMA_BODY_BYTES_MAX = 4 * TEXT_BYTES_MAX
 """Of a request: another site's JSON may be written less tightly."""
 SCHEMA_ERROR_CHARS_MAX = 300
-NOT_HERE = ApiError(404, "not_found", "nothing here for you")
+
+
+def not_here() -> ApiError:
+    """A new one each time: an exception that is raised again keeps the frames, and bodies, of all times before."""
+    return ApiError(404, "not_found", "nothing here for you")
 
 
 class Taking(Protocol):
@@ -92,15 +96,15 @@ class PeerApp:
             elif path == LOGS_PATH and scope["method"] == "GET" and self._logs is not None:
                 await send_json(send, 200, await self._logs.answer(peer_of(scope)))
             else:
-                raise NOT_HERE
+                raise not_here()
         except ApiError as error:
-            await send_json(send, error.status, error_body(error.code, error.message))
+            await send_json(send, error.status, error_body(error.code, error.message, error.wait))
 
     async def _member(self, peer: PeerIdentity) -> tuple[Taking, Address]:
         taking = self._taking()
         node = await taking.holder(peer.spki) if taking is not None else None
         if taking is None or node is None or not taking.takes_part(node):
-            raise NOT_HERE
+            raise not_here()
         return taking, node
 
     async def _may_read(self, peer: PeerIdentity, blob: BlobId) -> bool:
@@ -147,7 +151,7 @@ class PeerApp:
         if pulse.node != node:
             raise ApiError(403, "not_you", "node: a pulse is about its sender, and this certificate is another's")
         if pulse.job != taking.job:
-            raise NOT_HERE
+            raise not_here()
         return await taking.pulse(node, pulse)
 
 

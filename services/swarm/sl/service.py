@@ -48,7 +48,7 @@ from swarm.obs.waits import Waits, tell_long_waits, timed
 from swarm.store.blobs import BlobStore
 from swarm.store.journal import Journal
 
-from .app import NOT_HERE, PeerApp
+from .app import PeerApp, not_here
 from .asking import asked
 from .bridge import FifoBridge
 from .directory import Members
@@ -148,7 +148,7 @@ class Node:
             status=self._page,
             healthy=self.down,
         )
-        shared = SharedLogs(self._lines, self._record, NOT_HERE)
+        shared = SharedLogs(self._lines, self._record, not_here)
         peers = PeerApp(self._store, lambda: self._runtime, self._moved_out, shared)
         async with (
             serve(ops, settings.ops_listen, settings.ops_port, None) as inner,

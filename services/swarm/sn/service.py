@@ -69,7 +69,6 @@ HEARTBEAT_GAS = 21_000
 OWN_LOOK_SECONDS = 1.0
 STALL_SECONDS = 15.0
 """A head that stands still for so long while own transactions wait means a chain that does not seal."""
-NO_OPERATOR = ApiError(403, "not_an_operator", "log lines are for operators of this swarm: members of role swci")
 OPS_RATE_PER_SECOND, OPS_RATE_BURST = 2000.0, 20_000.0
 
 
@@ -97,6 +96,10 @@ async def run(settings: SnSettings) -> None:
         if not stop.is_set():
             raise
     log.info("stopped")
+
+
+def _no_operator() -> ApiError:
+    return ApiError(403, "not_an_operator", "log lines are for operators of this swarm: members of role swci")
 
 
 def _refuse_other_role(settings: SnSettings, tls: NodeContext) -> None:
@@ -181,7 +184,7 @@ class Node:
         self._several = several
         self._version = importlib.metadata.version("swarm-platform")
         self._members = Members(deployed.membership)
-        self._shared_logs = SharedLogs(lines, self._members.record, NO_OPERATOR)
+        self._shared_logs = SharedLogs(lines, self._members.record, _no_operator)
         self._uris = Uris(host.rpc, deployed)
         assert tls.own is not None
         self._name = tls.own.spiffe.name if tls.own.spiffe else plain(tls.own.common_name)

@@ -61,5 +61,5 @@ def refusal(caller: PeerIdentity) -> str:
 
 
 def too_little(caller: PeerIdentity, command: str) -> str:
-    """For a viewer that wants to change something."""
-    return f"{command} changes the swarm, and {shown(name_of(caller))!r} is a viewer here: add that name to {OPERATORS}"
+    """For a viewer that wants to change something, or what sites give to operators alone."""
+    return f"{command} is for operators, and {shown(name_of(caller))!r} is a viewer here: add that name to {OPERATORS}"

@@ -50,14 +50,18 @@ class Wanted:
         return f"TARGET {self.swop}" if self.swop else f"WITH {self.n} PEERS" if self.n else "WITH ALL PEERS"
 
 
-async def runner_named(session: Session, runners: Taskrunners, name: str) -> Runner:
-    """Raises OperatorFault: there is none; names the nearest."""
+async def runner_named(session: Session, runners: Taskrunners, name: str, *, whole: bool = True) -> Runner:
+    """Args: whole: False for a command that only looks: a beginning of the name will do.
+
+    Raises:
+        OperatorFault: there is none; names the nearest.
+    """
     found = runner_id(name)
     if await runners.name_of(found):
         return Runner(found, name)
     there = await runners.runners()
     session.learn(Kind.RUNNER, sorted(there.values()))
-    name = pick("task runner", name, sorted(there.values()))
+    name = pick("task runner", name, sorted(there.values()), whole=whole)
     return Runner(runner_id(name), name)
 
 
@@ -84,10 +88,8 @@ class Prepared:
     prereq: Version
     living: tuple[Address, ...]
 
-    def tell(self, runner: Runner, typed: str, say: Say) -> None:
-        """What the names came to; the runner's own if only a beginning of it was typed."""
-        if runner.name != typed:
-            say.fact("RUNNER", runner.name)
+    def tell(self, say: Say) -> None:
+        """What the task's name came to."""
         say.fact("TASK", self.task.told)
         say.fact("PREREQ", self.prereq.told)
 
@@ -113,7 +115,7 @@ async def prepare(
     tasks = tasking.tasks_of(member.reader, member)
     own = Address(bytes.fromhex(member.who.account.address[2:]))
     if pinned is None:
-        task = (await tasking.find(tasks, own, task)).name
+        task = (await tasking.find(tasks, own, task, whole=True)).name
     meant = await _version(tasks, task, pinned)
     if pinned is not None and meant.info.creator != own:
         raise ChainFault(

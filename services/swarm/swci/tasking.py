@@ -74,8 +74,11 @@ async def names(tasks: Tasks, creator: Address) -> list[str]:
     return list(dict.fromkeys([*(name for name, _ in final), *(one.name for one in mine)]))
 
 
-async def find(tasks: Tasks, creator: Address, name: str) -> Found:
+async def find(tasks: Tasks, creator: Address, name: str, *, whole: bool = False) -> Found:
     """The task that a name means: the operator's draft of it, else the newest final version.
+
+    Args:
+        whole: a beginning of the name will not do: something is changed or given by it.
 
     Raises:
         OperatorFault: there is none; names the nearest.
@@ -86,7 +89,7 @@ async def find(tasks: Tasks, creator: Address, name: str) -> Found:
     if mine:
         return mine[-1]
     if latest is None:
-        other = pick("task", name, await names(tasks, creator))
+        other = pick("task", name, await names(tasks, creator), whole=whole)
         if other == name:  # listed, and not there: asking on would go on for ever
             raise OperatorFault(f"the SN lists a task {shown(name)} and has no version of it: ask another SN")
         return await find(tasks, creator, other)
@@ -102,7 +105,7 @@ async def draft(tasks: Tasks, creator: Address, name: str) -> Found:
     Raises:
         OperatorFault: there is none; says whether the task is final.
     """
-    found = await find(tasks, creator, name)
+    found = await find(tasks, creator, name, whole=True)
     if found.info.final:
         raise OperatorFault(
             f"task {shown(found.name)} is final (version {found.info.version}) and cannot be changed; "

@@ -202,7 +202,8 @@ def web_app(web: Web, version: str) -> FastAPI:
         if len(cmd.splitlines()) > 1:
             return _content([ERROR + "a request holds one command: send each line by itself"])
         found = parse(cmd)
-        if isinstance(found, Typed) and found.command.changes and role is not CallerRole.OPERATOR:
+        own = isinstance(found, Typed) and (found.command.changes or found.command.operators)
+        if isinstance(found, Typed) and own and role is not CallerRole.OPERATOR:
             return _content([ERROR + too_little(caller, found.command.name)])
         try:
             shell = web.shells.of(caller, request.cookies.get(COOKIE))

@@ -150,7 +150,7 @@ async def _named(session: Session, member: Member, typed: Typed) -> str:
     try:
         await job_of(member.on.training, name)
     except OperatorFault:
-        return pick("contract", name, await _names(session, member))
+        return pick("contract", name, await _names(session, member), whole=typed.command.changes)
     return name
 
 

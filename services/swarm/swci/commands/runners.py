@@ -80,7 +80,7 @@ async def give(session: Session, typed: Typed, say: Say) -> None:
     ready = await prepare(session, member, runner, typed.values["task"], wanted, say)
     await assign(session, member, runner, ready, wanted, say)
     say.line(ASSIGNED)
-    ready.tell(runner, typed.values["runner"], say)
+    ready.tell(say)
 
 
 def _wanted(typed: Typed) -> Wanted:
@@ -220,7 +220,7 @@ async def run(session: Session, typed: Typed, say: Say) -> None:
         clear = partial(reset_runner, session, member, runner, False, say)
         aid = await assign(session, member, runner, ready, wanted, say, begun=entry, clear=clear)
         say.line(ASSIGNED)
-        ready.tell(runner, typed.values["runner"], say)
+        ready.tell(say)
     else:
         taken_up(before, say)
         say.line(ASSIGNED)
@@ -245,7 +245,8 @@ async def _forget(session: Session, member: Member, aid: Digest, entry: str) -> 
 async def _here(session: Session, typed: Typed) -> tuple[Member, Taskrunners, Runner]:
     member = await session.member()
     runners = runners_of(member.reader, member)
-    return member, runners, await runner_named(session, runners, typed.values["runner"])
+    runner = await runner_named(session, runners, typed.values["runner"], whole=typed.command.changes)
+    return member, runners, runner
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -132,6 +132,7 @@ class Command:
         syntax: the documented form in the shell, then further ones; none: the shell has it not.
         row: of the original's commands, its row in the compatibility table; empty for one of ours.
         changes: whether it changes anything in the swarm: viewers may not.
+        operators: whether viewers may not though it changes nothing: sites give it to operators alone.
         on_prompt: its answer stands on a line with the prompt, as the original's.
         lines: its forms on the command line; none: only the shell has it.
     """
@@ -142,5 +143,6 @@ class Command:
     syntax: tuple[str, ...] = ()
     row: str = ""
     changes: bool = False
+    operators: bool = False
     on_prompt: bool = False
     lines: tuple[Line, ...] = ()

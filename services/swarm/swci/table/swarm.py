@@ -59,6 +59,7 @@ ROWS: tuple[Command, ...] = (
         "swarm",
         "Prints the last log lines of a node whose site shares them.",
         ("LOGS <node>",),
+        operators=True,
         lines=(Line("node logs", Way.SEND, (NODE,), answer="Said", settings=OPERATOR),),
     ),
     Command(
