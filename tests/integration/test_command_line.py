@@ -88,17 +88,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def strict(schema: Any) -> Any:
-    """Nothing may be there that the schema does not name; an SN alone may say more of itself."""
+    """Nothing may be there that the schema does not name."""
     if isinstance(schema, list):
         return [strict(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     found = {name: strict(one) for name, one in schema.items()}
-    if (
-        "properties" in found
-        and isinstance(found["properties"], dict)
-        and found.get("title") not in ("SnTold", "SwarmTold", "Head")
-    ):
+    if "properties" in found and isinstance(found["properties"], dict):
         found["additionalProperties"] = False
     return found
 

@@ -21,6 +21,7 @@ from swarm.cli.output import Out, code_of, fault_of
 from swarm.cli.schemas import SHAPES, adapter, schema_of
 from swarm.core.errors import ChainFault, LocalFault, OperatorFault, PeerFault, ProgramFault, Reverted
 from swarm.inspect.commands import WaitOver
+from swarm.net.faults import Cut
 from swarm.swci.commands import HANDLERS
 from swarm.swci.table import COMMANDS, LINES, NOUNS, Line, Takes, Way
 
@@ -120,6 +121,7 @@ def test_the_schema_of_an_answer_is_one(words: str) -> None:
         (ProgramFault("x"), 1, "the program's"),
         (LocalFault("x"), 1, "this program's"),
         (WaitOver("x"), 3, "nobody's"),
+        (Cut("https://sn1:30304", "x"), 4, "nobody's"),
     ],
 )
 def test_a_fault_has_its_code_and_says_whose_it_is(fault: Any, code: int, whose: str) -> None:
@@ -146,6 +148,12 @@ def test_a_fault_has_its_code_and_says_whose_it_is(fault: Any, code: int, whose:
         (["run", "show", "\udcff"], "characters that cannot be seen"),
         (["status", "5"], "seconds are for --watch"),
         (["status", "--watch", "0"], "expected 0.5 to 3600 seconds"),
+        (["status", "--watch", "nan"], "'nan' is no number of seconds"),
+        (["node", "ready", "sn", "--timeout", "nan"], "'nan' is no number of seconds"),
+        (["node", "ready", "sn", "--timeout", "inf"], "'inf' is no number of seconds"),
+        (["run", "wait", "x", "--timeout", "1e999"], "'1e999' is no number of seconds"),
+        (["run", "wait", "x", "--timeout", "-1"], "'-1' is no number of seconds"),
+        (["run", "wait", "x", "--timeout", "soon"], "'soon' is no number of seconds"),
         (["runner", "assign", "a", "b"], "say how many peers"),
         (["runner", "assign", "a", "b", "--peers", "3", "--target", "x"], "say how many peers"),
         (["runner", "assign", "a", "b", "--peers", "-1"], "--peers"),
@@ -160,11 +168,10 @@ def test_a_fault_has_its_code_and_says_whose_it_is(fault: Any, code: int, whose:
 @pytest.mark.parametrize("form", ["text", "json", "jsonl"])
 def test_what_is_wrong_is_one_line_or_one_envelope(swarm: Any, argv: list[str], says: str, form: str) -> None:
     """With code 2, and nothing of it steers a terminal."""
-    offers = argv[0] != "schema"
     ops = ["--ops", "http://127.0.0.1:1"] if argv[:2] == ["status", "--watch"] else []
-    code, out, err = swarm(*argv, *ops, *(["--output", form] if offers else []))
+    code, out, err = swarm(*argv, *ops, "--output", form)
     assert code == 2
-    if form == "text" or not offers:
+    if form == "text":
         assert out == ""
         (line,) = err.splitlines()
         assert line.startswith("swarm: ")
@@ -234,6 +241,35 @@ def test_lists_come_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
         ("running", None, {"lines": ["x"]}),
         ("failed", 1, None),
     ]
+
+
+@pytest.mark.parametrize("argv", [["schema", "run", "show"], ["task", "schema"]])
+def test_a_schema_is_printed_as_it_is_in_every_form(swarm: Any, argv: list[str]) -> None:
+    """Who writes ``--output json`` everywhere may write it here; ``jsonl`` makes one line of it."""
+    plain = swarm(*argv)
+    assert plain == swarm(*argv, "--output", "json") == swarm(*argv, "--output", "text")
+    code, out, err = swarm(*argv, "--output", "jsonl")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    Draft202012Validator.check_schema(json.loads(out))
+    assert json.loads(out) == json.loads(plain[1])
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "bare"])
+def test_a_number_that_json_has_not_is_a_fault(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """Nothing that a reader of JSON refuses is printed; the fault says where it stood."""
+    out = Out("text", bare=True) if form == "bare" else Out(form)
+    for data in ({"rows": [{"loss": float("nan")}]}, [float("inf")]):
+        with pytest.raises(PeerFault, match=r"rows\.0\.loss is nan|(0|data) is inf") as told:
+            out.done(data)
+        assert code_of(told.value) == 4
+    assert capsys.readouterr().out == ""
+
+
+def test_no_words_at_all_are_help(swarm: Any) -> None:
+    """On stderr, with 2: something was left out."""
+    code, out, err = swarm()
+    assert (code, out) == (2, "")
+    assert "Usage: swarm" in err
 
 
 def test_a_fault_of_our_own_is_an_envelope_too(capsys: pytest.CaptureFixture[str]) -> None:

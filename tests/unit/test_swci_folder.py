@@ -50,6 +50,21 @@ def test_a_folder_that_became_a_link_is_left(root: Path, tmp_path: Path) -> None
             act()
 
 
+@pytest.mark.parametrize("text", ["/platform/swarm/usr/none.yaml", "/platform/swarm/usr"])
+def test_where_all_may_be_read_a_path_means_itself(text: str) -> None:
+    """The name that scripts have for USR_DIR stands for no root of the whole host: another file would be read."""
+    folder = Folder(Path("/"))
+    assert folder.place(text) == Path(text)
+
+
+def test_scripts_name_the_folder_as_the_original_has_it(root: Path) -> None:
+    """Whatever it is on this host, and nothing that only begins so."""
+    folder = Folder(root)
+    assert folder.place("/platform/swarm/usr/inner/task.yaml") == root / "inner" / "task.yaml"
+    with pytest.raises(OperatorFault, match="which SWCI is confined to"):
+        folder.place("/platform/swarm/usrother")
+
+
 def test_a_crowded_folder_is_offered_in_part(root: Path) -> None:
     """The first by name, and a listing says how many more there are."""
     for number in range(ENTRIES_MAX + 50):

@@ -6,6 +6,7 @@ Each command is made when it is asked for, so that a start costs the same howeve
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,26 @@ from .output import FORMS, Out
 
 NEAR_RATIO = 0.6
 TEXT_CHARS_MAX = 16_384
-TYPES: dict[Takes, Any] = {Takes.WHOLE: int, Takes.SECONDS: float, Takes.PATH: click.Path(path_type=Path)}
 HELP = "Swarm Learning: several sites train one model together and never pool their data."
 OPEN = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+class _Seconds(click.ParamType[float]):
+    """A time that ends: NaN is below and above no other, and would never be over."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            found = float(value)
+        except ValueError:
+            found = math.nan
+        if not 0 <= found < math.inf:
+            self.fail(f"{str(value)!r:.60} is no number of seconds that is 0 or more, and finite", param, ctx)
+        return found
+
+
+TYPES: dict[Takes, Any] = {Takes.WHOLE: int, Takes.SECONDS: _Seconds(), Takes.PATH: click.Path(path_type=Path)}
 
 
 @dataclass(frozen=True)
@@ -151,8 +169,8 @@ def _built(words: str, name: str) -> click.Command:
         from .sending import fields
 
         params += [_field(one.name, one.opt, one.told, one.metavar) for one in fields(line)]
-    if line.answer or line.way is Way.RESERVED:
-        params.append(click.Option([OUTPUT.name], type=click.Choice(FORMS), default="text", help=OUTPUT.told))
+    # Also of what is JSON anyway: who writes it everywhere gets no error, and faults come in that form.
+    params.append(click.Option([OUTPUT.name], type=click.Choice(FORMS), default="text", help=OUTPUT.told))
     others = [one for one in line.spellings if one != words]
     epilog = f"The same as: {', '.join('swarm ' + one for one in others)}." if others else None
     return click.Command(name, params=params, callback=callback, help=told, short_help=told, epilog=epilog)

@@ -37,9 +37,15 @@ def render(call: Call) -> int:
 
 
 def task_schema(call: Call) -> int:
-    from swarm.inspect.taskfile import schema as act
+    from swarm.inspect.taskfile import schema as made
 
-    return act(**call.values)
+    return _schema(call, made(**call.values))
+
+
+def _schema(call: Call, made: Any) -> int:
+    """As it is in every form, without an envelope; in one line with ``--output jsonl``."""
+    print(json.dumps(made, indent=None if call.out.form == "jsonl" else 2))
+    return 0
 
 
 def schema(call: Call) -> int:
@@ -54,8 +60,7 @@ def schema(call: Call) -> int:
     line = LINES[words][1]
     if not line.answer:
         raise OperatorFault(f"swarm {line.words} answers no JSON: {line.bare}")
-    print(json.dumps(schema_of(line, lines=call.values["lines"]), indent=2))
-    return 0
+    return _schema(call, schema_of(line, lines=call.values["lines"]))
 
 
 def ready(call: Call) -> int:

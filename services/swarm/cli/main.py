@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -12,33 +13,52 @@ from swarm.core.errors import SwarmFault
 
 from .building import root
 from .output import EXIT_INTERRUPTED, Out
+from .streams import spoken
+
+COMPLETE = "_SWARM_COMPLETE"
+"""The variable by which a shell asks for completion."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line. Always ends with SystemExit."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    code = spoken(lambda: _code(arguments))
+    sys.exit(code if isinstance(code, int | str) else 0)
+
+
+def _code(arguments: list[str]) -> Any:
+    """What the command came to; all that is said of it is written, or in a buffer."""
     # What is wrong with the words is said in the form that they ask for.
     out = Out.asked(arguments)
     try:
-        code = root().main(arguments, prog_name="swarm", standalone_mode=False, obj=out)
+        return _invoked(arguments, out)
     except click.exceptions.Exit as ended:
-        code = ended.exit_code
+        return ended.exit_code
+    except SystemExit as ended:  # a process has its own way to end
+        return ended.code
     except click.ClickException as error:
-        code = out.usage(error)
-    except (click.Abort, KeyboardInterrupt):
-        code = out.interrupted()
+        return out.usage(error)
+    except (click.Abort, EOFError, KeyboardInterrupt):
+        return out.interrupted()
     except SwarmFault as fault:
         if os.environ.get("SWARM_DEBUG"):
             raise
-        code = out.fault(fault)
-    except BrokenPipeError:  # the reader has seen enough; nothing is left to flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        return out.fault(fault)
     except Exception as error:
         if not out.by_program or os.environ.get("SWARM_DEBUG"):
             raise
-        code = out.bug(error)
-    sys.exit(code if isinstance(code, int) else 0)
+        return out.bug(error)
+
+
+def _invoked(arguments: list[str], out: Out) -> Any:
+    """Without click's own ``main``: it ends the process where stdout is a closed pipe, and names no code."""
+    command, asked = root(), os.environ.get(COMPLETE)
+    if asked:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(command, {"obj": out}, "swarm", COMPLETE, asked)
+    with command.make_context("swarm", arguments, obj=out) as context:
+        return command.invoke(context)
 
 
 __all__ = ["EXIT_INTERRUPTED", "main"]

@@ -6,10 +6,10 @@ users; the shape of ``data`` is the table's.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from click.exceptions import NoArgsIsHelpError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 FORMS = ("text", "json", "jsonl")
 EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_TIMEOUT, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
+EXIT_UNSAID = 141
+"""stdout could not be written: as a shell has it of a program that a closed pipe ended. No envelope can tell it."""
 STATUSES = {
     EXIT_DONE: "ok",
     EXIT_FAILED: "failed",
@@ -57,7 +59,7 @@ class Out:
     def asked(cls, arguments: Sequence[str]) -> Out:
         """The form that words ask for, which may be wrong otherwise."""
         found = "text"
-        for one, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        for one, following in pairwise([*arguments, ""]):
             if one == "--":
                 break
             name, _, value = one.partition("=")
@@ -97,7 +99,7 @@ class Out:
         """
         code = self.code(code)
         if self.bare:
-            print(json.dumps(data, indent=1))
+            print(_json(data, 1))
         elif self.form == "text":
             if draw is not None:
                 draw(data)
@@ -128,6 +130,7 @@ class Out:
         )
 
     def interrupted(self) -> int:
+        sys.stderr.write("\n")  # after the ^C that a terminal shows
         if not self.by_program:
             return EXIT_INTERRUPTED
         told: Fault = {"kind": "interrupted", "message": "it was interrupted", "fault": WHOSE[0][1], "fix": None}
@@ -150,14 +153,22 @@ class Out:
 
     def _write(self, status: str, code: int | None, data: Any, error: Fault | None) -> None:
         told = {"schema_version": SCHEMA_VERSION, "status": status, "exit_code": code, "data": data, "error": error}
-        print(json.dumps(told, indent=None if self.form == "jsonl" else 1), flush=True)
+        print(_json(told, None if self.form == "jsonl" else 1), flush=True)
+
+
+def _json(told: Any, indent: int | None) -> str:
+    from swarm.inspect.plain import as_json
+
+    return as_json(told, indent)
 
 
 def code_of(fault: SwarmFault) -> int:
     """2: refused, or to be mended by who asks; 3: out of time; 4: nobody can tell; 1: it failed."""
     if isinstance(fault, Reverted):
         return EXIT_REFUSED
-    if isinstance(fault, ChainFault | PeerFault):
+    from swarm.net.faults import Unreachable
+
+    if isinstance(fault, ChainFault | PeerFault | Unreachable):
         return EXIT_UNKNOWN
     return fault.exit_code
 

@@ -29,6 +29,7 @@ class _SwarmTold(_Answer):
     admission: str
     chain_id: int = Field(ge=1, lt=2**256)
     contracts: dict[str, _Hex]
+    directory: _Hex | None = None
 
 
 class Status(_Answer):
@@ -53,12 +54,14 @@ class _Sign(_Answer):
     @field_validator("said")
     @classmethod
     def _is_a_message(cls, said: dict[str, Any] | None) -> dict[str, Any] | None:
-        if said is not None:
-            try:
-                Alive.from_json({name: value for name, value in said.items() if name in _ALIVE_FIELDS})
-            except PeerFault as fault:
-                raise ValueError(str(fault)) from fault
-        return said
+        if said is None:
+            return None
+        known = {name: value for name, value in said.items() if name in _ALIVE_FIELDS}
+        try:
+            Alive.from_json(known)
+        except PeerFault as fault:
+            raise ValueError(str(fault)) from fault
+        return known
 
 
 SIGNS: TypeAdapter[list[_Sign]] = TypeAdapter(Annotated[list[_Sign], Field(max_length=ROWS_MAX)])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
+from swarm.chain.rpc import RpcError, RpcUnreachable
 from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault, SwarmFault
 
@@ -15,6 +18,10 @@ from .source import Source, View, open_view
 
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
+NO_ANSWER = (RpcUnreachable, RpcError)
+"""A record that does not fit together would fit no better if it were read again."""
+T = TypeVar("T")
+Say = Callable[[str], object]
 SayStep = Callable[[Step, str], object]
 """A step, and the same as a line of text."""
 
@@ -44,14 +51,9 @@ async def wait(where: Source, job: str, run: int | None, timeout: float | None, 
     wanted = run
     try:
         async with asyncio.timeout(timeout), open_view(where) as view:
-            number = await job_of(view.training, job)
+            number = await _borne(partial(job_of, view.training, job), say)
             while True:
-                try:
-                    state = await view.training.state(number)
-                except ChainFault as error:
-                    say(f"the SN does not answer ({error}); asking again")
-                    await asyncio.sleep(RETRY_SECONDS)
-                    continue
+                state = await _borne(partial(view.training.state, number), say)
                 wanted = state.run if wanted is None or (wanted == 0 and run is None) else wanted
                 if state.run > wanted:
                     return await _failed_in_the_past(view, job, wanted, say)
@@ -60,16 +62,27 @@ async def wait(where: Source, job: str, run: int | None, timeout: float | None, 
                     if state.phase is Phase.COMPLETE:
                         return False
                     if state.phase is Phase.FAILED:
-                        say(f"run {wanted} failed: {(await read_run(view, job, wanted)).reason}")
+                        record = await _borne(partial(read_run, view, job, wanted), say, NO_ANSWER)
+                        say(f"run {wanted} failed: {record.reason}")
                         return True
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise WaitOver(f"{job} has not ended within {timeout:g} s; last: {said or 'no answer'}") from None
 
 
-async def _failed_in_the_past(view: View, job: str, run: int, say: Callable[[str], object]) -> bool:
+async def _borne(ask: Callable[[], Awaitable[T]], say: Say, faults: tuple[type[ChainFault], ...] = (ChainFault,)) -> T:
+    """An answer, however often it takes: a wait outlives an SN that is away. The wait's own limit ends it."""
+    while True:
+        try:
+            return await ask()
+        except faults as error:
+            say(f"the SN does not answer ({error}); asking again")
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _failed_in_the_past(view: View, job: str, run: int, say: Say) -> bool:
     """A run that is not the current one any more ended one way or the other."""
-    record = await read_run(view, job, run)
+    record = await _borne(partial(read_run, view, job, run), say, NO_ANSWER)
     if record.phase == "complete":
         say(f"run {run}: complete after {len(record.rounds)} rounds")
         return False

@@ -7,7 +7,7 @@ One type each, and nothing that acts: a start of ``swarm`` makes no models of th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -28,16 +28,20 @@ class SwarmTold(TypedDict):
     admission: str
     chain_id: int
     contracts: dict[str, str]
+    directory: NotRequired[str | None]
+    """the contract that names the others; an SN of an older version does not tell it"""
 
 
 class SnTold(TypedDict):
-    """What the SN says of itself; it may say more."""
+    """What the SN says of itself."""
 
     node: str
     up: bool
     reason: str | None
     head: Head | None
     swarm: SwarmTold
+    time: NotRequired[float | None]
+    """of its host's clock; an SN of an older version does not tell it"""
 
 
 class Wait(TypedDict):

@@ -24,7 +24,7 @@ from swarm.net.client import JsonClient
 from swarm.net.faults import BadAnswer, Unreachable
 from swarm.net.identity import anyone
 from swarm.net.uri import bracketed, node_url
-from swarm.node.rated import in_rate
+from swarm.node.rated import TOO_MANY, in_rate
 
 from .answers import check_signs, check_status
 from .ready import operations_port
@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # a look at jobs needs none of it
     from swarm.net.tls import TlsFiles
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
+REFUSED, SERVER_FAILED = 400, 500
+"""From here on an HTTP status means that we are refused, or that who answers has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,7 @@ async def open_view(where: Source) -> AsyncIterator[View]:
 
     Raises:
         OperatorFault: nobody answers there, or we are refused.
+        PeerFault: an SN is there and failed.
     """
     context, expect = None, anyone
     if where.tls is not None:
@@ -192,17 +195,18 @@ async def read_view(sn: Asked, rpc: Rpc, reader: ChainClient) -> View:
 
     Raises:
         OperatorFault: nobody answers there, or we are refused.
+        PeerFault: an SN is there and failed.
     """
     return await _view(sn, rpc, reader, await _status(sn))
 
 
 async def _status(sn: Asked) -> dict[str, Any]:
-    with _explained(sn):
+    with _explained(sn, first=True):
         return check_status(await sn.get("/v1/status"))
 
 
 async def _view(sn: Asked, rpc: Rpc, reader: ChainClient, status: dict[str, Any]) -> View:
-    with _explained(sn):
+    with _explained(sn, first=False):
         signs = check_signs(await sn.get("/v1/alive"))
         contracts = {name: Address(from_hex(text, 20)) for name, text in status["swarm"]["contracts"].items()}
         return View(
@@ -217,17 +221,30 @@ async def _view(sn: Asked, rpc: Rpc, reader: ChainClient, status: dict[str, Any]
 
 
 @contextmanager
-def _explained(sn: Asked) -> Iterator[None]:
-    """What went wrong, as whoever runs a command can mend it."""
+def _explained(sn: Asked, *, first: bool) -> Iterator[None]:
+    """What went wrong, and whose fault it is: of who runs the command if nobody is there, or refuses us; the SN's if
+    it is there and fails.
+
+    Args:
+        first: nothing shows yet that an SN is there.
+    """
     try:
         yield
     except BadAnswer as error:
+        if error.status == TOO_MANY or error.status >= SERVER_FAILED:
+            raise PeerFault(f"the SN failed: {error}; ask again, or ask another SN") from error
+        if not first and error.status < REFUSED:
+            raise PeerFault(f"the SN's answer cannot be read: {error}") from error
         raise OperatorFault(f"{sn.url} refused: {error.message}") from error
     except Unreachable as error:
+        if not first:
+            raise PeerFault(f"the SN answers no more: {error}; ask again, or ask another SN") from error
         raise OperatorFault(
             f"no SN answers: {error}; is it running? (--ops names its operations port, --sn its API)"
         ) from error
     except PeerFault as error:
+        if not first:
+            raise
         raise OperatorFault(f"{sn.url} is not an SN's port: {error}") from error
     except KeyError as error:
         raise OperatorFault(f"the SN at {sn.url} names no contract {error}: it is of another version") from error

@@ -32,7 +32,7 @@ async def standing(view: View) -> shapes.Standing:
     jobs = {name: stands_of(state) for (_, name), state in zip(shown, states, strict=True)}
     members: list[Any] = [*await members_of(view)]
     return {
-        "sn": view.status,  # type: ignore[typeddict-item]  # checked by .answers
+        "sn": view.status,  # type: ignore[typeddict-item]  # as .answers leaves it
         "nodes": table.rows(members, view.signs),
         "jobs": jobs,
         "jobs_more": max(0, len(order) - JOBS_SHOWN_MAX),

@@ -5,7 +5,6 @@ Reads files and prints, no more: no chain, no node. What is right or wrong is ``
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -117,11 +116,9 @@ def print_rendered(found: RenderedSites) -> None:
         print(defect, file=sys.stderr)
 
 
-def schema(*, of_profile: bool = False, plain_secrets: bool = False) -> int:
-    """Print the JSON Schema of task files, or of profiles."""
-    made = profile_schema() if of_profile else task_schema(plain_secrets=plain_secrets)
-    print(json.dumps(made, indent=2))
-    return OK
+def schema(*, of_profile: bool = False, plain_secrets: bool = False) -> dict[str, Any]:
+    """The JSON Schema of task files, or of profiles."""
+    return profile_schema() if of_profile else task_schema(plain_secrets=plain_secrets)
 
 
 def values_of(sets: Sequence[str], vars_file: str | None) -> dict[str, str]:

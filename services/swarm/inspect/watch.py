@@ -7,8 +7,6 @@ one before, as JSON a line each. An SN that stops answering is said above what i
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import shutil
 import sys
 import time
@@ -18,7 +16,7 @@ from typing import Any, TextIO
 from swarm.core.errors import OperatorFault, SwarmFault
 from swarm.core.shown import printable
 
-from . import shapes, table
+from . import plain, shapes, table
 
 SECONDS_DEFAULT, SECONDS_MIN, SECONDS_MAX = 2.0, 0.5, 3600.0
 EXIT_INTERRUPTED = 130
@@ -48,8 +46,6 @@ def watch(look: Look, seconds: float, *, as_json: bool, out: TextIO | None = Non
         asyncio.run(_loop(look, seconds, as_json, out, say))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader has seen enough; nothing is left to flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
     return 0
 
 
@@ -63,7 +59,7 @@ async def _loop(look: Look, seconds: float, as_json: bool, out: TextIO, say: Say
         if as_json and say is not None:
             say(found, trouble)
         elif as_json:
-            print(json.dumps({**found, "trouble": trouble}), file=out, flush=True)
+            print(plain.as_json({**found, "trouble": trouble}), file=out, flush=True)
         else:
             _draw(out, found, seconds, trouble, terminal)
         await asyncio.sleep(seconds)

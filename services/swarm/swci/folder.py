@@ -36,7 +36,8 @@ class Folder:
         """What ``text`` names, links followed; it may not exist."""
         if "\0" in text:
             raise OperatorFault(f"{text!r:.200} is no file's name")
-        if text == ALIAS or text.startswith(ALIAS + "/"):
+        # Where the root is that of the whole host, the path means itself.
+        if self.root != self.root.parent and (text == ALIAS or text.startswith(ALIAS + "/")):
             text = str(self.root) + text[len(ALIAS) :]
         try:
             found = Path(os.path.realpath(self.here / text))
