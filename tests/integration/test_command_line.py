@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from support import swci, warm
+from support import patience, swci, warm
 from support.certs import Authority
 from support.snprocess import SnProcess, clean_environ, running_sn
 from support.swop import swop
 from support.trained import run_two_rounds
+from swarm.cli.output import EXIT_UNSAID
 from swarm.cli.schemas import schema_of
 from swarm.core.ids import DEFAULT_JOB
 from swarm.swci.table import LINES, Way
@@ -211,3 +213,19 @@ def test_a_watched_status_is_an_envelope_a_look(world: World) -> None:
     for one in told:
         assert (one["status"], one["exit_code"], one["error"]) == ("running", None, None)
         assert DEFAULT_JOB in one["data"]["jobs"]
+
+
+@pytest.mark.parametrize("form", [["--output", "jsonl"], ["--json"], []], ids=str)
+def test_a_watch_ends_when_its_reader_has_seen_enough(world: World, form: list[str]) -> None:
+    """As `| head -1` does: with its next look, its own code, and no trace."""
+    command = [sys.executable, "-m", "swarm.cli", "status", "--watch", "0.5", *form, "--ops", world.sn.ops]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environ()) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        assert watching.stdout.readline()
+        watching.stdout.close()
+        try:
+            assert watching.wait(patience.seconds(20)) == EXIT_UNSAID
+        finally:
+            watching.kill()
+        assert watching.stderr.read() == b""
