@@ -160,14 +160,15 @@ def test_a_beginning_that_only_one_has_is_a_name(world: World) -> None:
 def test_a_wait_that_runs_out_is_3_in_every_form(world: World) -> None:
     """A run that nobody has begun: each step a line, then the envelope that says so."""
     assert world.send("job", "create", "waited.for").returncode == 0
-    done = world.read("run", "wait", "waited.for", "--timeout", "1", "--output", "jsonl")
+    enough = f"{patience.seconds(2):g}"  # for the first look, beside others too
+    done = world.read("run", "wait", "waited.for", "--timeout", enough, "--output", "jsonl")
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 3
     assert [one["status"] for one in told] == ["running", "timeout"]
     assert told[0]["data"]["told"].endswith("nobody has joined yet")
     assert told[-1]["error"]["kind"] == "WaitOver"
-    done = world.read("wait", "waited.for", "--timeout", "1")
-    assert (done.returncode, "has not ended within 1 s" in done.stderr) == (3, True)
+    done = world.read("wait", "waited.for", "--timeout", enough)
+    assert (done.returncode, f"has not ended within {enough} s" in done.stderr) == (3, True)
 
 
 def test_what_changes_something_says_the_lines_of_the_shell(world: World) -> None:
