@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.chains import CHAIN_ID, LiveChain, address_of, new_account, running
+from support.chains import CHAIN_ID, LiveChain, new_account, running
+from support.desk import Node, member
 from swarm.chain.client import ABREAST_MAX, Call, ChainClient, MemoryOutbox
 from swarm.chain.deploy import Deployed, attach, deploy
-from swarm.chain.keys import LocalSigner
-from swarm.chain.membership import GRANT_WEI
 from swarm.chain.rpc import unwrap
 from swarm.chain.taskcodec import fault_word, read_fault, unpacked
 from swarm.chain.taskrunners import Taskrunners
 from swarm.chain.tasks import Batch, Tasks, batches_of, chunks_of
 from swarm.core.chain_view import Role
 from swarm.core.errors import ChainFault, OperatorFault, Reverted
-from swarm.core.ids import DEFAULT_RUNNER, ROOT_TASK, ZERO32, Digest, sha256
+from swarm.core.ids import DEFAULT_RUNNER, ROOT_TASK, Digest, sha256
 from swarm.core.statements import Signature
 from swarm.core.taskstatements import (
     OrderStatement,
@@ -51,26 +50,6 @@ HEADER = TaskHeader(TaskType.RUN_SWARM, "mnist", "me", ROOT_TASK, "image")
 KEY = Digest(sha256(b"key"))
 TEXT = b"".join(b"line %d of the file\n" % n for n in range(300))
 BODY = TaskBody(tuple(b"line %d" % n for n in range(70)), chunks_of(TEXT))
-FAR = 4_000_000_000
-
-
-class Node:
-    """A member with a key, and its facades."""
-
-    def __init__(self, chain: LiveChain, swarm: Deployed) -> None:
-        self.account = new_account()
-        self.address = address_of(self.account)
-        self.signer = LocalSigner(bytes(self.account.key))
-        self.client = chain.client(self.account)
-        self.tasks = Tasks(self.client, swarm.tasks.address)
-        self.runners = Taskrunners(self.client, swarm.runners.address)
-
-
-async def member(chain: LiveChain, swarm: Deployed, role: Role) -> Node:
-    node = Node(chain, swarm)
-    words = {"spki": sha256(node.address), "spiffe": ZERO32, "site": ZERO32}
-    await swarm.membership.admit(node.address, **words, role=role, expires=FAR, grant=GRANT_WEI)
-    return node
 
 
 async def finalised(node: Node, key: Digest = KEY, header: TaskHeader = HEADER, body: TaskBody = BODY) -> Digest:

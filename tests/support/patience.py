@@ -18,4 +18,5 @@ def crowd() -> float:
 
 
 def seconds(alone: float) -> float:
-    return alone * max(FACTOR, 1 + crowd() if crowd() > 1 else 1)
+    wanted = crowd()
+    return alone * max(FACTOR, 1 + wanted if wanted > 1 else 1)
