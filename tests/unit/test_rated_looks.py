@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from swarm.chain.wake import Waker
 from swarm.core.errors import ChainFault
 from swarm.inspect.looks import LOOK_SECONDS, Looks
 from swarm.net import client as net_client
@@ -18,6 +20,8 @@ from swarm.net.client import JsonClient
 from swarm.net.faults import BadAnswer
 from swarm.net.identity import anyone
 from swarm.node.rated import RATE_SECONDS_MAX, STEP_SECONDS_MIN, in_rate
+from swarm.node.sn_link import SnLink
+from swarm.node.sn_list import SnList
 
 
 def busy(wait: float, status: int = 429) -> BadAnswer:
@@ -115,6 +119,20 @@ async def test_a_refusal_tells_its_wait_to_programs_and_in_the_header() -> None:
         answer = await client.get("/")
     assert answer.json()["error"]["wait_seconds"] == 0.26
     assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_link_shows_what_it_waits_for() -> None:
+    """While a rate is waited for there is a row with the SN's words; with the answer it is gone."""
+    link = SnLink(SnList(["https://sn:1"], None), ssl.create_default_context(), Waker())
+    sn = Sn(busy(0.05), "here")
+    asked = asyncio.ensure_future(link._ask(lambda client: sn.get()))
+    while sn.asked < 1 or not link.told():
+        assert not asked.done()
+        await asyncio.sleep(0.005)
+    assert "429 too_many_requests: wait" in link.told()[0]["then"]
+    assert await asked == "here"
+    assert link.told() == []
+    await link.aclose()
 
 
 async def test_all_who_look_at_one_moment_share_one_question() -> None:

@@ -24,9 +24,13 @@ async def in_rate(
     act: Callable[[], Awaitable[T]],
     *,
     seconds_max: float = RATE_SECONDS_MAX,
+    noted: Callable[[BadAnswer], None] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> T:
     """``act``'s result; a refusal that names its wait (429) is waited for and asked again.
+
+    Args:
+        noted: hears of each such refusal, so that the wait can be seen.
 
     Raises:
         BadAnswer: the waits would come to more than ``seconds_max``; or whatever else ``act`` raises.
@@ -38,6 +42,8 @@ async def in_rate(
         except BadAnswer as error:
             if error.status != TOO_MANY or not 0 < error.wait <= left:
                 raise
+            if noted is not None:
+                noted(error)
             wait = max(error.wait, STEP_SECONDS_MIN)
             left -= wait
             await sleep(wait)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from swarm.chain.rpc import RpcUnreachable, unwrap
@@ -257,7 +258,9 @@ class SnLink:
         while True:
             client = self._client
             try:
-                answer = await self._watched(client, lambda asked: in_rate(lambda: act(asked)))
+                answer = await self._watched(
+                    client, lambda asked: in_rate(lambda: act(asked), noted=partial(self._note, asked))
+                )
             except (Unreachable, PeerFault) as error:
                 self._note(client, error)
                 turns += 1
