@@ -19,6 +19,8 @@ from support.snprocess import MemberClient, SnProcess
 
 DEAD_SECONDS = 4
 """Scaled: an SN that is silent for so long is dead."""
+SETTLES_SECONDS = 30
+"""Two blocks of one height are one again when either branch is longer at all: a few periods of blocks."""
 
 
 class FleetSn(SnProcess):
@@ -150,6 +152,19 @@ def until(holds: Callable[[], bool], seconds: float, what: str) -> float:
         if time.monotonic() - began > seconds:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.1)
+
+
+def same_block(number: int, *sns: FleetSn) -> str:
+    """The hash that all show at that height: two sealers may seal at once, so near the head it takes some blocks."""
+    found: set[str] = set()
+
+    def one() -> bool:
+        found.clear()
+        found.update(sn.block(number)[1] for sn in sns)
+        return len(found) == 1
+
+    until(one, SETTLES_SECONDS, f"one block {number} at {', '.join(sn.folder.name for sn in sns)}")
+    return found.pop()
 
 
 def agree(*sns: FleetSn) -> bool:
