@@ -7,8 +7,10 @@ so that blocks can share it and be taken back.
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from support.model.membership import MembershipModel, Tx
@@ -34,6 +36,8 @@ from swarm.core.taskview import (
 RUNNER = runner_id(DEFAULT_RUNNER)
 ENROL_TICKS = 40
 EXPIRES = 10**9
+SHARED = ("_members", "_tasks")
+"""What a call to the runners reads and never changes."""
 DEPLOYER = Address(b"\x01" * 20)
 _KEY = Digest(b"\x07" * 32)
 _HEADER = TaskHeader(TaskType.RUN_SWARM, "train", "author", ROOT_TASK, "outcome")
@@ -71,6 +75,7 @@ def operator_address(operator: int) -> Address:
     return Address(bytes([0x60, operator]) + bytes(18))
 
 
+@cache
 def aid_of(operator: int, wish: int) -> Digest:
     """Of an operator's assignment number so and so: its key is the number."""
     return assignment_id(RUNNER, operator_address(operator), _key(wish))
@@ -134,9 +139,10 @@ def revoke(swop: int) -> Call:
 class Contract:
     """One state of the chain."""
 
-    def __init__(self, members: MembershipModel, runners: TaskrunnersModel) -> None:
-        self._members, self._runners, self._time = members, runners, 0
+    def __init__(self, members: MembershipModel, runners: TaskrunnersModel, time: int = 0) -> None:
+        self._members, self._runners, self._time = members, runners, time
         self._views: dict[Any, Any] = {}
+        self._written = b""
 
     @classmethod
     def fresh(cls, offers: list[int], *, operators: int, lease_seconds: int) -> Contract:
@@ -170,19 +176,29 @@ class Contract:
         Raises:
             Reverted: the contract refuses it.
         """
-        made = copy.copy(self)
-        made._members, made._runners = copy.deepcopy((self._members, self._runners))
-        made._views, made._time = {}, time
         tx = Tx(call.by, block, time)
         if call.name == "revoke":
-            made._members.revoke(tx, *call.arguments)
-            return made
+            members, runners = copy.deepcopy((self._members, self._runners))
+            members.revoke(tx, *call.arguments)
+            return Contract(members, runners, time)
+        made = Contract(self._members, self._runners_alone(), time)
         act: Callable[..., Any] = getattr(made._runners, call.name)
         arguments = call.arguments
         if call.name == "report":
             aid, attempt, results = arguments
             arguments = (aid, attempt, [result.report(pair) for pair, result in results])
         act(tx, RUNNER, *arguments)
+        return made
+
+    def _runners_alone(self) -> TaskrunnersModel:
+        """The runners, for a call to change. It changes neither members nor tasks, so these two stay shared.
+
+        Copied by way of pickle, once for all calls that this state sees: copying is most of what a seed costs.
+        """
+        if not self._written:
+            self._written = pickle.dumps({k: v for k, v in vars(self._runners).items() if k not in SHARED}, -1)
+        made = copy.copy(self._runners)
+        vars(made).update(pickle.loads(self._written))
         return made
 
     # ---- views
