@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from eth_hash.auto import keccak
@@ -21,6 +21,13 @@ class Roster:
     """Members that decide a round, ascending by address, each with its eligible flag."""
 
     members: tuple[tuple[Address, bool], ...]
+    addresses: tuple[Address, ...] = field(init=False, repr=False, compare=False)
+    eligible: tuple[Address, ...] = field(init=False, repr=False, compare=False)
+    """Both asked for at every step of an engine."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "addresses", tuple(a for a, _ in self.members))
+        object.__setattr__(self, "eligible", tuple(a for a, eligible in self.members if eligible))
 
     @classmethod
     def of(cls, members: Iterable[tuple[Address, bool]]) -> Roster:
@@ -44,12 +51,8 @@ class Roster:
     def hash(self) -> Digest:
         return Digest(keccak(b"".join(w.to_bytes(32, "big") for w in self.words())))
 
-    @property
-    def addresses(self) -> tuple[Address, ...]:
-        return tuple(a for a, _ in self.members)
-
     def __contains__(self, address: object) -> bool:
-        return any(a == address for a, _ in self.members)
+        return address in self.addresses
 
     def __len__(self) -> int:
         return len(self.members)
@@ -74,7 +77,6 @@ def leader(roster: Roster, job: Digest, run: int, round_: int, attempt: int) -> 
     if not roster.members:
         return None
     place = ring_seed(job, run) + round_ + attempt
-    eligible = [a for a, e in roster.members if e]
-    if attempt < len(eligible):
-        return eligible[place % len(eligible)]
+    if attempt < len(roster.eligible):
+        return roster.eligible[place % len(roster.eligible)]
     return roster.members[place % len(roster)][0]

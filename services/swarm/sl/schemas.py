@@ -7,7 +7,7 @@ A site that told no description is not compared, and is told none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from swarm.core.dataschema import DataSchema, differences
@@ -41,7 +41,7 @@ class Schemas:
 
     def __init__(
         self,
-        peers: Callable[[], list[Address]],
+        peers: Callable[[], Sequence[Address]],
         ask: Callable[[Address, str, Any], Awaitable[Any]],
     ) -> None:
         self._peers, self._ask = peers, ask

@@ -45,8 +45,9 @@ def take_commit(state: EngineState, now: float, out: Out) -> None:
         return
     wishes.insist(state, bundle, now, out)
     controls.tell_capped(state, bundle, out)
-    out.fetch(state, now, merged, view.state.prev_size, _holders(state))
-    outers.keep_past(state, bundle, _holders(state), now, out)
+    if merged not in state.held:
+        out.fetch(state, now, merged, view.state.prev_size, _holders(state))
+    outers.keep_past(state, bundle, _holders, now, out)
     if merged not in state.held and remerging.keeper(state, bundle, now) == state.me:
         remerging.make_again(state, bundle.name, bundle.attempt, bundle.result, bundle.items, now, out)
 

@@ -7,7 +7,7 @@ velocity, and its record says so: a run never waits for a model that is lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..bundle import Bundle
 from ..chain_view import Phase
@@ -108,15 +108,17 @@ def for_open(state: EngineState, name: RoundName, now: float, out: Out) -> tuple
     return None
 
 
-def keep_past(state: EngineState, bundle: Bundle, sources: Sequence[Address], now: float, out: Out) -> None:
-    """Hold, and serve, the model before the last one: the next merge or load needs it."""
+def keep_past(
+    state: EngineState, bundle: Bundle, holders: Callable[[EngineState], Sequence[Address]], now: float, out: Out
+) -> None:
+    """Hold, and serve, the model before the last one: the next merge or load needs it; ``holders`` may have it."""
     outer, blob = state.options.outer, BlobId(bundle.name.prev)
     if outer is None or not outer.mu or blob == ZERO32:
         return
     if blob not in state.recent:
         state.recent.insert(0, blob)
     if blob not in state.held:
-        _fetch(state, blob, now, out, sources)
+        _fetch(state, blob, now, out, holders(state))
 
 
 def start_of(state: EngineState, last: int) -> LoadProgram | None:

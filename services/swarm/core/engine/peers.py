@@ -46,7 +46,10 @@ class Peers:
         self._stalled_seconds = stalled_seconds
 
     def __getitem__(self, node: Address) -> Peer:
-        return self._table.setdefault(node, Peer())
+        peer = self._table.get(node)
+        if peer is None:
+            peer = self._table[node] = Peer()
+        return peer
 
     def heard(
         self, node: Address, now: float, progress: int, phase: str, round_: int, attempt: int, left: Left | None = None

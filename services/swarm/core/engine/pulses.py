@@ -73,6 +73,9 @@ def send_due(state: EngineState, now: float, out: Out) -> None:
     over = view.state.phase is Phase.COMPLETE
     if not state.joined and not (over and state.me in view.joiners):  # one that was dropped needs the final model yet
         return
+    due = [node for node in state.participants() if now >= state.peers[node].next_pulse_at]
+    if not due:
+        return
     often: set[Address] = set()
     if context is not None:
         for attempt in (context.promised, context.promised + 1):
@@ -83,14 +86,9 @@ def send_due(state: EngineState, now: float, out: Out) -> None:
             often.update(context.roster.addresses)
     if over:
         often.update(state.participants())
-    due = []
-    for node in state.participants():
-        peer = state.peers[node]
-        if now < peer.next_pulse_at:
-            continue
+    for node in due:
         slow = state.config.pulse_others_seconds
-        peer.next_pulse_at = now + (state.config.pulse_seconds if node in often else slow)
-        due.append(node)
+        state.peers[node].next_pulse_at = now + (state.config.pulse_seconds if node in often else slow)
     for node in due:
         out.send([node], pulse_for(state, node))
 

@@ -131,6 +131,25 @@ class KnownName:
     reorgs: int
 
 
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """Who matters by one view of the chain; see :meth:`EngineState.participants` and :meth:`EngineState.others`."""
+
+    view: ChainView | None
+    participants: tuple[Address, ...] = ()
+    others: tuple[Address, ...] = ()
+
+    @classmethod
+    def of(cls, view: ChainView | None, me: Address) -> Circle:
+        if view is None:
+            return cls(None)
+        over = view.state.phase is Phase.COMPLETE
+        nodes = {a for a, joiner in view.joiners.items() if joiner.joined or over}
+        nodes.update(view.roster.addresses)
+        everybody = sorted({*view.roster.addresses, *view.joiners} - {me})
+        return cls(view, tuple(n for n in everybody if n in nodes and n in view.active), tuple(everybody))
+
+
 @dataclass(slots=True)
 class EngineState:
     """One node's whole state for one job."""
@@ -196,6 +215,7 @@ class EngineState:
     program_moved_at: float = 0.0
     now: float = 0.0
     """Time of the event being handled."""
+    circle: Circle = field(default_factory=lambda: Circle(None))
 
     @property
     def me(self) -> Address:
@@ -232,18 +252,22 @@ class EngineState:
         context = self.context
         return context.check_in.statement if context and context.check_in else None
 
-    def participants(self) -> list[Address]:
+    def participants(self) -> tuple[Address, ...]:
         """Active members joined now or on the open round's roster, ascending, without this node.
 
         Once the run is over, also those that had joined and were dropped: they may come back for the final model.
         """
-        if self.view is None:
-            return []
-        over = self.view.state.phase is Phase.COMPLETE
-        nodes = {a for a, joiner in self.view.joiners.items() if joiner.joined or over}
-        nodes.update(self.view.roster.addresses)
-        nodes.discard(self.me)
-        return sorted(nodes & self.view.active)
+        return self._worked_out().participants
+
+    def others(self) -> tuple[Address, ...]:
+        """All that ever joined this run and the open round's roster, ascending, without this node."""
+        return self._worked_out().others
+
+    def _worked_out(self) -> Circle:
+        """Once for each view: every event asks several times."""
+        if self.circle.view is not self.view:
+            self.circle = Circle.of(self.view, self.me)
+        return self.circle
 
     def contributors_allowed(self) -> list[Address]:
         """Who may contribute to the open round: its roster, and joiners whose join is deep enough; active ones."""
@@ -275,7 +299,7 @@ class Out(list[Action]):
                 entries[old] = None
         self.append(Persist(entries))
 
-    def send(self, to: list[Address], pulse: Pulse) -> None:
+    def send(self, to: Sequence[Address], pulse: Pulse) -> None:
         if to:
             self.append(Send(tuple(to), pulse))
 
@@ -301,7 +325,7 @@ class Out(list[Action]):
         context.submitting, context.submitted_at = True, now
         self.append(Submit(context.certificate))
 
-    def fetch(self, state: EngineState, now: float, blob: BlobId, size: int, sources: list[Address]) -> None:
+    def fetch(self, state: EngineState, now: float, blob: BlobId, size: int, sources: Sequence[Address]) -> None:
         """Pull a blob unless it is held, under way, or waiting for its next try."""
         if blob in state.held or not sources:
             return

@@ -35,7 +35,7 @@ def gone(state: EngineState) -> dict[Address, str]:
     """Members of the run that left for good, and how: their program or the chain said so."""
     view, found = state.view, {}
     assert view is not None
-    for node in sorted({*view.roster.addresses, *view.joiners} - {state.me}):
+    for node in state.others():
         peer, joiner = state.peers[node], view.joiners.get(node)
         if node not in view.active:
             found[node] = "is no longer an active member: revoked, suspended or expired"
@@ -67,15 +67,15 @@ def wait(state: EngineState, now: float) -> Wait | None:
         return None
     if program.failed is not None or program.over:
         return None
-    need, members = view.state.min_peers, {*view.roster.addresses, *view.joiners, state.me}
-    left = gone(state)
-    remaining = members - set(left)
+    need, left = view.state.min_peers, gone(state)
+    remaining = [n for n in state.others() if n not in left]
+    standing = 1 + len(remaining)  # with this node
     command = f"swarm reset {state.config.job_name} --force"
-    if len(remaining) < need <= len(members):
+    if standing < need <= standing + len(left):
         since = now if state.stranded_since is None else state.stranded_since
         names = _named([f"{to_hex(n)} ({how})" for n, how in left.items()])
         text = (
-            f"run {view.state.run} of {state.config.job_name} has {len(remaining)} of the {need} members that it needs "
+            f"run {view.state.run} of {state.config.job_name} has {standing} of the {need} members that it needs "
             f"(minPeers), others left for good: {names}"
         )
         then = f"the run ends here, unless one of them comes back; {command} ends it at once"
@@ -89,15 +89,15 @@ def wait(state: EngineState, now: float) -> Wait | None:
     if not view.state.started:
         return None
     opened = state.context.opened_at if state.context is not None else state.started_at
-    heard = {n: _heard(state, n, opened) for n in sorted(remaining - {state.me})}
+    heard = {n: _heard(state, n, opened) for n in remaining}
     silent = {n: at for n, at in heard.items() if now - at >= state.config.live_seconds}
     silent |= {n: state.peers[n].phase_at for n in heard if n not in silent and state.peers.absent(n, now)}
-    if not silent or len(remaining) - len(silent) >= need:
+    if not silent or standing - len(silent) >= need:
         return None
     names = _named([to_hex(n) for n in silent])
     text = (
         f"run {view.state.run} of {state.config.job_name} waits for members that are silent, or without their ML "
-        f"program: {names}; it needs {need} (minPeers) and {len(remaining) - len(silent)} are heard of"
+        f"program: {names}; it needs {need} (minPeers) and {standing - len(silent)} are heard of"
     )
     then = f"the run goes on; they are waited for as long as it takes, {command} ends it at once"
     return Wait("silent members", tuple(silent), text, min(silent.values()), None, then)

@@ -46,8 +46,7 @@ def left_out(bundle: Bundle) -> list[Address]:
 
 def insist(state: EngineState, bundle: Bundle, now: float, out: Out) -> None:
     """A strict node's program does not go on from a round that was merged without a member."""
-    missing = left_out(bundle)
-    if missing and _strict(state) and state.me in bundle.roster:
+    if _strict(state) and state.me in bundle.roster and (missing := left_out(bundle)):
         _give_up(state, f"round {bundle.name.round} was merged without", missing, now, out)
 
 
