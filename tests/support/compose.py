@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support import images
 from support.tools import ROOT, docker
 
 COMMAND_SECONDS_MAX = 300.0
@@ -94,7 +95,7 @@ class Project:
 def project(name: str, certs: Path, nodes: Sequence[str], **settings: str) -> Iterator[Project]:
     """Images built from this tree, certificates, nodes up and healthy; everything is removed at the end."""
     made = Project(f"{name}{os.getpid()}", "test", certs, settings)
-    made.script("tools/docker-base-images.sh", seconds=600)
+    images.base()
     made.script("deploy/docker/build.sh", seconds=900)
     made.script("deploy/docker/certs.sh")
     try:

@@ -1,0 +1,159 @@
+"""The vocabulary of containers: what a SWOP asks a runtime for, and what it finds there.
+
+Plain values, so that a runtime other than Docker (a batch system, an orchestrator) can take them as well. Nothing here
+knows tasks or profiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+
+GRACE_SECONDS = 45
+"""From SIGTERM to SIGKILL: a program saves its model, a node its journal."""
+NO_NETWORK = "none"
+
+
+class MountKind(StrEnum):
+    """A folder or file of the host, or a volume of the runtime by its name."""
+
+    BIND = "BIND"
+    VOLUME = "VOLUME"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Args: source: an absolute path of the host (BIND), or a volume's name."""
+
+    kind: MountKind
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """GPUs of the host.
+
+    Args:
+        count: so many, -1 for all, 0 if they are named.
+        ids: numbers or UUIDs of some.
+    """
+
+    count: int = 0
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """What a container gets of the host's devices, and the rights that these need.
+
+    Args:
+        paths: ``host path``, ``host path:path inside`` or ``host path:path inside:rwm``.
+        shm_bytes: size of /dev/shm; None: as the runtime has it (Docker: 64 MiB).
+    """
+
+    gpus: Gpus | None = None
+    paths: tuple[str, ...] = ()
+    ipc: str | None = None
+    shm_bytes: int | None = None
+    groups: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    security: tuple[str, ...] = ()
+    privileged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A container that is to be made; a runtime makes it as it stands here or not at all.
+
+    Args:
+        image: a name or an id; it must be there already.
+        entrypoint, command: None: as in the image.
+        environment: over the image's.
+        network: a network of the runtime by its name, ``none``, or None for the runtime's default.
+        address: a fixed address in that network; aliases: further names by which others there find it.
+        ports: port inside -> port of the host.
+        user: ``uid`` or ``uid:gid``; None: as in the image.
+        writable_root: whether its own file system may be written outside of mounts and ``scratch``.
+        scratch: folders in memory that may be written.
+        confined: no capabilities but those in ``devices``, no new privileges.
+        grace_seconds: from SIGTERM to SIGKILL, for whoever stops it.
+    """
+
+    name: str
+    image: str
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    working_dir: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    network: str | None = None
+    address: str | None = None
+    aliases: tuple[str, ...] = ()
+    host_name: str | None = None
+    dns: tuple[str, ...] = ()
+    ports: Mapping[int, int] = field(default_factory=dict)
+    user: str | None = None
+    devices: Devices = Devices()
+    writable_root: bool = True
+    scratch: tuple[str, ...] = ()
+    confined: bool = False
+    grace_seconds: int = GRACE_SECONDS
+
+
+class ContainerState(Enum):
+    """PAUSED counts as running: whoever paused it may go on."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A container as its runtime shows it.
+
+    Args:
+        exit_code: of one that has ended; -1 if it is not known, or has not.
+        out_of_memory: whether the host's kernel ended it for its memory.
+    """
+
+    name: str
+    state: ContainerState
+    image: str
+    labels: Mapping[str, str]
+    exit_code: int = -1
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSpec:
+    """An image that is to be built.
+
+    Args:
+        tag: the name that it gets when all steps have passed.
+        dockerfile: its text.
+        context: volume whose files are the build's context; None: no files.
+        network: of the build's steps; None: the runtime's default.
+    """
+
+    tag: str
+    dockerfile: str
+    context: str | None = None
+    network: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Args:
+    id: of its content (``sha256:...``).
+    digests: by which registries know it.
+    """
+
+    id: str
+    digests: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)

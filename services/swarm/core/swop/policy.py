@@ -1,0 +1,268 @@
+"""A site's policy: which tasks may be built, pulled and run here, and what they are granted (row P02).
+
+Owns the form of the policy file and the decision; both are pure. A site without a file refuses everything: a task is a
+program of somebody else. ``compatible`` does what the original does, and still gives a program no key, no other site's
+port and no socket of the container engine.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ..errors import OperatorFault
+from ..ids import Address, from_hex, to_hex
+from ..tasktext.model import BuildBody, ContentBody, PullBody, RunBody, Task
+from .containers import Devices, Mount, MountKind
+from .pairs import Terms
+
+RULES_MAX, ITEMS_MAX = 200, 200
+BYTES_MAX = 256 * 1024
+REFUSED = "PolicyRefused"
+KINDS = ("MAKE_USER_CONTAINER", "RUN_SWARM", "MAKE_SWARM_USER_CONTENT", "PULL_IMAGE")
+NEVER_MOUNTED = (
+    "/", "/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/var/run",
+    "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers",
+)  # fmt: skip
+"""Of the host, by no policy: the engine's files and socket, keys, devices; nor what lies below them, or holds them."""
+HOMES = ("/root", "/home/*")
+KEPT_IN_HOMES = (".ssh", ".gnupg", ".docker", ".kube", ".aws")
+"""Keys of users: these folders, and homes as a whole, are never mounted; other folders in a home may be."""
+NEVER_GRANTED = ("SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "NET_ADMIN", "DAC_READ_SEARCH", "ALL")
+"""Capabilities that reach over a container's edge; by a rule with ``privileged: true`` only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one rule of the file allows: everything that it names must fit, names may hold ``*``.
+
+    Args:
+        authors: addresses of creators; empty: any operator of the swarm.
+        tasks: names of tasks; kinds: their types.
+        images: names of images that may be pulled, or be the base of a build (also ``name@sha256:...``).
+        mounts: folders of the host and names of volumes that may be mounted; below a folder counts.
+        build_network, network: of build steps, and of the program.
+        writable_root, confined: see :class:`~.pairs.Terms`.
+        devices, capabilities, privileged: of a profile's ``usrcontaineropts``.
+    """
+
+    authors: tuple[Address, ...] = ()
+    tasks: tuple[str, ...] = ("*",)
+    kinds: tuple[str, ...] = KINDS
+    images: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    build_network: bool = False
+    network: bool = False
+    writable_root: bool = False
+    confined: bool = True
+    devices: bool = False
+    capabilities: tuple[str, ...] = ()
+    privileged: bool = False
+    urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Rules in their order; the first that fits decides what is granted."""
+
+    rules: tuple[Rule, ...] = ()
+    source: str = "no policy file"
+
+
+COMPATIBLE = Policy(
+    (
+        Rule(
+            images=("*",),
+            mounts=("*",),
+            build_network=True,
+            network=True,
+            writable_root=True,
+            confined=False,
+            devices=True,
+            capabilities=("*",),
+            privileged=True,
+            urls=("*",),
+        ),
+    ),
+    "compatible",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a task would do here.
+
+    Args:
+        author: the creator, by its signature.
+        bases: images that a build begins from, by their names; mounts: of all pairs; devices: of all pairs.
+        own_paths: the site's own secrets and state on this host, which nothing may mount.
+    """
+
+    task: Task
+    author: Address
+    bases: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    devices: tuple[Devices, ...] = ()
+    own_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Args: build_network: whether build steps reach the network."""
+
+    terms: Terms = field(default_factory=Terms)
+    build_network: bool = False
+
+
+def decide(policy: Policy, asked: Asked) -> Granted | str:
+    """What is granted, or the one sentence that says why not and what to do."""
+    if (never := _never(asked)) is not None:
+        return never
+    closest = ""
+    for rule in policy.rules:
+        why = _misfit(rule, asked)
+        if why is None:
+            return Granted(Terms(rule.network, rule.writable_root, rule.confined), rule.build_network)
+        closest = closest or why
+    header = asked.task.header
+    based = f" on {', '.join(asked.bases)}" if asked.bases else ""
+    because = closest or f"this site has {policy.source}"
+    return (
+        f"this site's policy does not allow {header.type} {header.name} of {to_hex(asked.author)}{based}: {because};"
+        f" `swarm policy allow {header.name}` allows this very task, --policy compatible all tasks as the original does"
+    )
+
+
+def _misfit(rule: Rule, asked: Asked) -> str | None:
+    """Why a rule does not cover a task."""
+    header, body = asked.task.header, asked.task.body
+    if header.type not in rule.kinds or not _fits(header.name, rule.tasks):
+        return f"no rule names {header.type} {header.name}"
+    if rule.authors and asked.author not in rule.authors:
+        return f"its author {to_hex(asked.author)} is in no rule for it"
+    wanted = asked.bases if isinstance(body, BuildBody) else ()
+    if isinstance(body, PullBody):
+        wanted = (pulled_name(body),)
+    for image in wanted:
+        if not _fits(image, rule.images):
+            return f"the image {image} is not in the rule's images"
+    if isinstance(body, ContentBody):
+        for one in body.operations:
+            if one.kind == "DOWNLOAD" and not _fits(one.target, rule.urls):
+                return f"{one.target} is not in the rule's urls"
+    if isinstance(body, RunBody):
+        for mount in asked.mounts:
+            if not _mountable(mount, rule.mounts):
+                return f"{mount.source} is not in the rule's mounts"
+        for devices in asked.devices:
+            if (why := _undevised(rule, devices)) is not None:
+                return why
+    return None
+
+
+def _undevised(rule: Rule, devices: Devices) -> str | None:
+    if devices.privileged and not rule.privileged:
+        return "usrcontaineropts wants privileged, and the rule does not allow it"
+    if not rule.devices and (devices.paths or devices.gpus or devices.ipc or devices.groups):
+        return "usrcontaineropts wants devices of the host, and the rule does not allow them"
+    for name in devices.capabilities:
+        bare = name.upper().removeprefix("CAP_")
+        if bare in NEVER_GRANTED and not rule.privileged:
+            return f"the capability {name} is granted by a rule with privileged: true only"
+        if not _fits(bare, rule.capabilities):
+            return f"the capability {name} is not in the rule's capabilities"
+    if not rule.privileged and any(not option.startswith("no-new-privileges") for option in devices.security):
+        return f"security-opt {', '.join(devices.security)} is granted by a rule with privileged: true only"
+    return None
+
+
+def _never(asked: Asked) -> str | None:
+    """What no policy allows."""
+    for mount in asked.mounts:
+        if mount.kind is MountKind.BIND:
+            for place in (*NEVER_MOUNTED, *asked.own_paths, *(f"{h}/{kept}" for h in HOMES for kept in KEPT_IN_HOMES)):
+                if meets(posixpath.normpath("/" + mount.source), place):
+                    return (
+                        f"{mount.source} is never mounted into a program: {place} of this host holds keys or the means"
+                        " to take over the host; name a folder that holds data alone"
+                    )
+        elif mount.source in asked.own_paths:
+            return f"the volume {mount.source} is this node's own and is never mounted into a program"
+    return None
+
+
+def meets(path: str, place: str) -> bool:
+    """Whether a normal path is the place, lies below it, or holds it; a part of the place may be ``*``.
+
+    The root holds everything, and what lies below it is for the other places to say.
+    """
+    parts, others = ([part for part in one.split("/") if part] for one in (path, place))
+    if not parts or not others:
+        return not parts
+    return all(fnmatchcase(mine, theirs) for mine, theirs in zip(parts, others, strict=False))
+
+
+def _mountable(mount: Mount, allowed: Sequence[str]) -> bool:
+    source = posixpath.normpath(mount.source) if mount.kind is MountKind.BIND else mount.source
+    for pattern in allowed:
+        if fnmatchcase(source, pattern) or (pattern.startswith("/") and source.startswith(pattern.rstrip("/") + "/")):
+            return True
+    return False
+
+
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def pulled_name(body: PullBody) -> str:
+    """The image that a PULL_IMAGE task names."""
+    return f"{body.registry.rstrip('/')}/{body.repository}:{body.tag}"
+
+
+def read_policy(parsed: Any, source: str) -> Policy:
+    """A policy file's content (YAML as plain values).
+
+    Raises:
+        OperatorFault: what is wrong, where, and how it is written.
+    """
+    if not isinstance(parsed, Mapping) or set(parsed) - {"rules"}:
+        raise OperatorFault(f"{source}: a policy is a map with one key, rules; see docs/swop.md")
+    rules = parsed.get("rules") or []
+    if not isinstance(rules, list) or len(rules) > RULES_MAX:
+        raise OperatorFault(f"{source}: rules is a list of at most {RULES_MAX} rules")
+    return Policy(tuple(_rule(one, f"{source}, rule {n}") for n, one in enumerate(rules, 1)), source)
+
+
+def _rule(given: Any, where: str) -> Rule:
+    if not isinstance(given, Mapping):
+        raise OperatorFault(f"{where}: a rule is a map of {', '.join(_FIELDS)}")
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in _FIELDS:
+            raise OperatorFault(f"{where}: {name!r} is nothing that a rule says; it says {', '.join(_FIELDS)}")
+        if isinstance(getattr(_PLAIN, name), bool):
+            if not isinstance(value, bool):
+                raise OperatorFault(f"{where}: {name} is {value!r}; write true or false")
+            values[name] = value
+            continue
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list) or len(items) > ITEMS_MAX or not all(isinstance(one, str) for one in items):
+            raise OperatorFault(f"{where}: {name} is {value!r}; write a list of at most {ITEMS_MAX} names")
+        values[name] = tuple(items)
+    unknown = [kind for kind in values.get("kinds", ()) if kind not in KINDS]
+    if unknown:
+        raise OperatorFault(f"{where}: kinds has {unknown[0]!r}; there are {', '.join(KINDS)}")
+    try:
+        values["authors"] = tuple(Address(from_hex(one, 20)) for one in values.get("authors", ()))
+    except ValueError as error:
+        raise OperatorFault(
+            f"{where}: authors: {error}; write addresses as `LIST TASKS` and STATUS show them"
+        ) from error
+    return Rule(**values)
+
+
+_PLAIN = Rule()
+_FIELDS = tuple(Rule.__slots__)

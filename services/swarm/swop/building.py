@@ -1,0 +1,143 @@
+"""Building an image with a Docker engine: its context from a volume, its output as it comes, what failed and where."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import tarfile
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+from docker.errors import NotFound
+
+from swarm.core.swop.containers import BuildSpec
+
+from .refused import meaning
+from .runtime import RuntimeFault, Trouble
+
+CONTEXT_BYTES_MAX = 4 * 1024**3
+"""Of the files of a build context."""
+SPOOL_BYTES = 8 * 1024**2
+"""Of a context in memory; above it lies in a temporary file."""
+LOG_LINES_MAX = 500
+LOG_TAIL_LINES = 20
+BUILD_SILENCE_SECONDS = 1800
+"""A build step that says nothing for so long is given up."""
+_STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)")
+_BUILT = re.compile(r"^Successfully built ([0-9a-f]{12,64})$")
+DOCKERFILE = ".swop.Dockerfile"
+"""Beside the files of the context, among which may be a Dockerfile of their own."""
+_MOUNTED = "/context"
+
+
+@contextlib.contextmanager
+def build_context(api: Any, spec: BuildSpec) -> Iterator[IO[bytes]]:
+    """A tar of the Dockerfile and of the files in the context's volume.
+
+    The files come out of a container that is made of an empty image, carries the volume, and never runs.
+
+    Raises:
+        RuntimeFault: there is no such volume; its files have more than CONTEXT_BYTES_MAX bytes.
+    """
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as made:
+        with tarfile.open(fileobj=made, mode="w") as archive:
+            if spec.context is not None:
+                _add_volume(api, spec.context, spec.labels, archive)
+            text = spec.dockerfile.encode()
+            entry = tarfile.TarInfo(DOCKERFILE)
+            entry.size, entry.mode = len(text), 0o644
+            archive.addfile(entry, io.BytesIO(text))
+        made.seek(0)
+        yield made
+
+
+def _add_volume(api: Any, volume: str, labels: Mapping[str, str], archive: tarfile.TarFile) -> None:
+    try:
+        api.inspect_volume(volume)
+    except NotFound:
+        raise RuntimeFault(
+            Trouble.NO_VOLUME,
+            f"the volume {volume} of the build context does not exist on this host; make it with"
+            f" `docker volume create {volume}` and copy the files into it",
+        ) from None
+    empty = io.BytesIO()
+    with tarfile.open(fileobj=empty, mode="w"):
+        pass
+    loaded = api.import_image_from_data(empty.getvalue(), repository=None)
+    image = json.loads(loaded)["status"]
+    host = api.create_host_config(binds={volume: {"bind": _MOUNTED, "mode": "ro"}}, network_mode="none")
+    reader = api.create_container(image, ["never-run"], host_config=host, labels=dict(labels))["Id"]
+    try:
+        stream, _ = api.get_archive(reader, _MOUNTED)
+        total = 0
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as packed:
+            for part in stream:
+                total += len(part)
+                if total > CONTEXT_BYTES_MAX:
+                    raise RuntimeFault(
+                        Trouble.NO_SPACE,
+                        f"the build context in the volume {volume} has more than {CONTEXT_BYTES_MAX} bytes; keep data"
+                        " out of it and mount it as private or shared content",
+                    )
+                packed.write(part)
+            packed.seek(0)
+            with tarfile.open(fileobj=packed) as found:
+                for entry in found:
+                    _, _, inside = entry.name.partition("/")
+                    if not inside or inside == DOCKERFILE:
+                        continue
+                    content = found.extractfile(entry) if entry.isreg() else None
+                    if entry.islnk():
+                        _, _, entry.linkname = entry.linkname.partition("/")
+                    entry.name = inside
+                    entry.pax_headers = {}
+                    archive.addfile(entry, content)
+    finally:
+        api.remove_container(reader, force=True, v=False)
+        api.remove_image(image, force=True)
+
+
+def stream_build(api: Any, spec: BuildSpec, context: IO[bytes]) -> str:
+    """Build, and return the image's id.
+
+    Raises:
+        RuntimeFault: a step failed (its number, its words, the last lines in ``log``); or the engine refused.
+    """
+    lines: deque[str] = deque(maxlen=LOG_LINES_MAX)
+    step, image, unfinished = "before the first step", "", ""
+    answers = api.build(
+        fileobj=context,
+        custom_context=True,
+        dockerfile=DOCKERFILE,
+        rm=True,
+        forcerm=True,
+        decode=True,
+        network_mode=spec.network,
+        labels=dict(spec.labels) or None,
+        timeout=BUILD_SILENCE_SECONDS,
+    )
+    for answer in answers:
+        said = unfinished + str(answer.get("stream", ""))
+        *whole, unfinished = said.split("\n")
+        for line in whole:
+            lines.append(line)
+            if (begun := _STEP.match(line)) is not None:
+                step = f"at step {begun[1]} of {begun[2]} ({begun[3]})"
+            elif (built := _BUILT.match(line)) is not None:
+                image = built[1]
+        image = (answer.get("aux") or {}).get("ID", image)
+        if "error" in answer:
+            log = "\n".join([*lines, unfinished]).strip()
+            known = meaning(answer["error"], log)
+            if known.trouble in (Trouble.NO_SPACE, Trouble.NO_IMAGE):
+                raise RuntimeFault(known.trouble, f"the build of {spec.tag} stopped {step}: {known}", log)
+            tail = "\n".join(log.splitlines()[-LOG_TAIL_LINES:])
+            said = f"the build of {spec.tag} failed {step}: {answer['error']}; last lines:\n{tail}"
+            raise RuntimeFault(Trouble.BUILD_FAILED, said, log)
+    if not image:
+        raise RuntimeFault(Trouble.BUILD_FAILED, f"the build of {spec.tag} ended without an image", "\n".join(lines))
+    return image

@@ -1,0 +1,316 @@
+"""Every container runtime keeps one contract: the fake one that unit tests use, and a real Docker engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from support import images
+from support.chains import free_port
+from support.fakeruntime import FakeRuntime, Program
+from support.images import BASE
+from swarm.core.swop.containers import BuildSpec, ContainerSpec, ContainerState, Devices, Image, Mount, MountKind
+from swarm.swop.docker import DockerRuntime
+from swarm.swop.runtime import FILE_BYTES_MAX, ContainerRuntime, RuntimeFault, Trouble
+
+ENDS_SECONDS = 20.0
+PROGRAMS = {
+    "exit 3": Program(3),
+    "exec sleep 600": Program(None),
+    "trap '' TERM; while :; do sleep 1; done": Program(None, obeys=False),
+    "for i in 1 2 3 4; do echo line $i; done; printf '\\377\\n'": Program(
+        output="".join(f"line {i}\n" for i in (1, 2, 3, 4)) + "\ufffd\n"
+    ),
+    "echo kept > /out; head -c 70000 /dev/zero > /large; mkdir /d; touch /d/x": Program(
+        files={"/out": b"kept\n", "/large": bytes(70_000), "/d/x": b""}
+    ),
+}
+EXITS, SLEEPS, DEAF, SPEAKS, WRITES = PROGRAMS
+BROKEN_STEP = "RUN echo nearly; echo oh no >&2; exit 7"
+
+
+@dataclass
+class Place:
+    """A runtime, and labels that only this test's things carry."""
+
+    runtime: Any
+    labels: dict[str, str]
+    names: int = 0
+
+    def spec(self, script: str, **more: Any) -> ContainerSpec:
+        self.names += 1
+        name = f"{self.labels['swarm-test']}-{self.names}"
+        return ContainerSpec(
+            **{"name": name, "image": BASE, "command": ("sh", "-c", script), "labels": self.labels, **more}
+        )
+
+    async def only(self) -> Any:
+        [found] = await self.runtime.find(self.labels)
+        return found
+
+    async def ended(self) -> Any:
+        async with asyncio.timeout(ENDS_SECONDS):
+            while True:
+                found = await self.only()
+                if found.state is ContainerState.EXITED:
+                    return found
+                await asyncio.sleep(0.05)
+
+
+def fake() -> FakeRuntime:
+    made = FakeRuntime(PROGRAMS, {BROKEN_STEP: "nearly\noh no"})
+    made.images[BASE] = Image("sha256:base")
+    made.images["sha256:base"] = made.images[BASE]
+    return made
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
+async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    """One runtime; whatever the test left there goes, by its label."""
+    runtime: ContainerRuntime = fake() if request.param == "fake" else DockerRuntime()
+    if request.param == "docker":
+        await asyncio.to_thread(images.base)
+    made = Place(runtime, {"swarm-test": f"runtime-{secrets.token_hex(4)}"})
+    yield made
+    for found in await runtime.find(made.labels):
+        await runtime.remove(found.name)
+    for name in (made.labels["swarm-test"], f"{made.labels['swarm-test']}:latest"):
+        await runtime.remove_volume(name) if ":" not in name else await runtime.remove_image(name)
+    if isinstance(runtime, DockerRuntime):
+        runtime.close()
+
+
+async def test_what_is_created_waits_for_its_start(place: Place) -> None:
+    """Made and not started; making the same again is nothing; another's name is refused."""
+    spec = place.spec(EXITS)
+    await place.runtime.create(spec)
+    await place.runtime.create(spec)
+    assert (await place.only()).state is ContainerState.CREATED
+    assert await place.runtime.find({**place.labels, "other": "x"}) == []
+    with pytest.raises(RuntimeFault, match="is there already") as refused:
+        await place.runtime.create(ContainerSpec(spec.name, BASE, labels={**place.labels, "swarm-test-part": "other"}))
+    assert refused.value.trouble is Trouble.NAME_TAKEN
+
+
+async def test_an_exit_code_stays_and_nothing_starts_twice(place: Place) -> None:
+    """What has ended is not started again by a second start."""
+    spec = place.spec(EXITS)
+    await place.runtime.create(spec)
+    await place.runtime.start(spec.name)
+    found = await place.ended()
+    assert (found.exit_code, found.labels["swarm-test"]) == (3, place.labels["swarm-test"])
+    await place.runtime.start(spec.name)
+    assert (await place.only()).state is ContainerState.EXITED
+
+
+@pytest.mark.parametrize(("script", "code"), [(SLEEPS, 143), (DEAF, 137)])
+async def test_a_stop_gives_its_grace(place: Place, script: str, code: int) -> None:
+    """SIGTERM, and only to who does not obey SIGKILL; stopping twice, or what is gone, counts."""
+    spec = place.spec(script)
+    await place.runtime.create(spec)
+    await place.runtime.start(spec.name)
+    await place.runtime.start(spec.name)
+    assert (await place.only()).state is ContainerState.RUNNING
+    await asyncio.sleep(0.3)  # the shell sets its trap
+    await place.runtime.stop(spec.name, 2)
+    found = await place.only()
+    assert (found.state, found.exit_code) == (ContainerState.EXITED, code)
+    await place.runtime.stop(spec.name, 1)
+    await place.runtime.remove(spec.name)
+    await place.runtime.remove(spec.name)
+    await place.runtime.stop(spec.name, 1)
+    assert await place.runtime.find(place.labels) == []
+
+
+async def test_output_is_the_end_of_it(place: Place) -> None:
+    """Of both streams, what is no UTF-8 replaced; nothing before the start."""
+    spec = place.spec(SPEAKS)
+    await place.runtime.create(spec)
+    assert await place.runtime.output(spec.name, 10) == ""
+    await place.runtime.start(spec.name)
+    await place.ended()
+    assert await place.runtime.output(spec.name, 2) == "line 4\n\ufffd\n"
+
+
+async def test_files_are_read_out_of_what_has_ended(place: Place) -> None:
+    """A regular file up to a bound; no file is None; anything else is refused by name."""
+    spec = place.spec(WRITES)
+    await place.runtime.create(spec)
+    await place.runtime.start(spec.name)
+    await place.ended()
+    assert await place.runtime.read_file(spec.name, "/out") == b"kept\n"
+    assert await place.runtime.read_file(spec.name, "/nothing") is None
+    with pytest.raises(RuntimeFault, match=str(FILE_BYTES_MAX)):
+        await place.runtime.read_file(spec.name, "/large")
+    with pytest.raises(RuntimeFault, match="no regular file"):
+        await place.runtime.read_file(spec.name, "/d")
+
+
+async def test_what_is_missing_is_named(place: Place) -> None:
+    """Image, network, program, container: each its own word for the chain."""
+    runtime = place.runtime
+    with pytest.raises(RuntimeFault, match="no-such-image") as refused:
+        await runtime.create(place.spec(EXITS, image="no-such-image:1"))
+    assert refused.value.trouble is Trouble.NO_IMAGE
+    spec = place.spec(EXITS, network="no-such-network")
+    await runtime.create(spec)
+    with pytest.raises(RuntimeFault) as refused:
+        await runtime.start(spec.name)
+    assert refused.value.trouble is Trouble.NO_NETWORK
+    with pytest.raises(RuntimeFault) as refused:
+        await runtime.start("no-such-container")
+    assert refused.value.trouble is Trouble.NO_CONTAINER
+    with pytest.raises(RuntimeFault) as refused:
+        await runtime.output("no-such-container", 1)
+    assert refused.value.trouble is Trouble.NO_CONTAINER
+    assert await runtime.image("no-such-image:1") is None
+    assert not await runtime.network("no-such-network")
+    assert await runtime.network("bridge")
+
+
+async def test_a_program_that_is_not_there_has_had_its_start(place: Place) -> None:
+    """So it is an exit with a code, and no container that waits for ever."""
+    spec = place.spec("", entrypoint=("no-such-program",), command=("no-such-program",))
+    await place.runtime.create(spec)
+    with contextlib.suppress(RuntimeFault):  # Docker's own init starts, and cannot start it
+        await place.runtime.start(spec.name)
+    assert (await place.ended()).exit_code == 127
+
+
+async def test_a_port_is_published_once(place: Place) -> None:
+    """The second is refused with the word that stands on chain."""
+    port = free_port()
+    first, second = (place.spec(SLEEPS, ports={80: port}) for _ in range(2))
+    for spec in (first, second):
+        await place.runtime.create(spec)
+    await place.runtime.start(first.name)
+    with pytest.raises(RuntimeFault) as refused:
+        await place.runtime.start(second.name)
+    assert refused.value.trouble is Trouble.PORT_TAKEN
+
+
+async def test_images_are_built_or_not(place: Place) -> None:
+    """A good build moves the tag and carries labels; a bad one names its step and last lines, and moves nothing."""
+    tag = f"{place.labels['swarm-test']}:latest"
+    good = BuildSpec(tag, f"FROM {BASE}\n# a comment\nENV A=1 \\\n    B=2\n", labels=place.labels)
+    built = await place.runtime.build(good)
+    assert built.id.startswith("sha256:")
+    assert built.labels["swarm-test"] == place.labels["swarm-test"]
+    with pytest.raises(RuntimeFault, match="step 2 of 2") as refused:
+        await place.runtime.build(BuildSpec(tag, f"FROM {BASE}\n{BROKEN_STEP}\n"))
+    assert refused.value.trouble is Trouble.BUILD_FAILED
+    assert "nearly" in refused.value.log
+    assert "oh no" in str(refused.value)
+    there = await place.runtime.image(tag)
+    assert there is not None
+    assert there.id == built.id
+    with pytest.raises(RuntimeFault) as refused:
+        await place.runtime.build(BuildSpec(tag, "FROM no-such-image:1\n"))
+    assert refused.value.trouble in (Trouble.NO_IMAGE, Trouble.BUILD_FAILED)
+    with pytest.raises(RuntimeFault, match="no-such-volume") as refused:
+        await place.runtime.build(BuildSpec(tag, f"FROM {BASE}\n", context="no-such-volume"))
+    assert refused.value.trouble is Trouble.NO_VOLUME
+
+
+async def test_volumes_are_kept_while_somebody_has_them(place: Place) -> None:
+    """Made once, refused while a container has it, and gone afterwards."""
+    name, runtime = place.labels["swarm-test"], place.runtime
+    assert not await runtime.volume(name)
+    await runtime.make_volume(name, place.labels)
+    await runtime.make_volume(name, place.labels)
+    assert await runtime.volume(name)
+    spec = place.spec(EXITS, mounts=(Mount(MountKind.VOLUME, name, "/data"),))
+    await runtime.create(spec)
+    with pytest.raises(RuntimeFault, match=name):
+        await runtime.remove_volume(name)
+    await runtime.remove(spec.name)
+    await runtime.remove_volume(name)
+    await runtime.remove_volume(name)
+    assert not await runtime.volume(name)
+
+
+async def test_an_image_that_cannot_be_pulled(place: Place) -> None:
+    """The name and what the registry, or its absence, says."""
+    with pytest.raises(RuntimeFault, match="localhost:1/nothing") as refused:
+        await place.runtime.pull("localhost:1/nothing:1", None)
+    assert refused.value.trouble is Trouble.PULL_FAILED
+
+
+@pytest.mark.docker
+class TestDocker:
+    """What only a real engine can show."""
+
+    @pytest.fixture
+    async def place(self) -> AsyncIterator[Place]:
+        """A real engine; whatever the test left there goes."""
+        await asyncio.to_thread(images.base)
+        made = Place(DockerRuntime(), {"swarm-test": f"runtime-{secrets.token_hex(4)}"})
+        yield made
+        for found in await made.runtime.find(made.labels):
+            await made.runtime.remove(found.name)
+        await made.runtime.remove_volume(made.labels["swarm-test"])
+        await made.runtime.remove_image(f"{made.labels['swarm-test']}:latest")
+        made.runtime.close()
+
+    async def test_a_confined_program_can_do_nothing_but_its_work(self, place: Place) -> None:
+        """No capabilities, no new privileges, no network, a file system to read; its scratch can be written."""
+        script = (
+            "grep -E 'Cap(Eff|Prm|Bnd)|NoNewPrivs' /proc/self/status; ls /sys/class/net; id -u;"
+            " touch /x 2>/dev/null && echo wrote; echo ok > /tmp/x && cat /tmp/x"
+        )
+        spec = place.spec(
+            script, user="1234:1234", network="none", writable_root=False, scratch=("/tmp",), confined=True
+        )  # fmt: skip
+        await place.runtime.create(spec)
+        await place.runtime.start(spec.name)
+        assert (await place.ended()).exit_code == 0
+        said = (await place.runtime.output(spec.name, 50)).split()
+        none = "0" * 16
+        assert said == ["CapPrm:", none, "CapEff:", none, "CapBnd:", none, "NoNewPrivs:", "1", "lo", "1234", "ok"]
+
+    async def test_devices_reach_the_engine_as_the_profile_says(self, place: Place) -> None:
+        """/dev/shm has its size, a device is there, a group is joined; a GPU that no host has is refused by name."""
+        devices = Devices(paths=("/dev/null:/dev/also-null:r",), shm_bytes=80 * 1024**2, groups=("video",))
+        spec = place.spec("df -k /dev/shm | tail -1; ls /dev/also-null; id -G", devices=devices)
+        await place.runtime.create(spec)
+        await place.runtime.start(spec.name)
+        await place.ended()
+        shm, also, groups = (await place.runtime.output(spec.name, 9)).splitlines()
+        assert shm.split()[1] == str(80 * 1024)
+        assert also == "/dev/also-null"
+        assert "44" in groups.split()
+
+    async def test_a_build_context_is_a_volumes_files(self, place: Place) -> None:
+        """With their modes, links and a Dockerfile of their own; nothing else of the host."""
+        name = place.labels["swarm-test"]
+        await place.runtime.make_volume(name, place.labels)
+        fill = place.spec(
+            "mkdir -p /c/lib && echo wheel > /c/lib/a.whl && ln -s lib/a.whl /c/link && ln /c/lib/a.whl /c/hard"
+            " && echo FROM scratch > /c/Dockerfile",
+            mounts=(Mount(MountKind.VOLUME, name, "/c"),),
+        )
+        await place.runtime.create(fill)
+        await place.runtime.start(fill.name)
+        assert (await place.ended()).exit_code == 0
+        steps = (
+            f"FROM {BASE}\nCOPY . /here\nRUN echo {name} && cat /here/link /here/hard /here/Dockerfile && ls -A /here\n"
+        )
+        with pytest.raises(RuntimeFault) as told:
+            await place.runtime.build(BuildSpec(f"{name}:latest", steps + "RUN false\n", name, labels=place.labels))
+        lines = told.value.log.splitlines()
+        assert [line for line in ("wheel", "FROM scratch", "hard", "lib", "link") if line not in lines] == []
+        assert lines.count("wheel") == 2
+        assert [found.name for found in await place.runtime.find(place.labels)] == [fill.name]
+
+    async def test_an_engine_that_is_not_there_is_named(self) -> None:
+        """No socket, and a socket that may not be used: each with its fix."""
+        runtime = DockerRuntime("unix:///nonexistent/docker.sock")
+        with pytest.raises(RuntimeFault, match=r"no container engine's socket \(unix:///nonexistent") as refused:
+            await runtime.find({})
+        assert refused.value.trouble is Trouble.DAEMON_GONE
+        runtime.close()

@@ -1,0 +1,161 @@
+"""A site's policy: what it refuses, in which words, and what no policy allows."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import taskfiles
+from swarm.core.errors import OperatorFault
+from swarm.core.ids import Address
+from swarm.core.swop.containers import Devices, Gpus, Mount, MountKind
+from swarm.core.swop.pairs import Terms
+from swarm.core.swop.policy import COMPATIBLE, Asked, Granted, Policy, Rule, decide, meets, read_policy
+from swarm.core.tasktext.reading import read
+
+AUTHOR, OTHER = Address(bytes([0xAA] * 20)), Address(bytes([0xBB] * 20))
+
+
+def asked(text: str = taskfiles.RUN, **more) -> Asked:
+    task = read(text).value
+    assert task is not None
+    return Asked(task, AUTHOR, **more)
+
+
+def bind(source: str) -> Mount:
+    return Mount(MountKind.BIND, source, "/data")
+
+
+def policy(*rules: dict) -> Policy:
+    return read_policy({"rules": list(rules)}, "policy.yaml")
+
+
+def test_without_a_file_everything_is_refused_with_the_ways_on() -> None:
+    """The sentence names the task, its author, its base image, and both ways on."""
+    said = decide(Policy(), asked(taskfiles.BUILD, bases=("tensorflow/tensorflow:2.7.0",)))
+    assert said == (
+        f"this site's policy does not allow MAKE_USER_CONTAINER user_env of 0x{'aa' * 20} on"
+        " tensorflow/tensorflow:2.7.0: this site has no policy file; `swarm policy allow user_env` allows this very task, --policy compatible all"
+        " tasks as the original does"
+    )
+
+
+@pytest.mark.parametrize("text", [taskfiles.BUILD, taskfiles.RUN, taskfiles.PULL, taskfiles.CONTENT])
+def test_compatible_takes_every_task(text: str) -> None:
+    """With network and devices, as the original does."""
+    gpu = Devices(gpus=Gpus(count=-1), capabilities=("SYS_PTRACE",), privileged=True, security=("seccomp=unconfined",))
+    one = asked(text, bases=("x",), mounts=(bind("/opt/model"),), devices=(gpu,))
+    assert decide(COMPATIBLE, one) == Granted(Terms(network=True, writable_root=True, confined=False), True)
+
+
+NEVER = [
+    "/", "/etc", "/etc/ssl/private", "/var/run/docker.sock", "/run/docker.sock", "/var", "/var/lib/docker/volumes",
+    "/proc/1/root", "/dev/mem", "/root", "/root/.ssh", "/home/someone", "/home/someone/.ssh/id_rsa", "/home",
+    "/data/../etc", "//etc/", "/opt/../../run", "/site/keys", "/site/keys/sl.key", "/site",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", NEVER)
+def test_keys_and_sockets_are_out_of_reach_for_everybody(source: str) -> None:
+    """Also under compatible, also by a rule that names them, also by the folder above and by ways around."""
+    one = asked(mounts=(bind(source),), own_paths=("/site/keys",))
+    for rules in (COMPATIBLE, policy({"mounts": ["*", source]})):
+        said = decide(rules, one)
+        assert isinstance(said, str)
+        assert f"{source} is never mounted into a program" in said
+
+
+@pytest.mark.parametrize(
+    "source", ["/data", "/root/swarm/data", "/home/someone/data", "/opt", "/srv/etc", "/var/lib/x"]
+)
+def test_data_beside_them_is_not(source: str) -> None:
+    """A home's other folders, and names that only look alike."""
+    assert isinstance(decide(COMPATIBLE, asked(mounts=(bind(source),), own_paths=("/site/keys",))), Granted)
+
+
+def test_a_nodes_own_volume_is_out_of_reach() -> None:
+    """An SL's state holds its key."""
+    own = Mount(MountKind.VOLUME, "swop-demo-state-0", "/data")
+    said = decide(COMPATIBLE, asked(mounts=(own,), own_paths=("swop-demo-state-0",)))
+    assert said == "the volume swop-demo-state-0 is this node's own and is never mounted into a program"
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c"]), max_size=4), st.lists(st.sampled_from(["a", "b", "*"]), max_size=4))
+def test_meeting_is_lying_on_one_line(path: list[str], place: list[str]) -> None:
+    """Equal, below or above, part by part; the root holds everything."""
+    expected = not path or (
+        bool(place) and all(theirs in ("*", mine) for mine, theirs in zip(path, place, strict=False))
+    )  # fmt: skip
+    assert meets("/" + "/".join(path), "/" + "/".join(place)) is expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "one", "why"),
+    [
+        ({"tasks": ["other*"]}, asked(), "no rule names RUN_SWARM train"),
+        ({"kinds": ["PULL_IMAGE"]}, asked(), "no rule names RUN_SWARM train"),
+        ({"authors": ["0x" + OTHER.hex()]}, asked(), "its author 0xaaaa"),
+        ({"images": ["debian*"]}, asked(taskfiles.BUILD, bases=("debian:12", "evil")), "the image evil is not"),
+        ({"images": ["x"]}, asked(taskfiles.PULL), "the image hub.example/org/base:1.0 is not"),
+        ({"urls": ["https://other/*"]}, asked(taskfiles.CONTENT), "https://data.example/set.tgz is not"),
+        ({"mounts": ["/data"]}, asked(mounts=(bind("/data2"),)), "/data2 is not in the rule's mounts"),
+        ({"mounts": ["/data"]}, asked(mounts=(bind("/data/../opt"),)), "/data/../opt is not in the rule's mounts"),
+        ({}, asked(devices=(Devices(gpus=Gpus(count=1)),)), "wants devices"),
+        ({}, asked(devices=(Devices(ipc="host"),)), "wants devices"),
+        ({}, asked(devices=(Devices(privileged=True),)), "wants privileged"),
+        ({"capabilities": ["*"]}, asked(devices=(Devices(capabilities=("CAP_SYS_ADMIN",)),)), "privileged: true only"),
+        ({"capabilities": ["NET_RAW"]}, asked(devices=(Devices(capabilities=("CHOWN",)),)), "CHOWN is not in"),
+        (
+            {"devices": True},
+            asked(devices=(Devices(security=("seccomp=unconfined",)),)),
+            "seccomp=unconfined is granted",
+        ),
+    ],
+)
+def test_a_rule_covers_what_it_names(rule: dict, one: Asked, why: str) -> None:
+    """And the refusal says what it does not."""
+    said = decide(policy(rule), one)
+    assert isinstance(said, str)
+    assert why in said
+
+
+def test_the_first_rule_that_fits_decides() -> None:
+    """What it grants is what the program gets."""
+    rules = policy(
+        {"tasks": ["train"], "authors": ["0x" + OTHER.hex()], "network": True},
+        {"tasks": ["tr*"], "mounts": ["/data", "vol-*"], "writable_root": True, "devices": True},
+        {"tasks": ["*"], "network": True},
+    )
+    mounts = (bind("/data/site"), Mount(MountKind.VOLUME, "vol-1", "/v"))
+    gpu = (Devices(gpus=Gpus(count=-1), shm_bytes=2**30),)
+    assert decide(rules, asked(mounts=mounts, devices=gpu)) == Granted(Terms(writable_root=True), False)
+
+
+@pytest.mark.parametrize(
+    ("parsed", "why"),
+    [
+        ([], "a policy is a map with one key"),
+        ({"rule": []}, "a policy is a map with one key"),
+        ({"rules": {}}, None),
+        ({"rules": "x"}, "rules is a list"),
+        ({"rules": ["x"]}, "rule 1: a rule is a map"),
+        ({"rules": [{}, {"netwrk": True}]}, "rule 2: 'netwrk' is nothing that a rule says"),
+        ({"rules": [{"network": "yes"}]}, "network is 'yes'; write true or false"),
+        ({"rules": [{"tasks": [1]}]}, "tasks is .1.; write a list"),
+        ({"rules": [{"kinds": ["RUN"]}]}, "kinds has 'RUN'; there are"),
+        ({"rules": [{"authors": ["somebody"]}]}, "authors: .*; write addresses"),
+        ({"rules": [{}] * 201}, "at most 200 rules"),
+    ],
+)
+def test_a_policy_that_cannot_be_read(parsed, why: str | None) -> None:
+    """Says where and how it is written; an empty one refuses everything."""
+    if why is None:
+        assert decide(read_policy(parsed, "policy.yaml"), asked()) != COMPATIBLE
+        return
+    with pytest.raises(OperatorFault, match=f"policy.yaml.*{why}"):
+        read_policy(parsed, "policy.yaml")
+
+
+def test_a_rule_is_a_rule_for_no_more_than_it_says() -> None:
+    """An empty rule grants a program that needs nothing, and not more."""
+    assert decide(Policy((Rule(),), "x"), asked()) == Granted(Terms(), False)
