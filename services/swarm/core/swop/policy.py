@@ -20,7 +20,6 @@ from .containers import Devices, Mount, MountKind
 from .pairs import Terms
 
 RULES_MAX, ITEMS_MAX = 200, 200
-BYTES_MAX = 256 * 1024
 REFUSED = "PolicyRefused"
 KINDS = ("MAKE_USER_CONTAINER", "RUN_SWARM", "MAKE_SWARM_USER_CONTENT", "PULL_IMAGE")
 NEVER_MOUNTED = (
