@@ -168,7 +168,20 @@ def test_flags_are_done_and_observer_only_and_an_observer_has_no_weight() -> Non
         twin.commit(twin.bundle([twin.contribution(a, name, flags=2**31 + 1), b]))
     with refused("TrainingItemFlags", index=1, flags=OBSERVER):
         twin.commit(twin.bundle([a, twin.contribution(b, name, flags=OBSERVER, weight=1)]))
+    for flags in (1 << 7, 1 << 16):
+        with refused("TrainingItemFlags", index=1, flags=flags):
+            twin.commit(twin.bundle([a, twin.contribution(b, name, flags=flags)]))
     twin.commit(twin.bundle([a, twin.contribution(b, name, flags=OBSERVER | DONE)]))
+
+
+@pytest.mark.row("D07")
+def test_rounds_behind_are_recorded_as_each_site_signed_them() -> None:
+    """Any number that the bits hold, also beside the other flags; the contract keeps it with the contribution."""
+    twin = started(2)
+    a, b = twin.nodes
+    name = twin.name()
+    late = [twin.contribution(a, name, flags=255 << 8), twin.contribution(b, name, flags=DONE | 1 << 8)]
+    twin.commit(twin.bundle(late))
 
 
 def test_a_check_in_is_taken_from_joined_members_only() -> None:

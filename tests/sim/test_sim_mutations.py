@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,8 +13,21 @@ from support.sim.liar import Lie
 from support.sim.mutate import mutate
 from support.sim.node import Plan, SimNode
 from support.sim.seeds import simulate
-from support.sim.world import World
-from swarm.core.engine import context, following, judging, leading, loading, machine, outers, report, state
+from support.sim.world import World, base_config
+from swarm.core.control.joboptions import canonical
+from swarm.core.engine import (
+    context,
+    controls,
+    following,
+    judging,
+    lateness,
+    leading,
+    loading,
+    machine,
+    outers,
+    report,
+    state,
+)
 
 SEEDS_MAX = 40
 
@@ -63,6 +76,17 @@ def all_others_are_done() -> World:
     world.net.cut({away.address}, cut=True)
     world.at(60, lambda: world.net.cut({away.address}, cut=False))
     world.run(world.finished, 600)
+    return world
+
+
+def one_misses_rounds() -> World:
+    """One program trains six times as long as the others, in a job that counts late models for less."""
+    plans = [Plan(syncs=n, min_peers=2, train_seconds=t) for n, t in ((8, 3.0), (8, 3.0), (2, 18.0))]
+    world = World(6, plans, config=replace(base_config(), full_quorum_seconds=1.0))
+    world.chain.options = canonical({"staleness": {"alpha": 1}})
+    world.chain.view = replace(world.chain.view, options=world.chain.options)
+    world.start()
+    world.run(world.finished, 300)
     return world
 
 
@@ -279,6 +303,24 @@ MUTATIONS = [
         ("V2",),
         ((outers, "start_of", 'outer.kind != "nesterov"', 'outer.kind != "none"'),),
     ),
+    Mutation(
+        "a late site says that it is on time",
+        ("staleness",),
+        ((lateness, "behind", "context.name.round - 1 - state.program.base", "0"),),
+        scenario=one_misses_rounds,
+    ),
+    Mutation(
+        "a finished site says of its last model that it is new",
+        ("staleness",),
+        ((lateness, "note_base", "goes_on else program.loaded", "goes_on else 10**6"),),
+        scenario=two_are_done_early,
+    ),
+    Mutation(
+        "nobody takes the discount off a late model",
+        ("staleness",),
+        ((controls, "counted", "[i.behind for i in said]", "[0 for i in said]"),),
+        scenario=one_misses_rounds,
+    ),
 ]
 
 
@@ -303,7 +345,9 @@ def test_a_broken_rule_is_caught(mutation: Mutation, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    "scenario", [revoked_after_its_check_in, two_are_done_early, all_others_are_done], ids=lambda s: s.__name__
+    "scenario",
+    [revoked_after_its_check_in, two_are_done_early, all_others_are_done, one_misses_rounds],
+    ids=lambda s: s.__name__,
 )
 def test_unbroken_scenarios_break_nothing(scenario: Scenario) -> None:
     """What the scenarios show is the mutation's doing."""

@@ -48,6 +48,7 @@ BROKEN: dict[str, tuple[Callable[[], Bundle], str]] = {
     "item of another round": (lambda: replace(bundle(), items=bundle(1).items), "another round name"),
     "observer with weight": (lambda: bundle(flags=2), "observer's weight"),
     "unknown flag": (lambda: bundle(flags=8), "other bits"),
+    "a flag above the rounds behind": (lambda: bundle(flags=1 << 16), "other bits"),
     "item signature": (
         lambda: (lambda b: replace(b, items=(replace(b.items[0], signature=UNSIGNED), *b.items[1:])))(bundle()),
         "not signed by",

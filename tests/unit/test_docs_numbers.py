@@ -14,7 +14,8 @@ from support import rows
 from swarm.chain import suite
 from swarm.chain.geth import peers as geth_peers
 from swarm.chain.geth import watchdog
-from swarm.core import alive, blobid, dataschema, limits
+from swarm.core import alive, blobid, dataschema, limits, statements
+from swarm.core.control import staleness
 from swarm.core.engine import peers
 from swarm.core.tasktext import bounds as tasktext
 from swarm.core.tasktext import scalars
@@ -91,6 +92,8 @@ SENTENCES: dict[str, list[tuple[Any, ...]]] = {
             merging.SMALL_WINDOW_BYTES / KIB,
             merging.WINDOW_BYTES / KIB,
         ),
+        ("to {} rounds, default {} |", staleness.GRACE_MAX, staleness.HINGE_B),
+        ("More than {} rounds behind are told as {}.", statements.BEHIND_MAX, statements.BEHIND_MAX),
     ],
     "docs/task-files.md": [
         (

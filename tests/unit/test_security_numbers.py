@@ -11,7 +11,7 @@ import pytest
 import swarm
 from swarm.chain import client, facade, rpc, tasks, training
 from swarm.cli import building as cli_building
-from swarm.core import blobid, dataschema, exported, limits
+from swarm.core import blobid, dataschema, exported, limits, statements
 from swarm.core.engine import context, credit, leading, messages, state
 from swarm.core.swop import policy
 from swarm.core.tasktext import bounds as tasktext
@@ -87,6 +87,9 @@ ROWS: dict[str, Row] = {
         "{} a round, then one in {} s; each by {} at most, by {} above {}",
         credit.MOVES_BURST, credit.MOVE_SECONDS, limits.ATTEMPT_AHEAD_MAX, credit.ATTEMPT_AHEAD_LATE,
         credit.ATTEMPT_LATE,
+    ),
+    "rounds that a check-in may say its model is behind": (
+        "the round's number, {} at most", statements.BEHIND_MAX,
     ),
     "takeovers, proposals remembered for a round": (
         "{} attempts; {} that nothing refers to", context.TAKEOVER_ATTEMPTS_KEPT, context.RESULTS_KEPT,

@@ -31,12 +31,12 @@ def kept(tmp_path: Path) -> tuple[BlobStore, dict[str, Any]]:
     merge_files([store.path(b) for b in inputs], [0.25, 0.75], out, get("mean"))
     merged, _ = store.add_file(out, move=True)
     parts = [
-        {"blob": to_hex(b), "weight": w, "counted": w, "coefficient": c}
+        {"blob": to_hex(b), "weight": w, "behind": 0, "coefficient": c}
         for b, w, c in zip(inputs, (1, 3), (0.25, 0.75), strict=True)
     ]
     one = {"round": 0, "method": "mean", "merged": to_hex(merged), "contributions": parts}
     idle = {**one, "round": 1, "contributions": [{**parts[0], "weight": 0}]}
-    return store, {"rounds": [one, idle]}
+    return store, {"options": "", "rounds": [one, idle]}
 
 
 def found(store: BlobStore, record: dict[str, Any]) -> tuple[list[str], int]:
@@ -65,7 +65,7 @@ def test_a_record_that_does_not_follow_from_its_inputs_is_different(
         assert found(store, record) == (["DIFFERENT", "equal"], 1)
     elif wrong == "shares":
         for part in one["contributions"]:
-            part["counted"] = 1
+            part["weight"] = 1
         assert found(store, record) == (["DIFFERENT", "equal"], 1)
     else:
         idle["merged"] = to_hex(model(store, 4.5))
@@ -100,7 +100,22 @@ def test_a_round_that_was_not_judged_is_not_taken_for_right(kept: tuple[BlobStor
 def test_a_weight_that_did_not_count_whole_gives_the_shares_of_what_it_counted(
     kept: tuple[BlobStore, dict[str, Any]],
 ) -> None:
-    """The claim stands in the record too; the shares follow from what the job's rule made of it."""
+    """The claim stands in the record; the shares follow from what the job's rule made of it."""
     store, record = kept
     record["rounds"][0]["contributions"][1]["weight"] = 2**32 - 1
+    assert found(store, record) == (["DIFFERENT", "equal"], 1)
+    record["options"] = '{"maxWeight":3}'
     assert found(store, record) == (["equal", "equal"], 0)
+
+
+@pytest.mark.row("D07")
+def test_a_late_model_gives_the_shares_that_its_discount_leaves_it(kept: tuple[BlobStore, dict[str, Any]]) -> None:
+    """A weight of 6 one round behind is one of 3 with alpha 1: who holds the inputs finds those shares again."""
+    store, record = kept
+    late = record["rounds"][0]["contributions"][1]
+    late["weight"], late["behind"] = 6, 1
+    assert found(store, record) == (["DIFFERENT", "equal"], 1)
+    record["options"] = '{"staleness":{"alpha":1}}'
+    assert found(store, record) == (["equal", "equal"], 0)
+    late["behind"] = 2
+    assert found(store, record) == (["DIFFERENT", "equal"], 1)

@@ -6,6 +6,7 @@ import io
 import json
 import re
 
+import pytest
 from rich.console import Console
 from swarm.chain import events as ev
 from swarm.core.chain_view import Stats
@@ -105,3 +106,31 @@ def test_the_table_counts_what_was_merged_and_marks_an_original_clients_loss():
     plain = io.StringIO()
     printing.print_record(Console(file=plain, width=200), record(*events[:4], part(B, 0), merged(0)))
     assert "original client" not in plain.getvalue()
+
+
+@pytest.mark.row("D07")
+def test_a_late_contribution_shows_its_rounds_and_what_its_weight_became():
+    """The record has the number and both weights; the table too. Without the option the weight stands as it is."""
+    events = [
+        *[joined(node) for node in (A, B)],
+        opened(0, A, B),
+        part(A, 0, weight=10),
+        part(B, 0, weight=30, flags=3 << 8),
+        merged(0),
+    ]
+    found = build("job", 1, enumerate(events))
+    assert [(c["behind"], c["weight"], c["counted"]) for c in found.to_json()["rounds"][0]["contributions"]] == [
+        (0, 10, 10),
+        (3, 30, 30),
+    ]
+    found.weigh('{"staleness":{"alpha":0.5}}')
+    said = found.to_json()
+    assert [(c["behind"], c["weight"], c["counted"]) for c in said["rounds"][0]["contributions"]] == [
+        (0, 10, 10),
+        (3, 30, 15),
+    ]
+    text = io.StringIO()
+    printing.print_record(Console(file=text, width=200), said)
+    rows = [re.split(r"\s*[│|]\s*", line.strip("│┃| ")) for line in text.getvalue().splitlines()]
+    assert [row[3:5] for row in rows if row[1:2] == ["0x" + B.hex()[:10]] and len(row) == 9] == [["3", "15 (says 30)"]]
+    assert [row[3:5] for row in rows if row[1:2] == ["0x" + A.hex()[:10]] and len(row) == 9] == [["-", "10"]]

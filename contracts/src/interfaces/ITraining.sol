@@ -65,7 +65,7 @@ interface ITraining {
         int64 metric;
         uint32 epochsDone;
         uint32 epochsTotal;
-        uint32 flags; // 1 done, 2 observer
+        uint32 flags; // 1 done, 2 observer, 4 own figure; bits 8 to 15: rounds that the model is behind
     }
 
     struct Item {

@@ -17,7 +17,7 @@ abstract contract TrainingCommit is TrainingBase {
 
     uint32 private constant FLAG_DONE = 1;
     uint32 private constant FLAG_OBSERVER = 2;
-    uint32 private constant FLAGS_ALL = 7; // 4: the loss is an original client's own figure
+    uint32 private constant FLAGS_ALL = 0xff07; // 4: an original client's own figure; byte 1: rounds behind
 
     struct Tally {
         uint256 fromRoster; // items whose node is in R

@@ -24,7 +24,9 @@ FLAG_DONE = 1
 FLAG_OBSERVER = 2
 FLAG_OWN_FIGURE = 4
 """The loss is an original client's own figure, maybe another quantity than a mean over the samples."""
-FLAGS_ALL = FLAG_DONE | FLAG_OBSERVER | FLAG_OWN_FIGURE
+BEHIND_SHIFT, BEHIND_MAX = 8, 255
+"""Bits 8 to 15 of the flags: by how many rounds the model is behind; 255 says so many or more."""
+FLAGS_ALL = FLAG_DONE | FLAG_OBSERVER | FLAG_OWN_FIGURE | BEHIND_MAX << BEHIND_SHIFT
 
 _DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 TRAINING_DOMAIN = "SwarmTraining"
@@ -194,6 +196,11 @@ class CheckIn(Statement):
     @property
     def observer(self) -> bool:
         return bool(self.flags & FLAG_OBSERVER)
+
+    @property
+    def behind(self) -> int:
+        """Rounds committed between the merged model that this one was trained from and this round; at most 255."""
+        return behind_of(self.flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +382,16 @@ def method_word(name: str) -> bytes:
 
 def method_name(word: bytes) -> str:
     return word.rstrip(b"\0").decode("ascii", "replace")
+
+
+def behind_of(flags: int) -> int:
+    """Rounds that a check-in's flags say its model is behind."""
+    return flags >> BEHIND_SHIFT & BEHIND_MAX
+
+
+def behind_flags(rounds: int) -> int:
+    """The flags' bits that say it; none for a model that is not behind."""
+    return min(max(0, rounds), BEHIND_MAX) << BEHIND_SHIFT
 
 
 def to_fixed(value: float) -> int:

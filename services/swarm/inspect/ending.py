@@ -75,8 +75,7 @@ def _rule_held(happened: Sequence[tuple[int, Any]], options: str) -> str | None:
             case ev.RoundMerged():
                 rounds[event.round] = event.result.interval, []
             case ev.Contributed() if event.round in rounds:
-                stats = event.stats
-                rounds[event.round][1].append(Told(stats.weight, stats.loss, stats.metric))
+                rounds[event.round][1].append(Told.of(event.stats))
     history = []
     for _, (interval, told) in sorted(rounds.items()):
         figures = combine(told, known.weighing)

@@ -37,7 +37,9 @@ def print_record(console: Console, record: shapes.Run) -> None:
         members.add_row(safe(m["node"]), safe(m["uri"]), m["state"], str(leads), _float(m["loss"]), _float(m["metric"]))
     console.print(members)
     rounds = Table("round", "time", "leader", "attempt", "from", "acks", "method", "merged", title="rounds")
-    parts = Table("round", "node", "blob", "weight", "share", "epochs", "loss", "metric", title="contributions")
+    parts = Table(
+        "round", "node", "blob", "behind", "weight", "share", "epochs", "loss", "metric", title="contributions"
+    )
     for r in record["rounds"]:
         rounds.add_row(
             str(r["round"]),
@@ -54,7 +56,8 @@ def print_record(console: Console, record: shapes.Run) -> None:
                 str(r["round"]),
                 _short(c["node"]),
                 _short(c["blob"]),
-                str(c["weight"]) if c["counted"] == c["weight"] else f"{c['counted']} (says {c['weight']})",
+                str(c["behind"] or "-"),
+                str(c["weight"]) if c["counted"] == c["weight"] else f"{c['counted']:.10g} (says {c['weight']})",
                 f"{c['coefficient']:.4f}",
                 f"{c['epochs_done']}/{c['epochs_total']}",
                 _float(c["loss"]) + ("*" if c["own_figure"] else ""),

@@ -10,12 +10,10 @@ from typing import Any, cast
 from swarm.chain import events as ev
 from swarm.chain.exporting import past_of
 from swarm.core.chain_view import Phase
-from swarm.core.control.joboptions import JobOptions
-from swarm.core.control.weights import Weighing
-from swarm.core.errors import OperatorFault
+from swarm.core.control.joboptions import weighing_of
 from swarm.core.exported import PastRun
 from swarm.core.ids import Address, to_hex
-from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, FLAG_OWN_FIGURE, from_fixed, method_name
+from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, FLAG_OWN_FIGURE, behind_of, from_fixed, method_name
 
 from . import shapes
 
@@ -44,13 +42,11 @@ class RunRecord:
     def weigh(self, options: str) -> None:
         """Note the run's options, and what each claimed weight counts for under them (``counted``)."""
         self.options = options
-        try:
-            weighing = JobOptions.from_text(options).weighing
-        except OperatorFault:  # of another version: no node of this one trained under them
-            weighing = Weighing()
+        weighing = weighing_of(options)
         for one in self.rounds.values():
             parts = one["contributions"]
-            for part, weight in zip(parts, weighing.counted([p["weight"] for p in parts]), strict=True):
+            shown = weighing.shown([p["weight"] for p in parts], [p["behind"] for p in parts])
+            for part, weight in zip(parts, shown, strict=True):
                 part["counted"] = weight
 
     def to_json(self) -> shapes.Run:
@@ -178,6 +174,7 @@ def _contribution(event: ev.Contributed) -> dict[str, Any]:
         "size": event.size,
         "weight": stats.weight,
         "counted": stats.weight,
+        "behind": behind_of(stats.flags),
         "coefficient": event.coefficient,
         "loss": _number(stats.loss),
         "metric": _number(stats.metric),

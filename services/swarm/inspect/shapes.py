@@ -224,8 +224,10 @@ class Contribution(TypedDict):
     blob: str
     size: int
     weight: int
-    counted: int
+    counted: float
     """what the weight counts for under the job's options"""
+    behind: int
+    """by how many rounds the model is behind, as its site says; 255: so many or more"""
     coefficient: float
     loss: float | None
     metric: float | None

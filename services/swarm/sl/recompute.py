@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from swarm.core.control.joboptions import weighing_of
+from swarm.core.control.weights import Weighing
 from swarm.core.errors import LocalFault, OperatorFault
 from swarm.core.ids import BlobId, from_hex, to_hex
 from swarm.core.merge import SHARE_TOLERANCE, Anchor, Measured, get
@@ -42,13 +44,14 @@ def recomputed(state: Path, record: Mapping[str, Any]) -> tuple[list[dict[str, A
         raise OperatorFault(f"--state-dir={state}: no SL keeps model files there: name its state folder")
     store = BlobStore(state / "store")
     merged = {r["round"]: r["merged"] for r in record["rounds"]}
+    weighing = weighing_of(record["options"])
     rows = []
     verdict: Found
     for one in record["rounds"]:
         if record.get("earlier") is not None:
             verdict, why = "not here", "an earlier chain's round: what went into it was not carried over"
         else:
-            verdict, why = _judge(one, merged, store)
+            verdict, why = _judge(one, merged, weighing, store)
         rows.append({"round": one["round"], "found": verdict, "why": why})
     found = {row["found"] for row in rows}
     if "DIFFERENT" in found:
@@ -58,7 +61,9 @@ def recomputed(state: Path, record: Mapping[str, Any]) -> tuple[list[dict[str, A
     return rows, EXIT_PARTLY if "not here" in found else EXIT_EQUAL
 
 
-def _judge(one: Mapping[str, Any], merged: Mapping[int, str], store: BlobStore) -> tuple[Found, str]:
+def _judge(
+    one: Mapping[str, Any], merged: Mapping[int, str], weighing: Weighing, store: BlobStore
+) -> tuple[Found, str]:
     used = [c for c in one["contributions"] if c["weight"]]
     number, recorded = one["round"], one["merged"]
     if not used:
@@ -81,7 +86,8 @@ def _judge(one: Mapping[str, Any], merged: Mapping[int, str], store: BlobStore) 
     paths = [path for path in inputs if path is not None]
     shares = [c["coefficient"] for c in used]
     try:
-        wanted = find_shares(paths, [c["counted"] for c in used], method, previous)
+        counted = weighing.counted([c["weight"] for c in used], [c["behind"] for c in used])
+        wanted = find_shares(paths, counted, method, previous)
         with _made() as (out, results):
             merge_files(paths, shares, out, method, previous=previous, outer=outer, before=before, window=_WINDOW)
             blob, _ = results.add_file(out, move=True)

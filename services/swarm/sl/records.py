@@ -57,7 +57,7 @@ class Records:
     def contributed(self, event: Contributed) -> None:
         """One contribution of the round that was told last."""
         if self._open is not None and (event.run, event.round) == (self._open.merged.run, self._open.merged.round):
-            self._open.told[event.node] = Told(event.stats.weight, event.stats.loss, event.stats.metric)
+            self._open.told[event.node] = Told.of(event.stats)
             self._complete()
 
     def withdrawn(self, event: RoundMerged) -> None:

@@ -33,7 +33,7 @@ from swarm.chain.training import Training
 from swarm.chain.wake import Waker
 from swarm.core.bundle import Bundle
 from swarm.core.chain_view import JobState, Joiner, Phase, Role
-from swarm.core.control.joboptions import JobOptions
+from swarm.core.control.joboptions import JobOptions, weighing_of
 from swarm.core.control.weights import Weighing
 from swarm.core.engine.events import ChainView, Origin
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault
@@ -239,10 +239,7 @@ class ChainWatch:
         """How the weights of a run's rounds count: read at its first round, by when its options are fixed."""
         if self._options is not None and self._weighed[0] != run:
             text, _ = await self._options.get(self._job)
-            try:
-                self._weighed = run, JobOptions.from_text(text).weighing
-            except OperatorFault:  # the engine says so to the program
-                self._weighed = run, Weighing()
+            self._weighed = run, weighing_of(text)  # of options that cannot be read the engine tells the program
         return self._weighed[1]
 
     async def _read_origin(self) -> None:

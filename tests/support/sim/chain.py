@@ -299,7 +299,7 @@ class SimChain:
         key = bundle.result.inputs
         if key not in self._figures:
             said = (i.check_in for i in bundle.items)
-            combined = combine((Told(c.weight, c.loss, c.metric) for c in said), self.weighing)
+            combined = combine(map(Told.of, said), self.weighing)
             self._figures[key] = Committed(bundle.result.interval, combined.loss, combined.metric)
         return self._figures[key]
 

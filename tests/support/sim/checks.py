@@ -6,6 +6,7 @@ rule becomes a line in ``violations``; the run goes on, so that one seed shows a
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from swarm.core.bundle import Bundle
 from swarm.core.chain_view import JobState, Phase, Status
 from swarm.core.control.joboptions import JobOptions
+from swarm.core.control.staleness import Staleness
 from swarm.core.engine.actions import LoadProgram, Merge
 from swarm.core.engine.context import CONTEXT_KEY
 from swarm.core.engine.events import ChainView
@@ -31,6 +33,16 @@ if TYPE_CHECKING:
     from .world import World
 
 Own = CheckIn | Ack | Takeover | Proposal
+
+
+def discounted(rule: Staleness | None, behind: int) -> float:
+    """The discount as its source has it, in floating point: Xie, Koyejo, Gupta 2019."""
+    if rule is None:
+        return 1.0
+    number = rule.hundredths / 100
+    if rule.form == "polynomial":
+        return float((1 + behind) ** -number)
+    return 1.0 if behind <= rule.grace else 1 / (number * (behind - rule.grace) + 1)
 
 
 class Checks:
@@ -204,6 +216,7 @@ class Checks:
         if len({a.node for a, _ in bundle.acks} & set(bundle.roster.addresses)) < bundle.roster.majority:
             self.broken("V4", f"round {bundle.name.round} has no majority of acks")
         self._recomputed(bundle)
+        self._late(bundle)
         for item in bundle.items:
             member = self._world.chain.members.member(item.check_in.node)
             if member.status is Status.REVOKED and member.changed_block < before.opened_block:
@@ -235,6 +248,25 @@ class Checks:
             made = self._world.made(method, blobs, [i.coefficient for i in used], past)
         if made != bundle.result.merged:
             self.broken("V3", f"round {bundle.name.round}: its inputs do not give its merged model")
+
+    def _late(self, bundle: Bundle) -> None:
+        """Each says by how many rounds its model is behind, and its share is what the job's option leaves of it."""
+        used = [i for i in bundle.items if i.check_in.weight]
+        number = bundle.name.round
+        for item in used:
+            said, node = item.check_in, self._world.node(item.check_in.node)
+            base = number - 1 if said.blob == bundle.name.prev else self._world.trained_from.get(said.blob, number - 1)
+            # What a reorganisation took back nobody trained from: whoever had loaded it says so, and more than it is.
+            if not node.liar and not self._world.chain.reorgs and said.behind != max(0, number - 1 - base):
+                self.broken("staleness", f"{node.name} says {said.behind} rounds behind in round {number}, of {base}")
+        weighing = self._world.chain.weighing
+        if not used or split(method_name(bundle.result.method))[0] != "mean":
+            return
+        whole = weighing.capped([i.check_in.weight for i in used])
+        counts = [w * discounted(weighing.staleness, i.check_in.behind) for w, i in zip(whole, used, strict=True)]
+        for item, count in zip(used, counts, strict=True):
+            if not math.isclose(item.coefficient, count / sum(counts), rel_tol=1e-6):
+                self.broken("staleness", f"round {number}: a share is {item.coefficient}, not {count / sum(counts)}")
 
     def orphaned(self, left: Mapping[tuple[int, int], Bundle]) -> None:
         """The chain has gone back: what is recorded now."""

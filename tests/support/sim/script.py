@@ -47,6 +47,8 @@ class Script:
         self.node, self.plan = node, plan
         self.answered = 0
         self.loaded: BlobId | None = None
+        self.base = -1
+        """Round of the merged model that this session's program trains from."""
         self.ahead_of: BlobId | None = None
         """With the one loaded: the merged model before it, if the program trains from ahead of the two."""
         self.final_sent = self.said_final = False
@@ -70,6 +72,7 @@ class Script:
         self._session += 1
         self._seq = 0
         self.final_sent = False
+        self.base = -1
         plan = self.plan
         self.node.step(ev.ProgramOpened(plan.min_peers, 10, plan.method, plan.mode, adaptive=plan.adaptive))
         self._later(0.01, self._sync)
@@ -96,6 +99,7 @@ class Script:
         where = "tensor 'w' holds nan at position [0]" if odd else ""
         blob = node.world.new_blob(told, Held(MODEL_BYTES, plan.manifest, odd, where))
         node.disk.add(blob)
+        node.world.trained_from[blob] = self.base
         node.step(ev.ProgramSync(self._seq, final, blob, MODEL_BYTES, plan.manifest, plan.weight, odd, where))
 
     def wish(self, action: act.LoadProgram | act.AnswerProgram | act.FailProgram) -> None:
@@ -115,7 +119,7 @@ class Script:
                 self._later(0.01, lambda: self._end(text))
 
     def _loaded(self, round_: int, blob: BlobId, before: BlobId | None) -> None:
-        self.loaded, self.ahead_of = blob, before
+        self.loaded, self.ahead_of, self.base = blob, before, round_
         loss = self.plan.losses[min(round_, len(self.plan.losses) - 1)]
         self.node.step(ev.ProgramLoaded(round_, loss, 0.9, self.answered, self.plan.syncs))
 

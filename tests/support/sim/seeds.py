@@ -37,6 +37,8 @@ ROWS_NEED_SEEDS = 500
 """From so many seeds on every row of the failure table must have been exercised."""
 WORKERS = 2
 CHUNK_SEEDS = 5
+STALENESS: tuple[dict[str, object], ...] = ({}, {"alpha": 0.5}, {}, {"method": "hinge", "a": 2, "b": 1})
+"""What a late model counts for, one seed after the other."""
 OUTERS = ("", "momentum", "", "nesterov", "")
 """Outer optimiser of the job, one seed after the other."""
 NODES = (3, 3, 4, 4, 5, 5, 6, 7, 8)
@@ -97,8 +99,10 @@ def make(seed: int, *, nervous: bool | None = None, pair: bool = False) -> tuple
         liars=liars,
     )
     outer = OUTERS[seed % len(OUTERS)]
-    if outer:
-        world.chain.options = canonical({"outer": {"method": outer, "mu": 0.9, "eta": 0.7}})
+    late = STALENESS[seed % len(STALENESS)]
+    if outer or late:
+        wanted = {"outer": {"method": outer, "mu": 0.9, "eta": 0.7}} if outer else {}
+        world.chain.options = canonical({**wanted, "staleness": late} if late else wanted)
         world.chain.view = replace(world.chain.view, options=world.chain.options)
     for node in world.nodes:
         node.drift(rng.uniform(0.99, 1.01))

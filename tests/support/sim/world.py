@@ -65,6 +65,8 @@ class World:
         self.blobs: dict[BlobId, Held] = {}
         self.recipes: dict[bytes, BlobId] = {}
         """What each merged model was made from and how, and what came out."""
+        self.trained_from: dict[BlobId, int] = {}
+        """Round of the merged model that each program's own model was trained from; -1: none."""
         self.invented: set[BlobId] = set()
         """Models that a liar merged as it pleased."""
         self.liars = liars

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..chain_view import Stats
 from ..limits import NOT_REPORTED
+from ..statements import CheckIn, behind_of
 from .weights import Weighing
 
 FIXED_MAX = 2**63 - 1
@@ -19,11 +21,17 @@ FIXED_MAX = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one contributor reported: the weight that it claims, figures in fixed point."""
+    """What one contributor reported: the weight that it claims, figures in fixed point, rounds that it is behind."""
 
     weight: int
     loss: int
     metric: int
+    behind: int = 0
+
+    @staticmethod
+    def of(said: CheckIn | Stats) -> Told:
+        """What a check-in tells, or what the chain recorded of it."""
+        return Told(said.weight, said.loss, said.metric, behind_of(said.flags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class Committed:
 def combine(told: Iterable[Told], weighing: Weighing) -> Combined:
     """The means, weighted as the merge is, rounded to the nearest 1e-6, halves away from zero."""
     known = [t for t in told if t.weight > 0]
-    counted = weighing.counted([t.weight for t in known])
+    counted = weighing.counted([t.weight for t in known], [t.behind for t in known])
     return Combined(
         _mean([(w, t.loss) for w, t in zip(counted, known, strict=True)]),
         _mean([(w, t.metric) for w, t in zip(counted, known, strict=True)]),

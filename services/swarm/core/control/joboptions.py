@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OperatorFault
+from .staleness import Staleness
 from .stop import StopRule
 from .weights import PLAIN, Weighing
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # it brings numpy, and few jobs have one
 
 TEXT_BYTES_MAX = 2048
 """What the contract takes."""
-KNOWN = ("equalWeights", "maxWeight", "mergeMethods", "outer", "stop", "strict", "warmStart")
+KNOWN = ("equalWeights", "maxWeight", "mergeMethods", "outer", "staleness", "stop", "strict", "warmStart")
 WEIGHT_MAX = 2**32 - 1
 """What a check-in can carry."""
 METHODS_MAX = 16
@@ -32,7 +33,7 @@ class JobOptions:
     strict: every member must be in every round, else the run fails at every node (as ``--strict`` does at one).
     outer: what is done with a round's merge before it is committed; None: nothing.
     warm_start: the run of this job whose final model the next one begins from; None: programs begin with their own.
-    weighing: what the contributors' own weights count for.
+    weighing: what the contributors' own weights count for, and models from older rounds.
     """
 
     stop: StopRule | None = None
@@ -83,6 +84,14 @@ class JobOptions:
         )
 
 
+def weighing_of(text: str) -> Weighing:
+    """What contributions counted for in a run with these options, for who reads its record."""
+    try:
+        return JobOptions.from_text(text).weighing
+    except OperatorFault:  # of another version: no node of this one trained under them
+        return PLAIN
+
+
 def _flag(data: Mapping[str, Any], name: str) -> bool:
     value = data.get(name, False)
     if not isinstance(value, bool):
@@ -98,7 +107,10 @@ def _weighing_of(data: Mapping[str, Any]) -> Weighing:
         )
     if equal and most is not None:
         raise OperatorFault("options of the job: maxWeight has no meaning beside equalWeights: name one of the two")
-    return Weighing(most, equal)
+    staleness = data.get("staleness", {})
+    if not isinstance(staleness, Mapping):
+        raise OperatorFault("options of the job: staleness: expected an object")
+    return Weighing(most, equal, Staleness.of(staleness) if staleness else None)
 
 
 def _methods_of(names: Any) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ..control.combined import Told, combine
 from ..control.joboptions import JobOptions
 from ..errors import OperatorFault
 from ..statements import CheckIn
+from . import lateness
 from .state import EngineState, Out
 
 
@@ -90,7 +91,7 @@ def answer_interval(state: EngineState) -> int:
 def _ruled(state: EngineState, items: Iterable[Contribution]) -> int:
     view = state.view
     assert view is not None
-    told = (Told(i.check_in.weight, i.check_in.loss, i.check_in.metric) for i in items)
+    told = (Told.of(i.check_in) for i in items)
     history = view.history
     now = combine(told, state.options.weighing).loss
     return next_interval(max(1, history[0].interval), history[-1].interval, history[-1].loss, now)
@@ -98,17 +99,19 @@ def _ruled(state: EngineState, items: Iterable[Contribution]) -> int:
 
 def counted(state: EngineState, items: Iterable[CheckIn]) -> tuple[int, ...]:
     """What the weights of these check-ins count for in a merge of this run."""
-    return state.options.weighing.counted([i.weight for i in items])
+    said = list(items)
+    return state.options.weighing.counted([i.weight for i in said], [i.behind for i in said])
 
 
-def tell_capped(state: EngineState, bundle: Bundle, out: Out) -> None:
+def tell_counted(state: EngineState, bundle: Bundle, out: Out) -> None:
     """Say who counts for less than it says in the committed rounds of a run; once for each weight that it claims."""
     at = (bundle.name.run, bundle.name.round)
     if state.weighed == at:
         return
     state.weighed = at
+    lateness.tell(state, bundle, out)
     items = [i.check_in for i in bundle.items]
-    for item, weight in zip(items, counted(state, items), strict=True):
+    for item, weight in zip(items, state.options.weighing.capped([i.weight for i in items]), strict=True):
         if weight == item.weight or state.capped.get(item.node) == (bundle.name.run, item.weight):
             continue
         state.capped[item.node] = (bundle.name.run, item.weight)

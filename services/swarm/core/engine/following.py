@@ -11,10 +11,11 @@ from ..statements import (
     CheckIn,
     Refusal,
     Takeover,
+    behind_flags,
     inputs_hash,
     to_fixed,
 )
-from . import controls, judging, oddities, origins, showing
+from . import controls, judging, lateness, oddities, origins, showing
 from .certificates import hear_certificate
 from .context import RoundContext
 from .credit import may_move, said
@@ -122,7 +123,9 @@ def _sign_check_in(
             metric=to_fixed(program.metric),
             epochs_done=program.epochs_done,
             epochs_total=program.epochs_total,
-            flags=flags | (FLAG_OWN_FIGURE if program.own_figure else 0),
+            flags=flags
+            | (FLAG_OWN_FIGURE if program.own_figure else 0)
+            | behind_flags(lateness.behind(state, context, blob)),
         )
     )
     if context.check_in is None:

@@ -100,6 +100,7 @@ def learn(state: EngineState, round_: int, merged: BlobId, out: Out) -> None:
             del state.merged[gone]
         if state.program.loaded >= round_:
             state.program.loaded = round_ - 1
+            state.program.base = min(state.program.base, round_ - 1)
             out.warn("the program trains from a model that was withdrawn; its next load brings the chain's")
     state.merged[round_] = merged
     for r in sorted(state.merged)[:-ROUNDS_REMEMBERED]:

@@ -12,15 +12,15 @@ import itertools
 from ..ids import ZERO32, Address
 from ..merge import measured_fault, split
 from ..statements import FLAGS_ALL, CheckIn, Takeover, method_name
-from . import controls, origins, outers
+from . import controls, lateness, origins, outers
 from .context import RoundContext
 from .messages import ProposalMessage, Signed
 from .state import EngineState
 
 
 def sound(check_in: CheckIn) -> bool:
-    """Flags, weight and size that the contract accepts."""
-    if check_in.flags & ~FLAGS_ALL or not 1 <= check_in.version <= 2**31:
+    """Flags, weight and size that the contract accepts, and no model older than its run."""
+    if check_in.flags & ~FLAGS_ALL or not 1 <= check_in.version <= 2**31 or lateness.fault(check_in) is not None:
         return False
     if check_in.observer:
         return check_in.weight == 0

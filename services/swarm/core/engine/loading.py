@@ -44,7 +44,7 @@ def take_commit(state: EngineState, now: float, out: Out) -> None:
             out.append(FindBundle(view.state.run, last_round(state)))
         return
     wishes.insist(state, bundle, now, out)
-    controls.tell_capped(state, bundle, out)
+    controls.tell_counted(state, bundle, out)
     if merged not in state.held:
         out.fetch(state, now, merged, view.state.prev_size, _holders(state))
     outers.keep_past(state, bundle, _holders, now, out)

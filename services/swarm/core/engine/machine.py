@@ -20,6 +20,7 @@ from . import (
     controls,
     following,
     history,
+    lateness,
     leading,
     loading,
     names,
@@ -324,7 +325,7 @@ class Engine:
         program.synced, program.pending, program.loading = 0, None, None
         program.ended = program.over = program.done = False
         program.failed = None
-        program.loaded = -1
+        program.loaded = program.base = -1
         program.told_min_peers = program.steps_told = False
         program.longest, program.step, program.steps = 0.0, 0, 0
         program.left = Left()
@@ -339,6 +340,7 @@ class Engine:
         program.step = program.steps = 0
         program.longest = max(program.longest, now - state.program_moved_at)
         program.synced += 1
+        lateness.note_base(state)
         state.program_moved_at = now
         state.held[event.blob] = Held(event.size, event.manifest, event.odd, event.where)
         out.stop_fetch(state, event.blob)

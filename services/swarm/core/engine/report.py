@@ -7,7 +7,7 @@ from typing import Any
 from ..chain_view import Phase
 from ..ids import ZERO32, Address, BlobId, to_hex
 from ..statements import from_fixed
-from . import controls, origins, remerging, stranded
+from . import controls, lateness, origins, remerging, stranded
 from .events import ChainView
 from .leading import gather
 from .loading import unserved_until
@@ -148,6 +148,8 @@ def detail(state: EngineState, now: float) -> str:
     view, context, program = state.view, state.context, state.program
     phase, rows = phase_of(state), waits(state, now)
     merged = f"merged in round {program.loaded}" if program.loaded >= 0 else ""
+    if late := lateness.now_behind(state):
+        merged += f", {late} round{'s' if late > 1 else ''} behind"
     if view is None:
         said = ["the chain has not been read yet"]
     elif phase == "failed":
@@ -195,6 +197,7 @@ def status(state: EngineState, now: float) -> dict[str, Any]:
         "loss": None if program.loss != program.loss else program.loss,
         "metric": None if program.metric != program.metric else program.metric,
         "loaded_round": program.loaded,
+        "behind": lateness.now_behind(state),
         "error": program.failed,
         "waits": waits(state, now),
     }

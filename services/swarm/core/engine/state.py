@@ -89,6 +89,8 @@ class Program:
     since: float = 0.0
     loading: int | None = None
     loaded: int = -1
+    base: int = -1
+    """The round whose merged model the pending sync was trained from; -1: the program's own first parameters."""
     loss: float = math.nan
     metric: float = math.nan
     epochs_done: int = 0
@@ -194,6 +196,8 @@ class EngineState:
     """Why the last bundle that the SN handed out was not taken; told once."""
     capped: dict[Address, tuple[int, int]] = field(default_factory=dict)
     """Whose claimed weight does not count whole, by run: told once."""
+    late: dict[Address, int] = field(default_factory=dict)
+    """Whose model last counted for less since it was behind, by run: told once, until one is not."""
     weighed: tuple[int, int] | None = None
     """Run and round of the last commit that was looked at for such weights."""
     ahead: dict[Address, Pulse] = field(default_factory=dict)
