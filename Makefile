@@ -111,7 +111,7 @@ sim: setup-dev  ## simulate whole swarms on bad days, from seed 0 on (SEEDS=100 
 	@$(BIN)/python tests/sim --seeds $(SEEDS) $(ARGS)
 
 mutants: setup-dev  ## which small changes do the tests not notice: a seeded sample (SEED=0 COUNT=400 MINUTES=120)
-	@$(BIN)/python tools/mutants.py --seed $(SEED) --count $(COUNT) --minutes $(MINUTES) $(ARGS)
+	@$(BIN)/python tools/mutants --seed $(SEED) --count $(COUNT) --minutes $(MINUTES) $(ARGS)
 
 fix: setup-dev  ## format, and apply the lint fixes that are safe
 	@$(BIN)/ruff format $(wildcard $(CODE))
