@@ -21,7 +21,7 @@ from swarm.core.errors import OperatorFault, PeerFault
 from swarm.net.answers import send_json
 from swarm.net.server import serve
 from swarm.net.tls import TlsFiles, server_context
-from swarm.pki.check import Finding, Level, clock
+from swarm.pki.check import EXPIRES_SOON, Finding, Level, clock
 from swarm.pki.commands import check_files
 from swarm.pki.issue import create_authority, issue_node
 from swarm.pki.request import build_request, make_names, new_key
@@ -74,6 +74,25 @@ def test_each_defect_is_a_fault_of_its_field(ca: Authority, tmp_path: Path) -> N
     good.key.chmod(0o644)
     assert faulty(look(good)) == {"key file mode"}
     assert f"chmod 600 {good.key}" in look(good)["key file mode"].text
+
+
+@pytest.mark.parametrize(
+    ("left", "level"),
+    [
+        (-dt.timedelta(seconds=1), Level.FAULT),
+        (dt.timedelta(0), Level.WARN),
+        (dt.timedelta(hours=12), Level.WARN),
+        (EXPIRES_SOON - dt.timedelta(seconds=1), Level.WARN),
+        (EXPIRES_SOON, Level.OK),
+    ],
+)
+def test_the_last_days_are_a_warning_and_only_what_is_over_is_a_fault(
+    ca: Authority, tmp_path: Path, left: dt.timedelta, level: Level
+) -> None:
+    """To the second: before its end a certificate still holds, however little is left."""
+    files = ca.node(tmp_path, "sn", ends=3 * DAY)
+    ends = x509.load_pem_x509_certificate(files.cert.read_bytes()).not_valid_after_utc
+    assert look(files, ends - left)["not_after"].level is level
 
 
 def test_a_ca_that_has_expired_or_is_no_ca_does_not_hold_the_chain(ca: Authority, tmp_path: Path) -> None:

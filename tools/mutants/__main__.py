@@ -25,7 +25,7 @@ from choosing import Chooser
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("core", "pki", "store", "net")
-NICE = 15
+NICE = 10
 SHOWN_MAX = 100
 
 
@@ -85,9 +85,9 @@ class Trier:
         return True
 
 
-def covered(tree: Path, out: Path) -> covering.Covered:
-    """From an earlier run on the same code, or a new one."""
-    kept = out / f"covered-{covering.digest(ROOT)}"
+def covered(tree: Path, out: Path, given: Path | None) -> covering.Covered:
+    """From an earlier run, on the same code unless it is ``given``; or from a new one."""
+    kept = given or out / f"covered-{covering.digest(ROOT)}"
     if not (kept / "tests.json").exists():
         kept.mkdir(parents=True, exist_ok=True)
         print(f"all tests once under coverage, in {tree}; their words: {kept / 'log'}", flush=True)
@@ -121,7 +121,9 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="begin at this one of the sample: the rest of a run")
     parser.add_argument("--minutes", type=float, default=120.0, help="stop before a mutant that would begin later")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "mutants")
+    parser.add_argument("--covered", type=Path, help="the record of an earlier run: tests that are newer try nothing")
     args = parser.parse_args()
+    args.out = args.out.resolve()
     os.nice(NICE)
     files = [f for package in PACKAGES for f in sorted((ROOT / "services" / "swarm" / package).rglob("*.py"))]
     every = [mutant for file in files for mutant in mutants_of(file.read_bytes(), str(file.relative_to(ROOT)))]
@@ -131,7 +133,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder).resolve() / "tree"
         trials.copied(ROOT, tree)
-        known = covered(tree, args.out)
+        known = covered(tree, args.out, args.covered)
         trials.warm(known.modules)
         if threading.active_count() > 1:
             print(f"these threads are not in a forked child: {threading.enumerate()}", file=sys.stderr)

@@ -103,8 +103,8 @@ class Chooser:
         return frozenset(found)
 
     def chosen(self, mutant: Mutant) -> Chosen:
-        tests = self.tests(mutant)
         seconds = self.covered.seconds
+        tests = self.tests(mutant) & seconds.keys()
         by_file: dict[str, list[str]] = defaultdict(list)
         for test in sorted(tests, key=lambda one: (seconds[one], one)):
             by_file[test.partition("::")[0]].append(test)
