@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def test_a_site_that_misses_rounds_counts_for_its_discounted_weight(tmp_path: Pa
         mine = next(node for node, weight in by_node.items() if weight == WEIGHTS[SLOW])
         swarm.wait(lambda: bool(late(chaos.record(swarm), mine)), seconds=60, say="its late model is merged")
         found = chaos.finish(swarm)
+        runs = warm.run(["history", JOB, "--json", "--ops", swarm.sn.ops], clean_environ(), seconds=60)
         states = [str(s.folder / "state") for s in swarm.sites]
         again = [
             warm.run(
@@ -57,6 +59,8 @@ def test_a_site_that_misses_rounds_counts_for_its_discounted_weight(tmp_path: Pa
             assert one["weight"] == by_node[one["node"]]
             assert one["counted"] == pytest.approx(count, rel=1e-6)
             assert one["coefficient"] == pytest.approx(count / sum(counts), rel=1e-6)
+    (run,) = json.loads(runs.stdout)
+    assert run["late"] == sum(1 for r in found["rounds"] for c in r["contributions"] if c["weight"] and c["behind"])
     assert f"the model of {mine} is " in log
     assert "the job's option staleness: alpha 0.5" in log
     assert all(done.returncode in (0, 4, 5) for done in again), [done.stdout for done in again]

@@ -41,6 +41,20 @@ def test_a_node_and_its_waits_stand_on_the_screen() -> None:
     assert any("never heard of" in line and line.startswith("0xcc") for line in lines)
 
 
+@pytest.mark.row("D07")
+def test_a_site_that_is_behind_says_by_how_many_rounds() -> None:
+    """Beside the round that is open; a site that keeps up, or whose sign is older than that, shows the round alone."""
+    for behind, shown in ((3, " 7 (3 behind) "), (0, " 7 "), (None, " 7 ")):
+        rows = found()["nodes"]
+        mine = next(row for row in rows if row["name"] == "sl-1")
+        assert mine["behind"] is None
+        mine["behind"] = behind
+        lines = screen({**found(), "nodes": rows}, clock="")
+        (line,) = [line for line in lines if line.startswith("sl-1")]
+        assert shown in line
+        assert ("behind" in line) == bool(behind)
+
+
 def test_a_name_cannot_move_the_cursor() -> None:
     """Others choose their names: control characters do not reach the terminal."""
     assert not any(ord(c) < 32 for line in screen(found("\x1b[2Jsl-1\n"), clock="") for c in line)

@@ -134,3 +134,4 @@ def test_a_late_contribution_shows_its_rounds_and_what_its_weight_became():
     rows = [re.split(r"\s*[│|]\s*", line.strip("│┃| ")) for line in text.getvalue().splitlines()]
     assert [row[3:5] for row in rows if row[1:2] == ["0x" + B.hex()[:10]] and len(row) == 9] == [["3", "15 (says 30)"]]
     assert [row[3:5] for row in rows if row[1:2] == ["0x" + A.hex()[:10]] and len(row) == 9] == [["-", "10"]]
+    assert history._row("job", 1, list(enumerate(events)))["late"] == 1

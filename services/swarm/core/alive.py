@@ -56,6 +56,7 @@ class Alive:
         bytes_in, bytes_out: model bytes since the start of the process.
         disk_bytes: what its model files take on disk.
         height: number of the newest block it has seen.
+        behind: rounds committed since the merged model that its program trains from.
     """
 
     state: str
@@ -72,6 +73,7 @@ class Alive:
     height: int = 0
     waits: tuple[WaitTold, ...] = field(default=())
     disk_bytes: int = 0
+    behind: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "waits": [asdict(w) for w in self.waits]}
@@ -87,7 +89,17 @@ class Alive:
         waits = fields.get("waits", [])
         if not isinstance(waits, Sequence) or isinstance(waits, str) or len(waits) > WAITS_MAX:
             raise PeerFault(f"waits: expected a list of at most {WAITS_MAX}")
-        whole = ("run", "round", "epochs_done", "epochs_total", "bytes_in", "bytes_out", "disk_bytes", "height")
+        whole = (
+            "run",
+            "round",
+            "epochs_done",
+            "epochs_total",
+            "bytes_in",
+            "bytes_out",
+            "disk_bytes",
+            "height",
+            "behind",
+        )
         return cls(
             state=_text(fields, "state", TEXT_CHARS_MAX),
             job=_text(fields, "job", JOB_CHARS_MAX, ""),

@@ -63,6 +63,7 @@ def _row(
         "rounds": len(merged),
         "members": [to_hex(node) for node in sorted(record.members, key=Address)],
         "contributors": sorted(contributors),
+        "late": sum(1 for r in merged for c in r["contributions"] if c["weight"] and c["behind"]),
         "earlier": record.to_json()["earlier"],
         "final": merged[-1]["merged"] if merged else None,
         "first_block": blocks[0] if blocks else None,

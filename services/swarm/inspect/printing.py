@@ -107,7 +107,9 @@ def print_status(console: Console, found: shapes.Standing) -> None:
 
 
 def print_history(console: Console, rows: list[shapes.RunRow]) -> None:
-    shown = Table("job", "run", "state", "rounds", "from", "began", "ended", "last merged model", "how", title="runs")
+    shown = Table(
+        "job", "run", "state", "rounds", "from", "late", "began", "ended", "last merged model", "how", title="runs"
+    )
     for r in rows:
         shown.add_row(
             safe(r["job"]),
@@ -115,6 +117,7 @@ def print_history(console: Console, rows: list[shapes.RunRow]) -> None:
             r["state"],
             str(r["rounds"]),
             f"{len(r['contributors'])} of {len(r['members'])}",
+            str(r["late"] or "-"),
             clock(r["began"]),
             clock(r["ended"]),
             _short(r["final"] or "-"),

@@ -73,6 +73,8 @@ class NodeRow(TypedDict):
     job: str | None
     run: int | None
     round: int | None
+    behind: int | None
+    """rounds committed since the merged model that its program trains from"""
     leading: str
     epochs_done: int | None
     epochs_total: int | None
@@ -194,6 +196,8 @@ class RunRow(TypedDict):
     rounds: int
     members: list[str]
     contributors: list[str]
+    late: int
+    """how many merged contributions were behind"""
     earlier: Earlier | None
     final: str | None
     """chunk root of the last merged model"""

@@ -65,6 +65,7 @@ def rows(members: Sequence[Mapping[str, Any]], signs: Sequence[Mapping[str, Any]
                 "job": said.get("job") or None,
                 "run": said.get("run"),
                 "round": said.get("round") if said.get("job") else None,
+                "behind": said.get("behind"),
                 "leading": said.get("leading", "-") if here and not ended else "-",
                 "epochs_done": said.get("epochs_done"),
                 "epochs_total": said.get("epochs_total"),
@@ -85,10 +86,16 @@ def cells(row: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The texts of a row: one line a wait, the first with everything else."""
     leading = " (leads)" if row["leading"] == "leader" else ""
     seen = "never" if row["seen_seconds"] is None else ago(row["seen_seconds"])
-    first = (row["name"], row["role"], row["state"] + leading, _text(row["round"]), seen, counted(row))
+    first = (row["name"], row["role"], row["state"] + leading, _round(row), seen, counted(row))
     lines = [(w["what"], w["whom"], ago(w["since"]), until(w["until"]), w["then"]) for w in row["waits"]]
     lines = lines or [("-",) * 5]
     return [((first if i == 0 else ("",) * len(first)) + line) for i, line in enumerate(lines)]
+
+
+def _round(row: Mapping[str, Any]) -> str:
+    """The open round, and how many were merged since the model that the program trains from."""
+    late = f" ({row['behind']} behind)" if row["behind"] and row["round"] is not None else ""
+    return _text(row["round"]) + late
 
 
 def counted(row: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ def alive_of(status: Mapping[str, Any], waits: Sequence[Mapping[str, Any]], heig
         bytes_out=int(status["bytes_out"]),
         disk_bytes=int(status["store"]["bytes"]),
         height=height,
+        behind=int(status.get("behind", 0)),
         waits=waits_told(waits),
     )
 
