@@ -12,7 +12,10 @@ from swarm.core.bundle import Contribution
 from swarm.core.control.joboptions import canonical
 from swarm.core.control.weights import Weighing
 from swarm.core.engine import events as ev
+from swarm.core.engine import history, lateness
 from swarm.core.engine.messages import Signed
+from swarm.core.engine.state import Out
+from swarm.core.ids import BlobId, sha256
 from swarm.core.statements import behind_flags
 
 pytestmark = pytest.mark.row("D07")
@@ -62,7 +65,7 @@ def test_a_slow_sites_share_is_what_the_formula_leaves_of_its_weight(option, dis
         assert item.coefficient == pytest.approx(counts / (counts + rest), rel=1e-6)
     who = world.nodes[SLOW].address.hex()
     told = said(world, f"the model of 0x{who} is ")
-    assert told
+    assert 1 <= len(told) <= len(world.nodes), "once at each site, while it stays late"
     assert all("(the job's option staleness: " in line for line in told)
 
 
@@ -140,6 +143,29 @@ def test_a_leader_that_ages_another_sites_model_has_not_its_signature() -> None:
     aged = Signed(replace(own.statement, flags=own.statement.flags | behind_flags(1)), own.signature)
     assert own.valid(world.domain, leader.engine.state.verifier)
     assert not aged.valid(world.domain, leader.engine.state.verifier)
+
+
+def test_a_program_whose_session_was_cut_off_is_as_old_as_what_it_trained_from() -> None:
+    """Its SL restarted and has loaded nothing: the program says what it goes on from, of this run only."""
+    world = swarm(3, syncs=8)
+    until_round(world, 5)
+    state = world.nodes[0].engine.state
+    program = state.program
+    assert program.opened is not None
+    for after, synced, base in (((RUN, 3), 1, 3), ((RUN + 1, 3), 1, -1), ((RUN, 3), 2, -1), (None, 1, -1)):
+        program.opened, program.synced, program.loaded = replace(program.opened, after=after), synced, -1
+        lateness.note_base(state)
+        assert program.base == base, (after, synced)
+
+
+def test_a_withdrawn_model_is_none_to_have_trained_from() -> None:
+    """A reorganisation took back what the program had loaded: what it syncs is as old as what still stands."""
+    world = swarm(3, syncs=8)
+    until_round(world, 5)
+    state = world.nodes[0].engine.state
+    assert world.run(lambda: state.program.base >= 3 and 3 in state.merged, 60), world.tail()
+    history.learn(state, 3, BlobId(sha256(b"another model")), Out())
+    assert state.program.base == 2
 
 
 def test_a_model_older_than_its_run_is_not_heard() -> None:

@@ -15,7 +15,7 @@ from swarm.core.control.joboptions import JobOptions, canonical
 from swarm.core.control.staleness import GRACE_MAX, ONE, Staleness
 from swarm.core.control.weights import COUNTED_MAX, Weighing
 from swarm.core.errors import OperatorFault
-from swarm.core.merge import get
+from swarm.core.merge import get, measured_fault
 from swarm.core.statements import BEHIND_MAX, FLAGS_ALL, behind_flags, behind_of
 
 pytestmark = pytest.mark.row("D07")
@@ -126,6 +126,14 @@ def test_a_late_majority_of_weight_is_no_majority_any_more() -> None:
         shares = get("coordmedian").coefficients(rule.counted([30, 10, 10], [behind, 0, 0]))
         assert shares is not None
         assert (shares[0] > 0.5) == decides
+
+
+def test_a_method_that_measures_gives_nobody_more_than_its_discounted_weight() -> None:
+    """No share of mean-clipped may be above its weight's: one that takes a late model whole is refused."""
+    counted = Weighing(staleness=Staleness.of({"alpha": 1})).counted([10, 30], [0, 2])
+    assert measured_fault("mean-clipped", counted, [0.5, 0.5]) is None
+    assert measured_fault("mean-clipped", counted, [0.25, 0.75]) == "share 1 is above that of its weight"
+    assert measured_fault("mean-clipped", Weighing().counted([10, 30], [0, 2]), [0.25, 0.75]) is None
 
 
 def test_the_combined_figures_take_what_a_late_model_counts_for() -> None:
