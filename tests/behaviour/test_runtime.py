@@ -237,7 +237,7 @@ async def test_volumes_are_kept_while_somebody_has_them(place: Place) -> None:
 async def test_an_image_that_cannot_be_pulled(place: Place) -> None:
     """The name and what the registry, or its absence, says."""
     with pytest.raises(RuntimeFault, match="localhost:1/nothing") as refused:
-        await place.runtime.pull("localhost:1/nothing:1", None)
+        await place.runtime.pull("localhost:1/nothing:1", None, "nothing:latest")
     assert refused.value.trouble is Trouble.PULL_FAILED
 
 

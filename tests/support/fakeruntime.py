@@ -38,7 +38,7 @@ class FakeRuntime:
     """Args: programs: by a command's last word; steps: what a build step that fails says, by its line."""
 
     def __init__(self, programs: Mapping[str, Program], steps: Mapping[str, str] | None = None) -> None:
-        self.programs, self.steps = programs, dict(steps or {})
+        self.programs, self.steps = dict(programs), dict(steps or {})
         self.boxes: dict[str, Box] = {}
         self.images: dict[str, Image] = {}
         self.volumes: dict[str, dict[str, str]] = {}
@@ -158,11 +158,11 @@ class FakeRuntime:
         self.images[spec.tag] = self.images[built.id] = built
         return built
 
-    async def pull(self, name: str, login: Mapping[str, str] | None) -> Image:
+    async def pull(self, name: str, login: Mapping[str, str] | None, tag: str) -> Image:
         self._answer()
         if name not in self.registry:
             raise RuntimeFault(Trouble.PULL_FAILED, f"the image {name} cannot be pulled")
-        self.images[name] = self.registry[name]
+        self.images[name] = self.images[tag] = self.registry[name]
         return self.registry[name]
 
     async def remove_image(self, name: str) -> None:

@@ -92,9 +92,9 @@ class Membership(Owned):
     async def is_admitter(self, who: Address) -> bool:
         return bool(await self._ask("isAdmitter", who))
 
-    async def member(self, node: Address) -> Member:
+    async def member(self, node: Address, *, block: int | str = "latest") -> Member:
         """The record of a node; role and status NONE if it was never admitted."""
-        return await self._read(_member, "member", node)
+        return await self._read(_member, "member", node, block=block)
 
     async def holder_of(self, spki: bytes) -> Address | None:
         """Who holds this certificate key now."""

@@ -216,18 +216,21 @@ class DockerRuntime:
         api.tag(built, *_name_and_tag(spec.tag))
         return _image(api.inspect_image(built))
 
-    async def pull(self, name: str, login: Mapping[str, str] | None) -> Image:
-        return await self._do(self._pull, name, login)
+    async def pull(self, name: str, login: Mapping[str, str] | None, tag: str) -> Image:
+        return await self._do(self._pull, name, login, tag)
 
-    def _pull(self, name: str, login: Mapping[str, str] | None) -> Image:
+    def _pull(self, name: str, login: Mapping[str, str] | None, tag: str) -> Image:
         api = self._api
-        repository, tag = _name_and_tag(name)
+        repository, version = _name_and_tag(name)
         try:
-            for line in api.pull(repository, tag, stream=True, decode=True, auth_config=dict(login) if login else None):
+            for line in api.pull(
+                repository, version, stream=True, decode=True, auth_config=dict(login) if login else None
+            ):
                 if "error" in line:
                     raise not_pulled(name, line["error"])
         except APIError as error:
             raise not_pulled(name, error.explanation or error) from error
+        api.tag(name, *_name_and_tag(tag))
         return _image(api.inspect_image(name))
 
     async def remove_image(self, name: str) -> None:

@@ -84,8 +84,8 @@ class ContainerRuntime(Protocol):
     async def build(self, spec: BuildSpec) -> Image:
         """Build it; a step that fails leaves the tag as it was, and is told with its number and its last lines."""
 
-    async def pull(self, name: str, login: Mapping[str, str] | None) -> Image:
-        """Get it from its registry. ``login``: username and password."""
+    async def pull(self, name: str, login: Mapping[str, str] | None, tag: str) -> Image:
+        """Get it from its registry, and give it the name ``tag`` here. ``login``: username and password."""
 
     async def remove_image(self, name: str) -> None:
         """Take the name away; one that is gone counts."""

@@ -119,6 +119,11 @@ def state_volume(profile: Profile, node: SlNode) -> str:
     return f"swop-{_safe(profile.group)}-state-{node.index}"
 
 
+def exchange_volume(profile: Profile, node: SlNode, key: Key) -> str:
+    """Shared by an SL and its program, for one attempt."""
+    return f"swop-{_safe(profile.group)}-swif-{node.index}-{stamp(key)}"
+
+
 def is_loopback(task: Task, node: SlNode) -> bool:
     """Whether the program says that it trains without a swarm (row T08)."""
     return user_environment(task, node).get(LOOPBACK, "").strip().lower() in ("true", "1", "yes", "on")
@@ -136,7 +141,7 @@ def pair(site: Site, profile: Profile, node: SlNode, task: Task, image: str, key
     if not isinstance(task.body, RunBody):
         raise TypeError(f"a {task.header.type} task has no pairs")
     mark, group = stamp(key), _safe(profile.group)
-    exchange, state = f"swop-{group}-swif-{node.index}-{mark}", state_volume(profile, node)
+    exchange, state = exchange_volume(profile, node, key), state_volume(profile, node)
     pipes = f"{EXCHANGE}/{group}.{node.index}.{mark}"
     channels = {"SL_REQUEST_CHANNEL": f"{pipes}.request.pipe", "SL_RESPONSE_CHANNEL": f"{pipes}.response.pipe"}
     shared = Mount(MountKind.VOLUME, exchange, EXCHANGE)

@@ -1,0 +1,90 @@
+"""A SWOP's parts put together over one chain client, one journal and one container runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from swarm.chain.client import ChainClient
+from swarm.chain.keys import SignatureVerifier
+from swarm.chain.membership import Membership
+from swarm.chain.taskrunners import Taskrunners
+from swarm.chain.tasks import Tasks
+from swarm.core.errors import OperatorFault
+from swarm.core.ids import Digest
+from swarm.core.limits import JOIN_DEPTH_BLOCKS
+from swarm.core.swop.pairs import Site
+from swarm.core.swop.policy import Policy
+from swarm.core.taskrun.passes import Rules
+from swarm.core.taskstatements import runner_id
+from swarm.core.tasktext.profile import Profile
+from swarm.node.joining import Swarm
+from swarm.obs.waits import Waits
+from swarm.store.journal import Journal
+
+from .follower import Follower
+from .hands import Hands
+from .judging import Judge
+from .keeping import Keeping
+from .runtime import ContainerRuntime
+from .sighting import Sighting
+from .texts import Texts
+
+FRESH_SECONDS = 30.0
+"""On a chain that is sealed by the clock nothing is decided on a head that is older."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What a SWOP is given of its host.
+
+    Args:
+        policy: as it is now.
+        own_paths: of this host: keys and state, which nothing may mount.
+        turn: leave the SN for another one, because of what it shows.
+    """
+
+    runtime: ContainerRuntime
+    profile: Profile
+    site: Site
+    policy: Callable[[], Policy]
+    own_paths: tuple[str, ...]
+    turn: Callable[[str], Awaitable[Any]]
+    may_stay_alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    follower: Follower
+    hands: Hands
+    texts: Texts
+    runners: Taskrunners
+    runner: Digest
+
+
+async def assembled(client: ChainClient, swarm: Swarm, journal: Journal, here: Here, waits: Waits) -> Parts:
+    """All parts of a SWOP that is a member already.
+
+    Raises:
+        OperatorFault: there is no task runner of the profile's name.
+        ChainFault: the SN does not answer.
+    """
+    runners = Taskrunners(client, swarm.contracts[Taskrunners.CONTRACT])
+    tasks = Tasks(client, swarm.contracts[Tasks.CONTRACT])
+    membership = Membership(client, swarm.membership)
+    name = here.profile.taskrunner
+    runner = runner_id(name)
+    if await runners.name_of(runner) != name:
+        raise OperatorFault(f"there is no task runner {name!r} in this swarm; an operator makes it (CREATE TASKRUNNER)")
+    depth = JOIN_DEPTH_BLOCKS if swarm.can_reorganise or swarm.chain != "embedded" else 0
+    rules = Rules(float(await runners.lease_seconds()), FRESH_SECONDS if swarm.can_reorganise else None)
+    texts = Texts(journal)
+    sighting = Sighting(runners, membership, runner, client.address, depth)
+    judge = Judge(
+        runners, tasks, SignatureVerifier(), here.runtime, here.profile, here.site, here.policy, here.own_paths
+    )
+    follower = Follower(runners, runner, rules, sighting, judge, Keeping(journal), waits, client.waker, here.turn)
+    hands = Hands(here.runtime, here.profile, here.site, texts, follower.judged, may_stay_alone=here.may_stay_alone)
+    follower.hands = hands
+    return Parts(follower, hands, texts, runners, runner)

@@ -1,0 +1,167 @@
+"""What this site says to an assignment: its signatures, its text, what it needs of this host, and the site's policy.
+
+Owns the order of these looks; the policy decides in :mod:`swarm.core.swop.policy`. A refusal's sentence stays at the
+site, the chain gets its class and its hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from swarm.chain.events import EventDecoder
+from swarm.chain.paging import logs_up_to
+from swarm.chain.taskevents import Assigned
+from swarm.chain.taskrunners import Taskrunners
+from swarm.chain.tasks import Tasks
+from swarm.chain.tasksigned import signed_task
+from swarm.core.errors import OperatorFault
+from swarm.core.ids import Digest, to_hex
+from swarm.core.statements import Signature, Verifier
+from swarm.core.swop.containers import Devices, Mount
+from swarm.core.swop.dockerfile import images_of
+from swarm.core.swop.pairs import Site, Terms, pair, state_volume
+from swarm.core.swop.policy import REFUSED, Asked, Granted, Policy, decide
+from swarm.core.taskrun.passes import Offer, Refusal
+from swarm.core.taskrun.work import Key
+from swarm.core.taskstatements import OrderStatement, assignment_id, signed_by
+from swarm.core.tasktext.layout import slots
+from swarm.core.tasktext.model import BuildBody, ContentBody, Header, RunBody, Task, TaskType, image_of
+from swarm.core.tasktext.profile import Profile
+from swarm.core.tasktext.reading import read
+from swarm.core.tasktext.typed import from_lines
+from swarm.core.taskview import Assignment, TaskInfo
+
+from .runtime import ContainerRuntime
+
+UNSIGNED, UNREADABLE, UNFIT = "NotSigned", "TaskUnreadable", "ProfileUnfit"
+PREREQ_MISSING, NOT_OFFERED = "PrereqMissing", "NotOffered"
+
+
+NOTHING = Granted()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found out about an assignment.
+
+    Args:
+        said: to the pass.
+        text: why not; empty for an offer.
+        task, image, granted: what is needed to carry it out; image: id of the one that a RUN_SWARM task runs.
+    """
+
+    said: Offer | Refusal
+    text: str = ""
+    task: Task | None = None
+    image: str = ""
+    granted: Granted = NOTHING
+
+
+class Judge:
+    """Args: policy: as it is now, so that a new file counts at once."""
+
+    def __init__(
+        self,
+        runners: Taskrunners,
+        tasks: Tasks,
+        verifier: Verifier,
+        runtime: ContainerRuntime,
+        profile: Profile,
+        site: Site,
+        policy: Callable[[], Policy],
+        own_paths: tuple[str, ...],
+    ) -> None:
+        self._runners, self._tasks, self._verifier, self._runtime = runners, tasks, verifier, runtime
+        self._profile, self._site, self._policy = profile, site, policy
+        volumes = tuple(state_volume(profile, node) for node in profile.nodes)
+        identity = tuple(one.source for node in profile.nodes for one in node.identity)
+        self._own = (*own_paths, *volumes, *identity)
+
+    async def judge(self, current: Assignment) -> Judged:
+        """An offer, or a refusal with its sentence.
+
+        Raises:
+            ChainFault: the SN does not answer, or contradicts itself: nothing is said then.
+            RuntimeFault: the container engine does not answer.
+        """
+        if not await self._ordered(current):
+            return _refused(UNSIGNED, f"assignment {to_hex(current.aid)} is not signed by {to_hex(current.by)}")
+        info = await signed_task(self._tasks, current.task, self._verifier)
+        prereq = await signed_task(self._tasks, current.prereq, self._verifier)
+        if prereq.header.name != info.header.prereq:
+            return _refused(UNSIGNED, f"the order names {prereq.header.name} where the task needs {info.header.prereq}")
+        try:
+            task = await self._read(current.task, info)
+            return await self._looked_at(task, info, prereq)
+        except OperatorFault as fault:
+            return _refused(getattr(fault, "trouble", UNFIT), str(fault))
+
+    async def _ordered(self, current: Assignment) -> bool:
+        """Whether who assigned it signed this very order."""
+        if assignment_id(current.runner, current.by, current.key) != current.aid:
+            return False
+        decode = EventDecoder({self._runners.CONTRACT: self._runners.address})
+        at = current.assigned_block
+        async for log in logs_up_to(self._runners.client.rpc, at, [self._runners.address], [], first=at):
+            event = decode(log)
+            if isinstance(event, Assigned) and event.aid == current.aid:
+                order = event.order
+                same = (order.task, order.prereq, order.key) == (current.task, current.prereq, current.key)
+                statement = OrderStatement(current.runner, order)
+                signature = Signature(event.r, event.vs)
+                who = signed_by(statement, self._runners.domain, signature, self._verifier)
+                return same and who == current.by
+        return False
+
+    async def _read(self, task: Digest, info: TaskInfo) -> Task:
+        body = await self._tasks.body(task, info)
+        known = info.header
+        header = Header(TaskType[known.task_type.name], known.name, known.author, known.prereq, known.outcome)
+        lines = [line.decode("utf-8", "replace") for line in body.lines]
+        reading = read(body.text, plain_secrets=True) if body.chunks else from_lines(header, lines, plain_secrets=True)
+        if reading.value is None:
+            raise _Unreadable(f"the task {known.name} cannot be read: {reading.findings[0].text}")
+        if reading.value.header != header or (body.chunks and slots(reading.value) != lines):
+            raise _Unreadable(f"the text of {known.name} says something else than its header and lines on the chain")
+        return reading.value
+
+    async def _looked_at(self, task: Task, info: TaskInfo, prereq: TaskInfo) -> Judged:
+        image, bases = "", tuple[str, ...]()
+        mounts: list[Mount] = []
+        options: list[Devices] = []
+        if isinstance(task.body, ContentBody):
+            return _refused(NOT_OFFERED, "this SWOP does not make content yet (MAKE_SWARM_USER_CONTENT)")
+        if isinstance(task.body, BuildBody):
+            bases = images_of(task.body.dockerfile)
+        if isinstance(task.body, RunBody):
+            name = image_of(prereq.header.outcome)
+            found = await self._runtime.image(name)
+            if found is None:
+                return _refused(
+                    PREREQ_MISSING,
+                    f"the image {name} is not on this host: run the task {prereq.header.name} here first",
+                )
+            image = found.id
+            if not self._profile.nodes:
+                return _refused(UNFIT, "this site's profile has no nodes: it can build and pull, and run nothing")
+            for number, node in enumerate(self._profile.nodes):
+                key = Key(Digest(bytes(32)), number, 1)
+                made = pair(self._site, self._profile, node, task, image, key, Terms())
+                mounts += made.ml.mounts[1:]
+                options.append(made.ml.devices)
+        asked = Asked(task, info.creator, bases, tuple(mounts), tuple(options), self._own)
+        granted = decide(self._policy(), asked)
+        if isinstance(granted, str):
+            return _refused(REFUSED, granted)
+        offer = len(self._profile.nodes) if isinstance(task.body, RunBody) else 1
+        return Judged(Offer(offer), task=task, image=image, granted=granted)
+
+
+class _Unreadable(OperatorFault):
+    trouble = UNREADABLE
+
+
+def _refused(fault: str, text: str) -> Judged:
+    return Judged(Refusal(str(fault), Digest(sha256(text.encode()).digest())), text)

@@ -1,0 +1,214 @@
+"""SWOPs that run tasks: the product's parts against a real SN and the operator's shell, over a runtime in memory."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support import patience, swci
+from support.certs import Authority
+from support.fakeruntime import Program
+from support.snprocess import SnProcess, running_sn
+from support.swopnode import IMAGE, SwopNode, swop_node
+from swarm.core.swop.containers import ContainerState
+from swarm.core.swop.pairs import PART, Part
+from swarm.core.swop.policy import Policy
+
+TR = "defaulttaskbb.taskdb.sml.hpe"
+BUILD = """Name : build
+TaskType : MAKE_USER_CONTAINER
+Author : Somebody
+Prereq : ROOTTASK
+Outcome : user-env
+Body :
+    BuildContext :
+    BuildType : INLINE
+    BuildSteps :
+    - FROM base:1
+    - RUN {step}
+"""
+RUN = """Name : train
+TaskType : RUN_SWARM
+Author : Somebody
+Prereq : build
+Outcome : train
+Body :
+    Command : train
+    Entrypoint : python3
+    WorkingDir : /tmp/test
+    Envvars :
+    PrivateContent :
+    SharedContent :
+"""
+RAISES = "Traceback (most recent call last):\n  File 'x', line 1\n    y\nValueError: no such column\n"
+
+
+@dataclass
+class World:
+    """An SN, an operator with two final tasks."""
+
+    ca: Authority
+    sn: SnProcess
+    here: swci.Operator
+    folder: Path
+
+    def assigns(self, *lines: str) -> str:
+        """What the shell prints, after a reset and whatever ran before."""
+        done = self.here.shell(f"RESET TASKRUNNER {TR} FORCE", *lines)
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    ca = Authority()
+    with running_sn(tmp_path_factory.mktemp("sn"), ca, "--task-lease", "10") as sn:
+        here = swci.operator(tmp_path_factory.mktemp("operator"), sn, ca)
+        for name, text in (("build", BUILD.format(step="true")), ("train", RUN)):
+            (here.usr / f"{name}.yaml").write_text(text)
+        made = here.shell(
+            *here.enter(),
+            "create task from build.yaml",
+            "finalize task build",
+            "create task from train.yaml",
+            "finalize task train",
+        )
+        assert made.returncode == 0, made.stdout
+        yield World(ca, sn, here, tmp_path_factory.mktemp("swops"))
+
+
+def until(holds: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    end = time.monotonic() + patience.seconds(seconds)
+    while not holds():
+        assert time.monotonic() < end, f"not in {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def parts(node: SwopNode, part: Part, state: ContainerState) -> list[str]:
+    return [
+        name for name, box in list(node.runtime.boxes.items()) if box.state is state and box.spec.labels[PART] == part
+    ]
+
+
+def test_a_task_is_built_and_then_run_by_two_sites(world: World) -> None:
+    """The image, then three pairs of two SWOPs: each program once, all results on chain, nothing left but states."""
+    with (
+        swop_node(world.sn, world.ca, world.folder, "b1", nodes=2) as one,
+        swop_node(world.sn, world.ca, world.folder, "b2", nodes=1) as two,
+    ):
+        for node in (one, two):
+            node.runtime.programs["train"] = Program(None)
+        said = world.assigns(f"ASSIGN TASK build TO {TR} WITH ALL PEERS", f"WAIT FOR TASKRUNNER {TR}")
+        assert "STATE : COMPLETE" in said, said
+        assert IMAGE in one.runtime.images
+        assert IMAGE in two.runtime.images
+        said = world.assigns(f"ASSIGN TASK train TO {TR} WITH ALL PEERS")
+        until(lambda: len(parts(one, Part.ML, ContainerState.RUNNING)) == 2, "two programs at the first site")
+        until(lambda: len(parts(two, Part.ML, ContainerState.RUNNING)) == 1, "one at the second")
+        for node in (one, two):
+            for name in parts(node, Part.ML, ContainerState.RUNNING):
+                assert node.runtime.boxes[name].spec.image == node.runtime.images[IMAGE].id
+                node.runtime.ends(name, 0)
+            for name in parts(node, Part.SL, ContainerState.RUNNING):
+                node.runtime.ends(name, 0)
+        said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}", f"GET TASKRUNNER STATUS {TR}").stdout
+        assert "STATE : COMPLETE" in said, said
+        assert "TASK_STATE   : COMPLETE" in said
+        for node in (one, two):
+            until(lambda node=node: not node.runtime.boxes, "containers gone")
+            until(lambda node=node: not [v for v in node.runtime.volumes if "swif" in v], "shared volumes gone")
+        assert sorted(one.runtime.volumes) == ["swop-b1-state-0", "swop-b1-state-1"]
+
+
+def test_a_program_that_raises_is_told_and_a_reset_leaves_nothing(world: World) -> None:
+    """Exit code and class while the other pair runs on; RESET FORCE stops that one by SIGTERM, and removes both."""
+    with swop_node(world.sn, world.ca, world.folder, "r1", nodes=2) as node:
+        node.has_image()
+        node.runtime.programs["train"] = Program(None)
+        world.assigns(f"ASSIGN TASK train TO {TR} WITH 2 PEERS")
+        until(lambda: len(parts(node, Part.ML, ContainerState.RUNNING)) == 2, "two programs")
+        bad, good = sorted(parts(node, Part.ML, ContainerState.RUNNING), key=lambda name: name.split("-u-")[1])
+        key = node.key(bad)
+        node.runtime.says(bad, RAISES)
+        node.runtime.ends(bad, 1)
+        began = time.monotonic()
+        said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
+        assert time.monotonic() - began < 30 * patience.crowd()
+        assert f"SWOP {node.uid} pair 0: FAILED, exit code 1, ValueError" in said, said
+        assert good in parts(node, Part.ML, ContainerState.RUNNING)
+        world.here.shell(f"RESET TASKRUNNER {TR} FORCE")
+        until(lambda: not node.runtime.boxes, "nothing left", 60)
+        assert node.parts is not None
+        assert node.parts.texts.lines(key) == RAISES.splitlines()
+
+
+def test_a_program_that_never_joined_is_a_failure(world: World) -> None:
+    """Exit code 0 and no session: said so on the chain, and its SL does not go on for ever."""
+    with swop_node(world.sn, world.ca, world.folder, "n1", joins=False) as node:
+        node.has_image()
+        node.runtime.programs["train"] = Program(0)
+        said = world.assigns(f"ASSIGN TASK train TO {TR} WITH 1 PEERS", f"WAIT FOR TASKRUNNER {TR}")
+        assert f"SWOP {node.uid} pair 0: FAILED, exit code 0, NeverJoined" in said, said
+        until(lambda: not node.runtime.boxes, "nothing left")
+
+
+@pytest.mark.parametrize("crash", [True, False])
+def test_a_swop_that_comes_back_adopts_what_runs(world: World, crash: bool) -> None:
+    """Killed or restarted in mid-run: the program goes on, is started once, and its end is told by the next process."""
+    name = f"a{int(crash)}"
+    with swop_node(world.sn, world.ca, world.folder, name) as node:
+        node.has_image()
+        node.runtime.programs["train"] = Program(None)
+        world.assigns(f"ASSIGN TASK train TO {TR} WITH 1 PEERS")
+        until(lambda: parts(node, Part.ML, ContainerState.RUNNING), "a program")
+        [program] = parts(node, Part.ML, ContainerState.RUNNING)
+        node.stop(crash=True)
+        if crash:
+            node.runtime.ends(program, 0)  # while nobody looked
+        node.start()
+        if not crash:
+            node.runtime.ends(program, 0)
+        for sl in parts(node, Part.SL, ContainerState.RUNNING):
+            node.runtime.ends(sl, 0)
+        said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
+        assert "STATE : COMPLETE" in said, said
+        until(lambda: not node.runtime.boxes, "nothing left")
+
+
+@pytest.mark.parametrize(
+    ("task", "fault", "change"),
+    [
+        ("build", "PolicyRefused", {"policy": Policy()}),
+        ("train", "PrereqMissing", {}),
+    ],
+)
+def test_a_site_that_does_not_take_a_task_says_why(world: World, task: str, fault: str, change: dict) -> None:
+    """By a class on the chain; the sentence stays at the site."""
+    with swop_node(world.sn, world.ca, world.folder, f"d-{task}", **change) as node:
+        said = world.assigns(f"ASSIGN TASK {task} TO {TR} TARGET {node.uid}", f"WAIT FOR TASKRUNNER {TR}", f"WHY {TR}")
+        assert fault in said, said
+        assert not node.runtime.boxes
+        assert node.parts is not None
+        [judged] = node.parts.follower._judged.values()
+        assert re.search("policy|is not on this host: run the task build here first", judged.text)
+
+
+def test_an_engine_that_goes_away_is_waited_for(world: World) -> None:
+    """For less than a lease nothing is lost: the program that went on meanwhile ends well."""
+    with swop_node(world.sn, world.ca, world.folder, "g1") as node:
+        node.has_image()
+        node.runtime.programs["train"] = Program(None)
+        world.assigns(f"ASSIGN TASK train TO {TR} WITH 1 PEERS")
+        until(lambda: parts(node, Part.ML, ContainerState.RUNNING), "a program")
+        node.runtime.gone = True
+        time.sleep(3)
+        [program] = parts(node, Part.ML, ContainerState.RUNNING)
+        for name in list(node.runtime.boxes):
+            node.runtime.ends(name, 0)
+        node.runtime.gone = False
+        said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
+        assert "STATE : COMPLETE" in said, said
+        assert program not in parts(node, Part.ML, ContainerState.RUNNING)

@@ -1,0 +1,40 @@
+"""Which images a Dockerfile takes from elsewhere, also where it tries to hide them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from swarm.core.swop.dockerfile import images_of
+
+
+@pytest.mark.parametrize(
+    ("text", "images"),
+    [
+        ("FROM a:1\nRUN x", ("a:1",)),
+        ("from --platform=linux/amd64 a:1 AS one\nFROM b\nCOPY --from=one /x /x", ("a:1", "b")),
+        ("FROM a AS One\nFROM one\nCOPY --from=ONE /x /y", ("a",)),
+        ("# FROM x\nFROM a\nFROM a\nFROM scratch", ("a",)),
+        ("FROM a\nCOPY --chown=1 --from=evil:1 /bin/x /", ("a", "evil:1")),
+        ("FROM a\nCOPY --from=0 /x /y\nCOPY --from=7 /x /y", ("a", "7")),
+        ("FROM a\nRUN --mount=type=bind,from=evil,target=/x cat /x", ("a", "evil")),
+        ("FROM a\nRUN --mount=type=cache,target=/x true", ("a",)),
+        ("FROM \\\n  # a comment in between\n  evil\n", ("evil",)),
+        ("# escape=`\nFROM `\nevil\nRUN x", ("evil",)),
+        ("# syntax=other/frontend\n# escape=`\nFROM `\n evil", ("evil",)),
+        ("FROM a\nONBUILD COPY --from=evil /x /", ("a", "evil")),
+        ("ARG BASE=evil\nFROM ${BASE}", ("${BASE}",)),
+        ("FROM a\nRUN echo FROM b", ("a",)),
+        ("", ()),
+        ("FROM \\", ()),
+    ],
+)
+def test_images_are_named(text: str, images: tuple[str, ...]) -> None:
+    """Stages are none, numbers of stages that are there are none; a variable stands as it is written."""
+    assert images_of(text) == images
+
+
+@given(st.text(alphabet="FROMfrom AS\\`#=-\n$a:1, ", max_size=80))
+def test_no_text_breaks_the_reading(text: str) -> None:
+    """It is another site's."""
+    assert all(images_of(text)) or images_of(text) == ()
