@@ -14,7 +14,7 @@ from swarm.core.engine.context import Held, RoundContext
 from swarm.core.engine.messages import ProposalMessage, Pulse, Signed
 from swarm.core.ids import ZERO32, Address, BlobId, Digest, sha256
 from swarm.core.limits import ATTEMPT_AHEAD_MAX
-from swarm.core.statements import Ack, CheckIn, Proposal, Statement, Takeover, inputs_hash
+from swarm.core.statements import Ack, CheckIn, Proposal, Statement, Takeover, behind_flags, inputs_hash
 
 from .keys import Key
 from .node import SimNode
@@ -80,7 +80,8 @@ class Liar(SimNode):
                     pulse = self._changed(pulse, kind, name=name)
                 return pulse
             case Lie.CHECK_INS:
-                return self._changed(pulse, CheckIn, weight=1 + peer[0] % 100, flags=0)
+                # To each peer another weight and age of its model, some older than the run.
+                return self._changed(pulse, CheckIn, weight=1 + peer[0] % 100, flags=behind_flags(peer[1] % 4))
             case Lie.PROPOSAL:
                 return replace(pulse, proposal=self._proposal(context) or pulse.proposal)
             case Lie.RESULTS:
