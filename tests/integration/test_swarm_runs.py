@@ -16,6 +16,8 @@ from support import patience, warm
 from support.lab import Lab, lab
 from support.snprocess import clean_environ
 from swarm.core.blobid import CHUNK_BYTES, ChunkList, chunk_hash
+from swarm.core.ids import job_id
+from swarm.core.swop.outcome import JOINED_NAME, joined_of
 from swarmlearning import tensorfile
 
 pytestmark = pytest.mark.timeout(240)
@@ -33,6 +35,9 @@ def record(swarm: Lab) -> Any:
     done = swarm_cli(swarm, "audit", JOB, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+ATTEMPT = "0123456789abcdef"
 
 
 def chunk_root(path: Path) -> str:
@@ -89,12 +94,15 @@ def test_s8_unequal_sites_end_with_one_model_and_keep_their_own(tmp_path: Path) 
 
 def test_contributions_count_by_their_weight(tmp_path: Path) -> None:
     """nodeWeightage is what the mean is weighted by (rows K04, K05): 0, 4, 4 with 2:1:1 make 2."""
-    with lab(tmp_path, sites=3) as swarm:
+    with lab(tmp_path, sites=3, SWARM_TASK_ATTEMPT=ATTEMPT) as swarm:
         for site, weight, start in zip(swarm.sites, (2, 1, 1), (0, 4, 4), strict=True):
             site.start_ml(MIN_PEERS=3, BATCHES=1, STEP=0, WEIGHT=weight, START=start)
         assert swarm.run(seconds=RUN_SECONDS) == [(0, 0)] * 3
         for site in swarm.sites:
             assert np.all(tensorfile.open_arrays(site.out / "model.safetensors")["w"] == 2.0)
+            told = joined_of((site.folder / "state" / JOINED_NAME).read_bytes(), ATTEMPT)
+            assert told is not None, "its SWOP hears which run it joined"
+            assert (told.job, told.run) == (job_id(JOB), 1)
         assert sorted(i["weight"] for i in record(swarm)["rounds"][0]["contributions"]) == [1, 1, 2]
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-from swarm.sl.service import Node
+from swarm.sl.transfers import held_models
 from swarm.store.blobs import BlobStore
 from swarmlearning import tensorfile
 
@@ -25,6 +23,5 @@ def test_a_model_that_rotted_on_disk_is_not_taken_up_again(tmp_path: Path) -> No
     with store.path(rotten).open("r+b") as file:
         file.seek(-4, 2)
         file.write(np.float32(3.0).tobytes())
-    here: Any = SimpleNamespace(_store=store)
-    assert set(Node._held(here)) == {good}
+    assert set(held_models(store)) == {good}
     assert store.ids() == [good]

@@ -17,6 +17,7 @@ from swarm.chain.suite import ENTRIES, require_version
 from swarm.core.chain_view import Role
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault
 from swarm.core.ids import ZERO32, Address, from_hex, to_hex
+from swarm.core.limits import JOIN_DEPTH_BLOCKS
 from swarm.core.statements import MEMBERSHIP_DOMAIN, Join, Signer, domain_separator
 from swarm.net.faults import BadAnswer, TlsRefused, Unreachable
 from swarm.net.identity import PeerIdentity
@@ -49,6 +50,11 @@ class Swarm:
     """Whether its chain may replace blocks: several SNs seal it by the clock."""
     contracts: Mapping[str, Address] = field(default_factory=dict)
     """All that the Directory names, libraries included."""
+
+    @property
+    def settles_blocks(self) -> int:
+        """Blocks until what is in a block stays there; a geth can also lose its newest ones in a power cut."""
+        return 0 if self.chain == "embedded" else JOIN_DEPTH_BLOCKS
 
 
 class Kept(Protocol):

@@ -5,11 +5,12 @@ The arithmetic is ``core.merge``, reading and writing of the files ``merging``; 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from swarm.core.engine.actions import Merge
-from swarm.core.errors import LocalFault
+from swarm.core.errors import LocalFault, OperatorFault
 from swarm.core.ids import ZERO32, BlobId, to_hex
 from swarm.core.merge import SHARE_TOLERANCE, Anchor, Measured, get
 from swarm.obs import log as obs_log
@@ -88,3 +89,11 @@ def merge_inputs(store: BlobStore, action: Merge, options: MergeOptions) -> Merg
 
 def _previous(store: BlobStore, prev: bytes) -> Path | None:
     return store.path(BlobId(prev)) if prev != ZERO32 and store.has(BlobId(prev)) else None
+
+
+def expected_coefficients(method: str, weights: Sequence[int]) -> tuple[float, ...] | None:
+    """What acknowledgers expect; None for a method this node does not have (a site's own)."""
+    try:
+        return get(method).coefficients(weights)
+    except OperatorFault:
+        return None

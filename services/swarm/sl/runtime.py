@@ -162,6 +162,11 @@ class JobRuntime:
         view = self._engine.state.view
         return view.state.run if view is not None else 0
 
+    def joined_run(self) -> int:
+        """Number of the run that this node joined for a program that has opened a session here; 0 if there is none."""
+        state = self._engine.state
+        return state.view.state.run if state.joined and state.view and state.program.opened is not None else 0
+
     @property
     def swarm(self) -> str:
         """What no other swarm has: the domain of the contract's statements, 64 hex digits."""

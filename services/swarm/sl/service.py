@@ -26,11 +26,10 @@ from swarm.chain.wake import Waker
 from swarm.core.alive import Alive
 from swarm.core.chain_view import Member, Role
 from swarm.core.engine import Config, Engine
-from swarm.core.engine.context import Held
-from swarm.core.errors import LocalFault, OperatorFault, ProgramFault
-from swarm.core.ids import BlobId, job_id, to_hex
+from swarm.core.errors import ProgramFault
+from swarm.core.ids import job_id, to_hex
 from swarm.core.limits import JOIN_DEPTH_BLOCKS
-from swarm.core.merge import get as merge_method
+from swarm.core.swop.outcome import JOINED_NAME, Joined
 from swarm.net.server import serve
 from swarm.node.cursor import JournalCursor
 from swarm.node.identity import own_account, state_folder, tls_contexts
@@ -39,6 +38,7 @@ from swarm.node.outbox import JournalOutbox
 from swarm.node.sharing import SharedLogs
 from swarm.node.sn_link import SnLink
 from swarm.node.sn_list import SnList
+from swarm.node.stopping import unless
 from swarm.obs import log as obs_log
 from swarm.obs import recent
 from swarm.obs.metrics import Values, phase_seconds, registry
@@ -50,17 +50,18 @@ from swarm.store.journal import Journal
 
 from .app import PeerApp, not_here
 from .asking import asked
+from .attempt import tell_joined
 from .bridge import FifoBridge
 from .directory import Members
 from .lifesigns import alive_of, last_word, tell
-from .mergework import MergeOptions
+from .mergework import MergeOptions, expected_coefficients
 from .peering import Peering
 from .program import Program, Target
 from .records import Records
 from .runtime import Ended, JobRuntime
 from .settings import SlSettings
 from .timeline import Timeline
-from .transfers import Counters, Transfers, look_at
+from .transfers import Counters, Transfers, held_models
 from .watch import ChainWatch
 
 log = obs_log.get("swarm.SL")
@@ -156,7 +157,7 @@ class Node:
         ):
             log.info("operations port", address=f"{inner.host}:{inner.port}")
             log.info("peer server", address=f"{outer.host}:{outer.port}", uri=settings.own_uri)
-            if not await _unless(stop, self._enter(account)):
+            if not await unless(stop, self._enter(account)):
                 return 0
             return await self._take_turns(stop)
 
@@ -173,7 +174,7 @@ class Node:
             account,
             JournalOutbox(self._journal),
             chain_id=swarm.chain_id,
-            confirmations=_confirmations(swarm.chain),
+            confirmations=swarm.settles_blocks,
         )
         self._client.waker = self._waker
         self._link.on_turn.append(self._client.resend)
@@ -202,8 +203,11 @@ class Node:
             ]
             kept = self._journal.get(JOB_KEY)
             if kept is not None:
-                await _unless(stop, self._take_part(kept.decode()))
+                await unless(stop, self._take_part(kept.decode()))
             tasks.append(group.create_task(self._bridge.run(), name="bridge"))
+            if settings.task_attempt is not None:
+                where = state / JOINED_NAME
+                tasks.append(group.create_task(tell_joined(where, settings.task_attempt, self._joined), name="attempt"))
             self._stage = "ready"
             stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
             over: asyncio.Future[Any] = self._ended
@@ -242,7 +246,7 @@ class Node:
         if not await asked(partial(training.name_of, job), self._waits, self._link.url):
             raise ProgramFault(f"no training contract {name!r} exists in this swarm; an operator creates it first")
         members = Members(membership, self._journal)
-        held = await asyncio.to_thread(self._held)
+        held = await asyncio.to_thread(held_models, self._store)
         rescue_after = await asked(training.rescue_after, self._waits, self._link.url)
 
         def make_engine(kept: dict[str, Any]) -> Engine:
@@ -265,7 +269,7 @@ class Node:
                 config,
                 self._signer,
                 SignatureVerifier(),
-                _coefficients,
+                expected_coefficients,
                 now=time.monotonic(),
                 journal=kept,
                 held=held,
@@ -291,7 +295,7 @@ class Node:
             list(addresses.values()),
             EventDecoder(addresses),
             JournalCursor(self._journal),
-            confirmations_final=_confirmations(swarm.chain),
+            confirmations_final=swarm.settles_blocks,
             waker=self._waker,
         )
         records = Records(self._journal, job, self._signer.address)
@@ -336,18 +340,6 @@ class Node:
         if not self._ended.done() and not ended.cancelled():
             self._ended.set_result(ended.result())
 
-    def _held(self) -> dict[BlobId, Held]:
-        """What lies in the store from before; what is not what its name says any more is removed."""
-        held = {}
-        for blob in self._store.ids():
-            try:
-                self._store.verify(blob)
-                held[blob] = look_at(self._store.path(blob))
-            except (ValueError, OSError, LocalFault) as fault:
-                log.warning("removing a damaged blob", blob=to_hex(blob), why=str(fault))
-                self._store.remove(blob)
-        return held
-
     async def _record(self, spki: bytes) -> Member | None:
         """The chain's record of the member that holds a certificate key; none before this node is one itself."""
         if self._client is None or self._swarm is None:
@@ -355,6 +347,12 @@ class Node:
         membership = Membership(self._client, self._swarm.membership)
         node = await membership.holder_of(spki)
         return None if node is None else await membership.member(node)
+
+    def _joined(self) -> Joined | None:
+        """The run that this process joined for a program of its own session."""
+        runtime = self._runtime
+        run = 0 if runtime is None else runtime.joined_run()
+        return Joined(self._signer.address, runtime.job, run) if runtime is not None and run else None
 
     def _moved_out(self, count: int) -> None:
         self._counters.bytes_out += count
@@ -448,30 +446,3 @@ class Node:
             "swarm_transactions_waiting": len(self._client.pending(mined=False)) if self._client else 0,
         }
         return found if self._runtime is None else {**found, **self._runtime.figures()}
-
-
-def _confirmations(chain: str) -> int:
-    """Blocks until what is in a block stays there; a geth can also lose its newest ones in a power cut."""
-    return 0 if chain == "embedded" else JOIN_DEPTH_BLOCKS
-
-
-def _coefficients(method: str, weights: Sequence[int]) -> tuple[float, ...] | None:
-    """What acknowledgers expect; None for a method this node does not have (a site's own)."""
-    try:
-        return merge_method(method).coefficients(weights)
-    except OperatorFault:
-        return None
-
-
-async def _unless(stop: asyncio.Event, work: Any) -> bool:
-    """Run ``work`` unless ``stop`` comes first; True if it was finished."""
-    task = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not task.done():
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        return False
-    task.result()
-    return True

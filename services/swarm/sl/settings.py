@@ -122,6 +122,9 @@ class SlSettings(ThroughSn):
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
         OPS_PORT_SL, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
     )
+    task_attempt: Annotated[str | None, Opt("--task-attempt", env="SWARM_TASK_ATTEMPT", unit="name")] = Field(
+        None, description="set by a SWOP: the attempt for which this node tells which run it joined", max_length=64
+    )
     share_logs: ShareLogs = False
     log_level: Annotated[LogLevel, Opt("--log-level", env=("SL_LOG_LEVEL", "SWARM_LOG_LEVEL"))] = Field(
         "INFO", description="least important log lines shown (SWARM_LOG_FORMAT=human|json|auto)"

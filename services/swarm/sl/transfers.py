@@ -61,6 +61,19 @@ def look_at(path: Path) -> Held:
     return Held(header.file_size, Digest(hashlib.sha256(header.manifest()).digest()), odd, where)
 
 
+def held_models(store: BlobStore) -> dict[BlobId, Held]:
+    """What lies in the store from before; what is not what its name says any more is removed."""
+    held = {}
+    for blob in store.ids():
+        try:
+            store.verify(blob)
+            held[blob] = look_at(store.path(blob))
+        except (ValueError, OSError, LocalFault) as fault:
+            log.warning("removing the damaged blob %s: %s", to_hex(blob), fault)
+            store.remove(blob)
+    return held
+
+
 class Transfers:
     """Pulls blobs for the engine, several at once."""
 

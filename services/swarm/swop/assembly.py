@@ -13,7 +13,6 @@ from swarm.chain.taskrunners import Taskrunners
 from swarm.chain.tasks import Tasks
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Digest
-from swarm.core.limits import JOIN_DEPTH_BLOCKS
 from swarm.core.swop.pairs import Site
 from swarm.core.swop.policy import Policy
 from swarm.core.taskrun.passes import Rules
@@ -77,7 +76,7 @@ async def assembled(client: ChainClient, swarm: Swarm, journal: Journal, here: H
     runner = runner_id(name)
     if await runners.name_of(runner) != name:
         raise OperatorFault(f"there is no task runner {name!r} in this swarm; an operator makes it (CREATE TASKRUNNER)")
-    depth = JOIN_DEPTH_BLOCKS if swarm.can_reorganise or swarm.chain != "embedded" else 0
+    depth = swarm.settles_blocks
     rules = Rules(float(await runners.lease_seconds()), FRESH_SECONDS if swarm.can_reorganise else None)
     texts = Texts(journal)
     sighting = Sighting(runners, membership, runner, client.address, depth)

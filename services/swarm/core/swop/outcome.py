@@ -14,8 +14,9 @@ from ..taskrun.work import Result, Why
 from .containers import Found
 from .pairs import STATE, Standing
 
-JOINED_FILE = f"{STATE}/joined.json"
-"""An SL writes it when its program opens a session and the run is known."""
+JOINED_NAME = "joined.json"
+"""In an SL's state folder: it writes it once its program has a session and it has joined the run."""
+JOINED_FILE = f"{STATE}/{JOINED_NAME}"
 KILLED, TERMINATED, NO_PROGRAM, NOT_EXECUTABLE = 137, 143, 127, 126
 NEVER_JOINED = "NeverJoined"
 FAULT_CHARS_MAX = 31
