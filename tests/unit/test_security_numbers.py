@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import swarm
 from swarm.chain import client, facade, rpc, tasks, training
+from swarm.chain.embedded import answers as called
+from swarm.chain.embedded import asking
 from swarm.cli import building as cli_building
 from swarm.core import blobid, dataschema, exported, limits, statements
 from swarm.core.engine import context, credit, leading, messages, state
@@ -158,6 +160,9 @@ ROWS: dict[str, Row] = {
     "what is found in one text: kept, the rest counted": ("{}", findings.FINDINGS_MAX),
     "one `eth_getLogs`: blocks, answer; at once at geth, each on a line of its own": (
         "{}, {} MiB; {}", gateway.LOGS_BLOCKS_MAX, rpc.LOGS_BYTES_MAX / MIB, rpc.LOGS_AT_ONCE_MAX,
+    ),
+    "calls whose answers the embedded chain keeps for its head; a call with its answer; accounts noted in one": (
+        "{}; {} KiB; {}", called.ANSWERS_MAX, called.ANSWER_BYTES_MAX / KIB, asking.NAMED_MAX,
     ),
     "a node's or SN's answer to a chain call": (
         "checked field by field before it is read; {} MiB from geth, {} MiB from an SN",

@@ -40,6 +40,7 @@ from eth_typing import BlockNumber, Hash32
 from trie.exceptions import MissingTrieNode
 
 from swarm.chain import secp256k1
+from swarm.chain.embedded.asking import AskedState
 from swarm.chain.embedded.block import BLOCK_GAS, COINBASE, DIFFICULTY, Log, Receipt
 from swarm.chain.embedded.tx import AccessList, Tx
 from swarm.core.errors import LocalFault
@@ -106,12 +107,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A call's result: ``error`` is None or geth's phrase; if ``reverted``, ``output`` is revert data."""
+    """A call's result: ``error`` is None or geth's phrase; if ``reverted``, ``output`` is revert data.
+
+    ``own``: another asker may get something else; if not, then all get this but the accounts ``named``.
+    """
 
     output: bytes
     gas_used: int
     error: str | None
     reverted: bool
+    own: bool = True
+    named: frozenset[bytes] = frozenset()
 
 
 @dataclass
@@ -200,21 +206,26 @@ class Engine:
     def call(self, env: Env, root: bytes, call: Call) -> Result:
         """Run a message on the state at ``root`` and forget all changes; gas costs the sender nothing."""
         with _translated():
-            state, _ = self._state(env, root)
+            state = AskedState(_Nodes(self._load), self._context(env), Hash32(root))
             nonce = state.get_nonce(EthAddress(call.sender))
             message = self._spoof(call, nonce, 0, 0)
             computation = state.apply_transaction(message)
             used = _gas_used(state, computation, call.gas)
+        # A creation's address and an amount sent depend on who asks before any code does.
+        own, named = state.own or call.to is None or call.value != 0, frozenset(state.named)
         if computation.is_success:
-            return Result(computation.output, used, None, False)
+            return Result(computation.output, used, None, False, own, named)
         error = computation.error
         phrase = next((text for kind, text in _PHRASES if isinstance(error, kind)), f"evm: {error}")
         reverted = isinstance(error, Revert)
-        return Result(computation.output if reverted else b"", used, phrase, reverted)
+        return Result(computation.output if reverted else b"", used, phrase, reverted, own, named)
 
     def _state(self, env: Env, root: bytes) -> tuple[LondonState, _Nodes]:
         nodes = _Nodes(self._load)
-        context = ExecutionContext(
+        return LondonState(nodes, self._context(env), Hash32(root)), nodes
+
+    def _context(self, env: Env) -> ExecutionContext:
+        return ExecutionContext(
             coinbase=EthAddress(COINBASE),
             timestamp=env.time,
             block_number=BlockNumber(env.number),
@@ -225,7 +236,6 @@ class Engine:
             chain_id=self._chain_id,
             base_fee_per_gas=0,
         )
-        return LondonState(nodes, context, Hash32(root)), nodes
 
     def _spoof(self, call: Call, nonce: int, tip: int, fee: int) -> SignedTransactionAPI:
         # The sender was recovered when the transaction was decoded; py-evm would do it again for 0.5 ms.
