@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import abreast, leftovers, patience, rows, tools
+from support import abreast, leftovers, order, patience, rows, tools
 
 # A gate gives the same verdict on the same code, also on a busy machine: `--hypothesis-profile=search` looks further.
 settings.register_profile(
@@ -46,7 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuses markers that name no row or check of the table; lengthens the bounds of tests that run abreast."""
+    """Orders the files; refuses markers without a row of the table; lengthens the bounds of tests that run abreast."""
+    items.sort(key=lambda item: order.place(item.path))
     if patience.FACTOR > 1:
         for item in items:
             marker = item.get_closest_marker("timeout")
