@@ -18,6 +18,7 @@ from swarm.core.swop.containers import ContainerState
 from swarm.core.swop.pairs import PART, Part
 from swarm.core.swop.policy import Policy
 
+pytestmark = pytest.mark.timeout(400)
 TR = "defaulttaskbb.taskdb.sml.hpe"
 BUILD = """Name : build
 TaskType : MAKE_USER_CONTAINER
