@@ -45,6 +45,28 @@ def test_what_cannot_be_is_refused_by_name(text: str, named: str) -> None:
         JobOptions.from_text(text)
 
 
+NAMES = ["mean"] * 16
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [
+        ({"mergeMethods": NAMES}, {"mergeMethods": [*NAMES, "median"]}),
+        ({"mergeMethods": NAMES[:1]}, {"mergeMethods": []}),
+        ({"warmStart": {"run": 1}}, {"warmStart": {"run": 0}}),
+        ({"warmStart": {"run": 2**64 - 1}}, {"warmStart": {"run": 2**64}}),
+        ({"maxWeight": 1}, {"maxWeight": 0}),
+        ({"maxWeight": 2**32 - 1}, {"maxWeight": 2**32}),
+        ({"stop": {"max_rounds": 2**32 - 1}}, {"stop": {"max_rounds": 2**32}}),
+    ],
+)
+def test_a_bound_itself_is_within(inside: dict[str, object], outside: dict[str, object]) -> None:
+    """The last value that may be, and the first that may not: nodes of all versions draw the line there."""
+    assert JobOptions.from_text(canonical(inside)) != JobOptions()
+    with pytest.raises(OperatorFault):
+        canonical(outside)
+
+
 def test_no_text_means_no_options() -> None:
     """Most jobs have none."""
     assert JobOptions.from_text("") == JobOptions()

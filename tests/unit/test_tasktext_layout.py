@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import taskfiles
-from swarm.core.tasktext.bounds import SLOT_BYTES_MAX, SLOTS_MAX
+from swarm.core.tasktext.bounds import SLOT_BYTES_MAX, SLOTS_MAX, STEPS_MAX, TEXT_BYTES_MAX
 from swarm.core.tasktext.findings import TaskTextFault, Weight
 from swarm.core.tasktext.layout import numbered, slots
 from swarm.core.tasktext.model import Header, RunBody, Task, TaskType, Variable
@@ -160,6 +160,18 @@ def test_a_line_that_cannot_be_is_named_by_its_number(lines: list[str], says: st
     """As GET TASK BODY numbers them."""
     found = from_lines(RUN_HEADER, ["---", *lines]).findings
     assert any(str(one).startswith(says) and one.weight is Weight.ERROR for one in found), found
+
+
+def test_lines_that_fit_and_make_no_file_that_fits_are_refused_as_a_whole() -> None:
+    """Characters that a file writes as escapes: each line is within its bound, the file is not. No line is named."""
+    header = Header(TaskType.MAKE_USER_CONTAINER, "n", "me", "ROOTTASK", "hub/a")
+    steps = ["- FROM x", *["- RUN " + "\u200b" * 150] * (STEPS_MAX - 1)]
+    found = from_lines(header, ["BuildContext : x", "BuildType : INLINE", "BuildSteps :", *steps])
+    assert found.value is None
+    assert len(found.content) > TEXT_BYTES_MAX
+    assert [str(one) for one in found.findings if one.weight is Weight.ERROR] == [
+        f"the task has {len(found.content):,} bytes as a file, at most 65,536"
+    ]
 
 
 def test_the_words_of_create_task_are_those_of_a_file() -> None:
