@@ -15,7 +15,7 @@ from swarm.core.bundle import Contribution
 from swarm.core.control.combined import Committed
 from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
-from swarm.core.engine.context import Transfer
+from swarm.core.engine.context import RESULTS_KEPT, Transfer
 from swarm.core.engine.controls import proposed_interval
 from swarm.core.engine.judging import fresh_fault
 from swarm.core.engine.leading import gather, size_max
@@ -407,3 +407,22 @@ def test_two_check_ins_of_one_version_show_who_is_faulty() -> None:
     latest = context.latest(other.address)
     assert latest is not None
     assert latest.statement == theirs.check_in
+
+
+def test_of_proposals_that_nothing_refers_to_the_last_are_kept() -> None:
+    """Beside the one that has just come. Oldest first they go; one that a takeover says was acknowledged stays."""
+    scene = Scene()
+    context = scene.follower.engine.state.context
+    assert context is not None
+    said = scene.message.signed.statement
+    many = [
+        replace(scene.message, signed=Signed(replace(said, result=sha256(b"%d" % n)), b""))
+        for n in range(RESULTS_KEPT + 3)
+    ]
+    first = many[0].signed.statement
+    takeover = Takeover(context.name, 7, 1, first.result, scene.leader.address)
+    context.file_takeover(Signed(takeover, b""))
+    for message in many:
+        context.file_result(message)
+    kept = [message.signed.statement.result for message in many if message.signed.statement.result in context.results]
+    assert kept == [first.result, *(message.signed.statement.result for message in many[-RESULTS_KEPT - 1 :])]

@@ -163,15 +163,25 @@ def test_a_damaged_list_on_disk_is_noticed(store: BlobStore, tmp_path: Path) -> 
         store.chunks(blob_id)
 
 
-def test_rot_on_disk_is_noticed(store: BlobStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rot", ["a bit", "the last byte", "all of it", "one byte more"])
+def test_rot_on_disk_is_noticed(rot: str, store: BlobStore, tmp_path: Path) -> None:
     """verify() reads all bytes again; a blob whose bytes changed under its name is no blob."""
     blob_id, _ = store.add_file(file_of(tmp_path, os.urandom(SIZE)), move=True)
     store.verify(blob_id)
     with store.path(blob_id).open("r+b") as file:
-        file.seek(CHUNK_BYTES + 7)
-        byte = file.read(1)[0]
-        file.seek(CHUNK_BYTES + 7)
-        file.write(bytes([byte ^ 1]))
+        match rot:
+            case "a bit":
+                file.seek(CHUNK_BYTES + 7)
+                byte = file.read(1)[0]
+                file.seek(CHUNK_BYTES + 7)
+                file.write(bytes([byte ^ 1]))
+            case "the last byte":
+                file.truncate(SIZE - 1)
+            case "all of it":
+                file.truncate(0)
+            case "one byte more":
+                file.seek(SIZE)
+                file.write(b"x")
     with pytest.raises(LocalFault, match="damaged"):
         store.verify(blob_id)
 
