@@ -201,7 +201,7 @@ def silent() -> None:
 @pytest.mark.parametrize(
     ("story", "change"),
     [
-        (by_name, (stranded, "wait", "if len(remaining) < need <= len(members):", "if False:")),
+        (by_name, (stranded, "wait", "if standing < need <= standing + len(left):", "if False:")),
         (by_name, (stranded, "gone", 'peer.phase == "failed"', "False")),
         (by_name, (stranded, "watch", "and now >= found.until:", "and False:")),
         (by_name, (machine.Engine, "_pulse", "pulse.attempt, pulse.left)", "pulse.attempt)")),
@@ -211,7 +211,7 @@ def silent() -> None:
             test_one_that_a_reform_dropped_is_silent_and_did_not_leave,
             (stranded, "gone", " and node not in state.dropped", ""),
         ),
-        (test_enough_members_are_left, (stranded, "wait", "len(remaining) < need <=", "len(remaining) <= need <=")),
+        (test_enough_members_are_left, (stranded, "wait", "standing < need <=", "standing <= need <=")),
     ],
 )
 def test_a_broken_rule_ends_a_story_badly(
