@@ -28,7 +28,7 @@ from swarm.sl import app as sl_app
 from swarm.sl import directory, records, schemas, transfers
 from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, join, lifesigns, relay, starting
 from swarm.swci import access, contexts, folder, grammar, streams, web
-from swarm.swop import building, docker, follower, hands, runtime, texts
+from swarm.swop import building, docker, files, follower, hands, keeping, runtime, texts
 
 LIMITS, PACE = lines.Limits(), transfer.Pace()
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -226,6 +226,10 @@ ROWS: dict[str, Row] = {
     "a SWOP: texts of failures kept; assignments it has judged; pairs being stopped; an SL after its program's end": (
         "{}; {}; {}; {} s",
         texts.TEXTS_MAX, follower.JUDGED_MAX, hands.STOPS_MAX, hands.FINISHING_SECONDS,
+    ),
+    "a site's file for its SWOP; its policy: bytes, values; attempts whose containers are kept": (
+        "{} KiB; {} KiB, {}; {}",
+        files.FILE_BYTES_MAX / KIB, files.POLICY_BYTES_MAX / KIB, files.POLICY_VALUES_MAX, keeping.KEPT_MAX,
     ),
     "restarts of geth because another SN's chain node moves": ("one in {} s for each", gethhost.MOVE_SECONDS),
     "how long one SN's invented head holds up another's start": ("{} s", starting.DOUBT_SECONDS),

@@ -22,8 +22,8 @@ from swarm.core.alive import (
 from swarm.core.errors import ChainFault, LocalFault
 from swarm.core.ids import Address, to_hex
 from swarm.inspect.table import ago, cells, rows, size
+from swarm.node import lifesigns
 from swarm.obs.waits import timed
-from swarm.sl import lifesigns
 from swarm.sn.lifesigns import LifeSigns
 from swarm.store.journal import Journal
 

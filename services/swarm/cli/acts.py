@@ -27,6 +27,7 @@ OWN: Mapping[str, str] = {
     "sn": "swarm.cli.processes:sn",
     "sl": "swarm.cli.processes:sl",
     "swci": "swarm.cli.processes:swci",
+    "swop": "swarm.cli.processes:swop",
     "demo": "swarm.cli.processes:demo",
     "cert init": "swarm.cli.certs:init",
     "cert issue": "swarm.cli.certs:issue",

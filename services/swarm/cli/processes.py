@@ -25,6 +25,12 @@ def swci(call: Call) -> int:
     return main(call.rest)
 
 
+def swop(call: Call) -> int:
+    from swarm.swop.__main__ import main
+
+    return main(call.rest)
+
+
 def demo(call: Call) -> int:
     from swarm.demo.__main__ import main
 

@@ -34,6 +34,7 @@ from swarm.net.server import serve
 from swarm.node.cursor import JournalCursor
 from swarm.node.identity import own_account, state_folder, tls_contexts
 from swarm.node.joining import Swarm, check_pin, find_swarm, join_swarm
+from swarm.node.lifesigns import last_word, tell
 from swarm.node.outbox import JournalOutbox
 from swarm.node.sharing import SharedLogs
 from swarm.node.sn_link import SnLink
@@ -53,7 +54,7 @@ from .asking import asked
 from .attempt import tell_joined
 from .bridge import FifoBridge
 from .directory import Members
-from .lifesigns import alive_of, last_word, tell
+from .lifesigns import alive_of
 from .mergework import MergeOptions, expected_coefficients
 from .peering import Peering
 from .program import Program, Target
@@ -153,7 +154,7 @@ class Node:
         peers = PeerApp(self._store, lambda: self._runtime, self._moved_out, shared)
         async with (
             serve(ops, settings.ops_listen, settings.ops_port, None) as inner,
-            serve(peers, settings.listen, settings.fs_port, server_tls) as outer,
+            serve(peers, settings.listen, settings.fs_bind_port or settings.fs_port, server_tls) as outer,
         ):
             log.info("operations port", address=f"{inner.host}:{inner.port}")
             log.info("peer server", address=f"{outer.host}:{outer.port}", uri=settings.own_uri)

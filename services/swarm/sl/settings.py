@@ -51,6 +51,10 @@ class SlSettings(ThroughSn):
     fs_port: Annotated[Port, Opt("--sl-fs-port", env="SL_FS_PORT", unit="TCP port")] = Field(
         30305, description="port of this node's file and peer server (mutual TLS)"
     )
+    fs_bind_port: Annotated[Port | None, Opt("--sl-fs-bind-port", env="SL_FS_BIND_PORT", unit="TCP port")] = Field(
+        None,
+        description="port that this node listens on, where another one is published for it (default: --sl-fs-port)",
+    )
     fs_service: Annotated[str | None, Opt("--sl-fs-service", env="SL_FS_SERVICE", unit="name:port")] = Field(
         None, description="name under which a reverse proxy offers that server (port 443 if none is given)"
     )

@@ -25,7 +25,7 @@ from swarm.store.journal import Journal
 from .follower import Follower
 from .hands import Hands
 from .judging import Judge
-from .keeping import Keeping
+from .keeping import Keeping, Kept
 from .runtime import ContainerRuntime
 from .sighting import Sighting
 from .texts import Texts
@@ -51,6 +51,7 @@ class Here:
     own_paths: tuple[str, ...]
     turn: Callable[[str], Awaitable[Any]]
     may_stay_alone: bool = False
+    keep_containers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,14 @@ async def assembled(client: ChainClient, swarm: Swarm, journal: Journal, here: H
         runners, tasks, SignatureVerifier(), here.runtime, here.profile, here.site, here.policy, here.own_paths
     )
     follower = Follower(runners, runner, rules, sighting, judge, Keeping(journal), waits, client.waker, here.turn)
-    hands = Hands(here.runtime, here.profile, here.site, texts, follower.judged, may_stay_alone=here.may_stay_alone)
+    hands = Hands(
+        here.runtime,
+        here.profile,
+        here.site,
+        texts,
+        follower.judged,
+        may_stay_alone=here.may_stay_alone,
+        kept=Kept(journal) if here.keep_containers else None,
+    )
     follower.hands = hands
     return Parts(follower, hands, texts, runners, runner)

@@ -61,7 +61,7 @@ class Follower:
         self._judged: dict[Digest, Judged] = {}
         self._current: Assignment | None = None
         self.hands: Hands | None = None
-        self._running = 0
+        self.running = 0
         self.leaving = False
         self.trouble = ""
 
@@ -90,8 +90,8 @@ class Follower:
         current = self._current
         if self.trouble:
             return "the SN, or the container engine", self.trouble[:200], "this SWOP goes on where it was"
-        if self._running:
-            return "the end of its programs", f"{self._running} of {self._name(current.aid)}" if current else "", "told"
+        if self.running:
+            return "the end of its programs", f"{self.running} of {self._name(current.aid)}" if current else "", "told"
         return "a task", "operators", "it is judged, and run if this site takes it"
 
     async def step(self) -> bool:
@@ -110,7 +110,7 @@ class Follower:
         except RuntimeFault as fault:
             works = None
             self._note(str(fault))
-        self._running = sum(work.state in ALIVE for work in works or ())
+        self.running = sum(work.state in ALIVE for work in works or ())
         unseen = {work.key.aid for work in works or ()} - {key.aid for key in memory.started}
         if unseen:
             sight = await self._sighting.look({key.aid for key in memory.started} | unseen)

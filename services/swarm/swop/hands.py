@@ -39,6 +39,7 @@ from swarm.core.taskview import TaskType
 from swarm.obs import log as obs_log
 
 from .judging import Judged
+from .keeping import Kept
 from .runtime import ContainerRuntime, RuntimeFault, Trouble
 from .texts import Texts
 
@@ -64,6 +65,7 @@ class Hands:
     """Args:
     judged: what was found out about an assignment, by the attempt's key.
     may_stay_alone: this site takes a program that never joined for a success.
+    kept: where attempts are noted whose containers stay after their end; None: none do.
     """
 
     def __init__(
@@ -75,10 +77,12 @@ class Hands:
         judged: Callable[[Key], Judged | None],
         *,
         may_stay_alone: bool = False,
+        kept: Kept | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runtime, self._profile, self._site, self._texts = runtime, profile, site, texts
         self._judged, self._may_stay_alone, self._clock = judged, may_stay_alone, clock
+        self._kept = kept
         self._jobs: dict[Key, Job] = {}
         self._stopping: dict[Key, asyncio.Task[None]] = {}
         self._results: dict[Key, Result] = {}
@@ -107,7 +111,7 @@ class Hands:
         attempts: dict[Key, list[Found]] = defaultdict(list)
         for found in await self._runtime.find({SWOP: labels(self._site.swop, _ANY)[SWOP]}):
             key = key_of(found.labels)
-            if key is not None and PART in found.labels:
+            if key is not None and PART in found.labels and not (self._kept is not None and key in self._kept):
                 attempts[key].append(found)
         works = [work for key, found in attempts.items() if (work := await self._work(key, found)) is not None]
         if kind in (TaskType.MAKE_USER_CONTAINER, TaskType.PULL_IMAGE):
@@ -254,16 +258,19 @@ class Hands:
         """Take away what is left of it; models and keys of its SL stay in the state's volume."""
         if self._jobs.pop(key, None) is not None:
             return
-        running = [found for found in await self._of(key) if found.state is ContainerState.RUNNING]
-        if running:
+        mine = await self._of(key)
+        if any(found.state is ContainerState.RUNNING for found in mine):
             self._begin_stop(key)  # removed by a later pass, once it has ended
             return
-        for found in await self._of(key):
+        self._results.pop(key, None)
+        self._stopped.discard(key)
+        if self._kept is not None and any(found.state is ContainerState.EXITED for found in mine):
+            self._kept.add(key)
+            return
+        for found in mine:
             await self._runtime.remove(found.name)
         if key.pair < len(self._profile.nodes):
             await self._runtime.remove_volume(exchange_volume(self._profile, self._profile.nodes[key.pair], key))
-        self._results.pop(key, None)
-        self._stopped.discard(key)
 
     async def _of(self, key: Key) -> list[Found]:
         return await self._runtime.find(labels(self._site.swop, key))

@@ -14,6 +14,9 @@ from swarm.core.taskrun.work import Key, Memory, Result, Why
 from swarm.store.journal import Journal
 
 ENTRY = "swop/memory"
+KEPT = "swop/kept"
+KEPT_MAX = 256
+"""Attempts whose containers stay after their end: the newest."""
 
 
 class Keeping:
@@ -28,6 +31,23 @@ class Keeping:
         if memory != self.memory:
             self._journal.put(ENTRY, _written(memory))
             self.memory = memory
+
+
+class Kept:
+    """Attempts that are over, and whose containers are left for a look by hand (``SWOP_KEEP_CONTAINERS``)."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        raw = journal.get(KEPT)
+        self._keys = [] if raw is None else [_key_of(one) for one in json.loads(raw)]
+
+    def add(self, key: Key) -> None:
+        if key not in self._keys:
+            self._keys = [*self._keys, key][-KEPT_MAX:]
+            self._journal.put(KEPT, json.dumps([_key(one) for one in self._keys]).encode())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
 
 
 def _written(memory: Memory) -> bytes:

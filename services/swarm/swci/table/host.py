@@ -134,6 +134,7 @@ ROWS: tuple[Command, ...] = (
             ("sn", "Runs a swarm network node."),
             ("sl", "Runs a swarm learning node."),
             ("swci", "Runs the operator's shell: commands, scripts, REST."),
+            ("swop", "Runs a swarm operator node: tasks become images and containers of this host."),
             ("demo", "Trains one model at several sites on this machine."),
         )
     ),
