@@ -261,17 +261,18 @@ class TestDocker:
         """No capabilities, no new privileges, no network, a file system to read; its scratch can be written."""
         script = (
             "grep -E 'Cap(Eff|Prm|Bnd)|NoNewPrivs' /proc/self/status; ls /sys/class/net; id -u;"
-            " touch /x 2>/dev/null && echo wrote; echo ok > /tmp/x && cat /tmp/x"
+            " touch /x 2>/dev/null && echo wrote; echo ok > /tmp/x && cat /tmp/x; cat /sys/fs/cgroup/pids.max"
+            " /sys/fs/cgroup/pids/pids.max 2>/dev/null"
         )
         spec = place.spec(
-            script, user="1234:1234", network="none", writable_root=False, scratch=("/tmp",), confined=True
+            script, user="1234:1234", network="none", writable_root=False, scratch=("/tmp",), confined=True, pids=77
         )  # fmt: skip
         await place.runtime.create(spec)
         await place.runtime.start(spec.name)
         assert (await place.ended()).exit_code == 0
         said = (await place.runtime.output(spec.name, 50)).split()
         none = "0" * 16
-        assert said == ["CapPrm:", none, "CapEff:", none, "CapBnd:", none, "NoNewPrivs:", "1", "lo", "1234", "ok"]
+        assert said == ["CapPrm:", none, "CapEff:", none, "CapBnd:", none, "NoNewPrivs:", "1", "lo", "1234", "ok", "77"]
 
     async def test_devices_reach_the_engine_as_the_profile_says(self, place: Place) -> None:
         """/dev/shm has its size, a device is there, a group is joined; a GPU that no host has is refused by name."""

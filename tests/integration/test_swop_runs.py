@@ -68,7 +68,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ca = Authority()
     with running_sn(tmp_path_factory.mktemp("sn"), ca, "--task-lease", "10") as sn:
         here = swci.operator(tmp_path_factory.mktemp("operator"), sn, ca)
-        for name, text in (("build", BUILD.format(step="true")), ("train", RUN)):
+        alone = RUN.replace("Name : train", "Name : alone").replace("Envvars :", "Envvars : [SWARM_LOOPBACK: true]")
+        for name, text in (("build", BUILD.format(step="true")), ("train", RUN), ("alone", alone)):
             (here.usr / f"{name}.yaml").write_text(text)
         made = here.shell(
             *here.enter(),
@@ -76,6 +77,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             "finalize task build",
             "create task from train.yaml",
             "finalize task train",
+            "create task from alone.yaml",
+            "finalize task alone",
         )
         assert made.returncode == 0, made.stdout
         yield World(ca, sn, here, tmp_path_factory.mktemp("swops"))
@@ -177,6 +180,21 @@ def test_a_swop_that_comes_back_adopts_what_runs(world: World, crash: bool) -> N
         said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
         assert "STATE : COMPLETE" in said, said
         until(lambda: not node.runtime.boxes, "nothing left")
+
+
+def test_a_program_that_trains_alone_is_a_success_also_when_nobody_looked(world: World) -> None:
+    """It says so by SWARM_LOOPBACK in its task (row T08), which the next process reads again."""
+    with swop_node(world.sn, world.ca, world.folder, "l1", joins=False) as node:
+        node.has_image()
+        node.runtime.programs["train"] = Program(None)
+        world.assigns(f"ASSIGN TASK alone TO {TR} WITH 1 PEERS")
+        until(lambda: parts(node, Part.ML, ContainerState.RUNNING), "a program")
+        [program] = parts(node, Part.ML, ContainerState.RUNNING)
+        node.stop(crash=True)
+        node.runtime.ends(program, 0)
+        node.start()
+        said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
+        assert "STATE : COMPLETE" in said, said
 
 
 @pytest.mark.parametrize(

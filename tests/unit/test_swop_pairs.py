@@ -156,6 +156,7 @@ def test_a_program_reaches_no_key_and_no_network_unless_granted() -> None:
     ml = made().ml
     assert {mount.target for mount in ml.mounts} == {"/tmp/hpe-swarm", "/tmp/test/data", "/tmp/test/model"}
     assert (ml.network, ml.address, ml.dns, ml.writable_root, ml.confined) == ("none", None, (), False, True)
+    assert ml.pids == 4096
     ml = made(terms=Terms(network=True, writable_root=True, confined=False)).ml
     assert (ml.network, ml.address, ml.writable_root, ml.confined) == ("net-1", "172.18.0.10", True, False)
 

@@ -76,7 +76,16 @@ def test_a_nodes_own_volume_is_out_of_reach() -> None:
     """An SL's state holds its key."""
     own = Mount(MountKind.VOLUME, "swop-demo-state-0", "/data")
     said = decide(COMPATIBLE, asked(mounts=(own,), own_paths=("swop-demo-state-0",)))
-    assert said == "the volume swop-demo-state-0 is this node's own and is never mounted into a program"
+    assert said == "the volume swop-demo-state-0 is this site's nodes' own: no program and no build is given it"
+
+
+@pytest.mark.parametrize("text", [taskfiles.RUN, taskfiles.BUILD])
+@pytest.mark.parametrize("name", ["swop-other-state-3", "swop-demo-swif-0-0123456789abcdef", "keys"])
+def test_other_nodes_volumes_are_out_of_reach_of_programs_and_builds(text: str, name: str) -> None:
+    """A build's context would carry an SL's key into steps that somebody else wrote."""
+    own = Mount(MountKind.VOLUME, name, "/")
+    said = decide(COMPATIBLE, asked(text, mounts=(own,), own_paths=("keys",), bases=("x",)))
+    assert said == f"the volume {name} is this site's nodes' own: no program and no build is given it"
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), max_size=4), st.lists(st.sampled_from(["a", "b", "*"]), max_size=4))
@@ -95,6 +104,11 @@ def test_meeting_is_lying_on_one_line(path: list[str], place: list[str]) -> None
         ({"kinds": ["PULL_IMAGE"]}, asked(), "no rule names RUN_SWARM train"),
         ({"authors": ["0x" + OTHER.hex()]}, asked(), "its author 0xaaaa"),
         ({"images": ["debian*"]}, asked(taskfiles.BUILD, bases=("debian:12", "evil")), "the image evil is not"),
+        (
+            {"images": ["*"], "mounts": ["lib"]},
+            asked(taskfiles.BUILD, mounts=(Mount(MountKind.VOLUME, "data", "/"),)),
+            "data is not in the rule's mounts",
+        ),
         ({"images": ["x"]}, asked(taskfiles.PULL), "the image hub.example/org/base:1.0 is not"),
         ({"urls": ["https://other/*"]}, asked(taskfiles.CONTENT), "https://data.example/set.tgz is not"),
         ({"mounts": ["/data"]}, asked(mounts=(bind("/data2"),)), "/data2 is not in the rule's mounts"),

@@ -321,6 +321,7 @@ def _config(api: Any, spec: ContainerSpec) -> dict[str, Any]:
         cap_drop=["ALL"] if spec.confined else None,
         security_opt=_security(spec) or None,
         privileged=devices.privileged,
+        pids_limit=spec.pids,
         read_only=not spec.writable_root,
         tmpfs={posixpath.normpath(folder): "rw,nosuid,nodev" for folder in spec.scratch} or None,
         restart_policy=_NEVER,

@@ -32,6 +32,8 @@ log = obs_log.get("swarm.SWOP")
 
 PASS_SECONDS = 1.0
 """Between two passes, unless the chain or the pass itself says sooner."""
+AGAIN_SECONDS = 0.05
+"""Before a pass that is due at once: what fails again and again does not keep a core busy."""
 JUDGED_MAX = 64
 """Assignments of which is remembered what this site said."""
 
@@ -83,8 +85,7 @@ class Follower:
                 except (ChainFault, RuntimeFault) as fault:
                     self._note(str(fault))
                 row.what, row.whom, row.then = self._waited_for()
-                if not again:
-                    await ticket.wait(PASS_SECONDS)
+                await ticket.wait(AGAIN_SECONDS if again else PASS_SECONDS)
 
     def _waited_for(self) -> tuple[str, str, str]:
         current = self._current
@@ -106,6 +107,8 @@ class Follower:
         sight = await self._sighting.look({key.aid for key in memory.started})
         self._current = sight.head.current
         try:
+            if wanted(sight.head) and self._current is not None:
+                await self._look_into(self._current.aid)  # what its results mean depends on the task
             works = await self.hands.works(wanted(sight.head), _kind(sight))
         except RuntimeFault as fault:
             works = None
@@ -154,7 +157,7 @@ class Follower:
 
     async def _look_into(self, aid: Digest) -> bool:
         current = self._current
-        if current is None or current.aid != aid:
+        if current is None or current.aid != aid or aid in self._judged:
             return False
         found = await self._judge.judge(current)
         while len(self._judged) >= JUDGED_MAX:

@@ -19,7 +19,7 @@ from swarm.chain.tasksigned import signed_task
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Digest, to_hex
 from swarm.core.statements import Signature, Verifier
-from swarm.core.swop.containers import Devices, Mount
+from swarm.core.swop.containers import Devices, Mount, MountKind
 from swarm.core.swop.dockerfile import images_of
 from swarm.core.swop.pairs import Site, Terms, pair, state_volume
 from swarm.core.swop.policy import REFUSED, Asked, Granted, Policy, decide
@@ -135,6 +135,8 @@ class Judge:
             return _refused(NOT_OFFERED, "this SWOP does not make content yet (MAKE_SWARM_USER_CONTENT)")
         if isinstance(task.body, BuildBody):
             bases = images_of(task.body.dockerfile)
+            if task.body.context is not None:
+                mounts.append(Mount(MountKind.VOLUME, task.body.context, "/"))
         if isinstance(task.body, RunBody):
             name = image_of(prereq.header.outcome)
             found = await self._runtime.image(name)

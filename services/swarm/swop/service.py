@@ -144,7 +144,7 @@ class Node:
             profile,
             site,
             policy_of(settings.policy, profile, settings.usr_dir),
-            tuple(str(path) for path in files if path is not None),
+            tuple(str(path.resolve()) for path in files if path is not None),
             self._turn,
             settings.may_stay_alone,
             settings.keep_containers,

@@ -13,6 +13,8 @@ from enum import Enum, StrEnum
 GRACE_SECONDS = 45
 """From SIGTERM to SIGKILL: a program saves its model, a node its journal."""
 NO_NETWORK = "none"
+PIDS_MAX = 4096
+"""Processes and threads of a program: data loaders fit in, a fork bomb does not."""
 
 
 class MountKind(StrEnum):
@@ -79,6 +81,7 @@ class ContainerSpec:
         writable_root: whether its own file system may be written outside of mounts and ``scratch``.
         scratch: folders in memory that may be written.
         confined: no capabilities but those in ``devices``, no new privileges.
+        pids: processes and threads at most; None: as the runtime has it.
         grace_seconds: from SIGTERM to SIGKILL, for whoever stops it.
     """
 
@@ -101,6 +104,7 @@ class ContainerSpec:
     writable_root: bool = True
     scratch: tuple[str, ...] = ()
     confined: bool = False
+    pids: int | None = None
     grace_seconds: int = GRACE_SECONDS
 
 

@@ -20,7 +20,7 @@ from ..taskrun.work import Key, WorkState
 from ..tasktext.model import RunBody, Task
 from ..tasktext.profile import Identity, Profile, SlNode, sl_environment, user_environment
 from ..tasktext.secrets import secret_name
-from .containers import GRACE_SECONDS, NO_NETWORK, ContainerSpec, ContainerState, Found, Mount, MountKind
+from .containers import GRACE_SECONDS, NO_NETWORK, PIDS_MAX, ContainerSpec, ContainerState, Found, Mount, MountKind
 from .devices import devices
 
 PREFIX = "swarm-learning."
@@ -197,6 +197,7 @@ def pair(site: Site, profile: Profile, node: SlNode, task: Task, image: str, key
         writable_root=terms.writable_root,
         scratch=() if terms.writable_root else SCRATCH,
         confined=terms.confined,
+        pids=PIDS_MAX,
         grace_seconds=GRACE_SECONDS,
     )
     notices = tuple(f"usrcontaineropts: {name} means nothing here and is left out" for name in unknown)

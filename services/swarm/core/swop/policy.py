@@ -27,6 +27,8 @@ NEVER_MOUNTED = (
     "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers",
 )  # fmt: skip
 """Of the host, by no policy: the engine's files and socket, keys, devices; nor what lies below them, or holds them."""
+OWN_VOLUMES = "swop-"
+"""Beginning of the names of all volumes that a SWOP makes: states with keys, and other programs' pipes."""
 HOMES = ("/root", "/home/*")
 KEPT_IN_HOMES = (".ssh", ".gnupg", ".docker", ".kube", ".aws")
 """Keys of users: these folders, and homes as a whole, are never mounted; other folders in a home may be."""
@@ -42,7 +44,8 @@ class Rule:
         authors: addresses of creators; empty: any operator of the swarm.
         tasks: names of tasks; kinds: their types.
         images: names of images that may be pulled, or be the base of a build (also ``name@sha256:...``).
-        mounts: folders of the host and names of volumes that may be mounted; below a folder counts.
+        mounts: folders of the host and names of volumes that may be mounted, or be a build's context; below a folder
+            counts.
         build_network, network: of build steps, and of the program.
         writable_root, confined: see :class:`~.pairs.Terms`.
         devices, capabilities, privileged: of a profile's ``usrcontaineropts``.
@@ -96,7 +99,8 @@ class Asked:
 
     Args:
         author: the creator, by its signature.
-        bases: images that a build begins from, by their names; mounts: of all pairs; devices: of all pairs.
+        bases: images that a build begins from, by their names; mounts: of all pairs, or a build's
+            context; devices: of all pairs.
         own_paths: the site's own secrets and state on this host, which nothing may mount.
     """
 
@@ -152,10 +156,10 @@ def _misfit(rule: Rule, asked: Asked) -> str | None:
         for one in body.operations:
             if one.kind == "DOWNLOAD" and not _fits(one.target, rule.urls):
                 return f"{one.target} is not in the rule's urls"
+    for mount in asked.mounts:
+        if not _mountable(mount, rule.mounts):
+            return f"{mount.source} is not in the rule's mounts"
     if isinstance(body, RunBody):
-        for mount in asked.mounts:
-            if not _mountable(mount, rule.mounts):
-                return f"{mount.source} is not in the rule's mounts"
         for devices in asked.devices:
             if (why := _undevised(rule, devices)) is not None:
                 return why
@@ -188,8 +192,8 @@ def _never(asked: Asked) -> str | None:
                         f"{mount.source} is never mounted into a program: {place} of this host holds keys or the means"
                         " to take over the host; name a folder that holds data alone"
                     )
-        elif mount.source in asked.own_paths:
-            return f"the volume {mount.source} is this node's own and is never mounted into a program"
+        elif mount.source in asked.own_paths or mount.source.startswith(OWN_VOLUMES):
+            return f"the volume {mount.source} is this site's nodes' own: no program and no build is given it"
     return None
 
 
