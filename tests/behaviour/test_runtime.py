@@ -7,6 +7,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +61,14 @@ class Place:
                 if found.state is ContainerState.EXITED:
                     return found
                 await asyncio.sleep(0.05)
+
+
+def make_content(folder: Path) -> None:
+    (folder / "set").mkdir()
+    (folder / "set" / "a.csv").write_text("1,2\n")
+    (folder / "set" / "a.csv").chmod(0o600)
+    (folder / "run.sh").write_text("#!/bin/sh\n")
+    (folder / "run.sh").chmod(0o700)
 
 
 def fake() -> FakeRuntime:
@@ -307,6 +316,19 @@ class TestDocker:
         assert [line for line in ("wheel", "FROM scratch", "hard", "lib", "link") if line not in lines] == []
         assert lines.count("wheel") == 2
         assert [found.name for found in await place.runtime.find(place.labels)] == [fill.name]
+
+    async def test_a_volume_is_filled_for_any_user(self, place: Place, tmp_path: Path) -> None:
+        """Folders and files as they are, root's and readable by all; what was there before stays."""
+        await asyncio.to_thread(make_content, tmp_path)
+        name = place.labels["swarm-test"]
+        await place.runtime.fill_volume(name, tmp_path, place.labels)
+        script = "cd /v && find . -type f | sort | xargs stat -c '%n %a %u' && cat set/a.csv"
+        spec = place.spec(script, mounts=(Mount(MountKind.VOLUME, name, "/v", read_only=True),), user="1234:1234")
+        await place.runtime.create(spec)
+        await place.runtime.start(spec.name)
+        await place.ended()
+        said = (await place.runtime.output(spec.name, 9)).splitlines()
+        assert said == ["./run.sh 755 0", "./set/a.csv 644 0", "1,2"]
 
     async def test_an_engine_that_is_not_there_is_named(self) -> None:
         """No socket, and a socket that may not be used: each with its fix."""

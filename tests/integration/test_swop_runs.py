@@ -45,6 +45,19 @@ Body :
     PrivateContent :
     SharedContent :
 """
+CONTENT = """Name : content
+TaskType : MAKE_SWARM_USER_CONTENT
+Author : Somebody
+Prereq : ROOTTASK
+Outcome : sets
+Body :
+    ContentType : SWARMCONTENT
+    OpsList :
+    - Operation : DOWNLOAD
+      Target : {url}
+      Options :
+      - Out : raw
+"""
 RAISES = "Traceback (most recent call last):\n  File 'x', line 1\n    y\nValueError: no such column\n"
 
 
@@ -213,6 +226,23 @@ def test_a_site_that_does_not_take_a_task_says_why(world: World, task: str, faul
         assert node.parts is not None
         [judged] = node.parts.follower._judged.values()
         assert re.search("policy|is not on this host: run the task build here first", judged.text)
+
+
+def test_content_is_a_volume_for_each_node(world: World) -> None:
+    """Fetched once, put into a volume of each node; a policy without the address refuses it by name."""
+    with swop_node(world.sn, world.ca, world.folder, "c1", nodes=2) as node:
+        url = f"{node.sn.ops}/healthz"  # something that is served here
+        (world.here.usr / "content.yaml").write_text(CONTENT.format(url=url))
+        said = world.assigns(
+            "create task from content.yaml",
+            "finalize task content",
+            f"ASSIGN TASK content TO {TR} WITH 1 PEERS",
+            f"WAIT FOR TASKRUNNER {TR}",
+        )
+        assert "STATE : COMPLETE" in said, said
+        assert sorted(node.runtime.files) == ["sets-0", "sets-1"]
+        assert list(node.runtime.files["sets-1"]) == ["raw/healthz"]
+        assert b'"healthy": true' in node.runtime.files["sets-1"]["raw/healthz"]
 
 
 def test_an_engine_that_goes_away_is_waited_for(world: World) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from swarm.core.swop.containers import BuildSpec, ContainerSpec, ContainerState, Found, Image, MountKind
 from swarm.swop.runtime import FILE_BYTES_MAX, RuntimeFault, Trouble
@@ -42,6 +43,8 @@ class FakeRuntime:
         self.boxes: dict[str, Box] = {}
         self.images: dict[str, Image] = {}
         self.volumes: dict[str, dict[str, str]] = {}
+        self.files: dict[str, dict[str, bytes]] = {}
+        """What was put into volumes."""
         self.networks: set[str] = {"bridge", "host", "none"}
         self.registry: dict[str, Image] = {}
         self.gone = False
@@ -183,6 +186,14 @@ class FakeRuntime:
             raise RuntimeFault(Trouble.REFUSED, f"the volume {name} is in use")
         self.volumes.pop(name, None)
 
+    async def fill_volume(self, name: str, folder: Path, labels: Mapping[str, str]) -> None:
+        await self.make_volume(name, labels)
+        self.files[name] = _files(folder)
+
     async def network(self, name: str) -> bool:
         self._answer()
         return name in self.networks
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -15,7 +15,7 @@ from swarm.chain.embedded import asking
 from swarm.cli import building as cli_building
 from swarm.core import blobid, dataschema, exported, limits, statements
 from swarm.core.engine import context, credit, leading, messages, state
-from swarm.core.swop import policy
+from swarm.core.swop import containers, policy
 from swarm.core.tasktext import bounds as tasktext
 from swarm.core.tasktext import findings, scalars
 from swarm.inspect import answers as told
@@ -28,7 +28,7 @@ from swarm.sl import app as sl_app
 from swarm.sl import directory, records, schemas, transfers
 from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, join, lifesigns, relay, starting
 from swarm.swci import access, contexts, folder, grammar, streams, web
-from swarm.swop import building, docker, files, follower, hands, keeping, runtime, texts
+from swarm.swop import building, contents, docker, files, follower, hands, keeping, runtime, texts
 
 LIMITS, PACE = lines.Limits(), transfer.Pace()
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -231,6 +231,12 @@ ROWS: dict[str, Row] = {
         "{} KiB; {} KiB, {}; {}",
         files.FILE_BYTES_MAX / KIB, files.POLICY_BYTES_MAX / KIB, files.POLICY_VALUES_MAX, keeping.KEPT_MAX,
     ),
+    "content of a task: bytes; entries of an archive; redirects of a download; silence of its server; disk that stays free": (  # noqa: E501
+        "{} GiB; {}; {}; {} s; {} MiB",
+        contents.CONTENT_BYTES_MAX / GIB, contents.ENTRIES_MAX, contents.REDIRECTS_MAX, contents.SILENCE_SECONDS,
+        contents.DISK_RESERVE_BYTES / MIB,
+    ),
+    "processes and threads of a program": ("{}", containers.PIDS_MAX),
     "restarts of geth because another SN's chain node moves": ("one in {} s for each", gethhost.MOVE_SECONDS),
     "how long one SN's invented head holds up another's start": ("{} s", starting.DOUBT_SECONDS),
     "requests to join of one key; joins at once": (

@@ -46,7 +46,7 @@ def test_compatible_takes_every_task(text: str) -> None:
     """With network and devices, as the original does."""
     gpu = Devices(gpus=Gpus(count=-1), capabilities=("SYS_PTRACE",), privileged=True, security=("seccomp=unconfined",))
     one = asked(text, bases=("x",), mounts=(bind("/opt/model"),), devices=(gpu,))
-    assert decide(COMPATIBLE, one) == Granted(Terms(network=True, writable_root=True, confined=False), True)
+    assert decide(COMPATIBLE, one) == Granted(Terms(network=True, writable_root=True, confined=False), True, ("*",))
 
 
 NEVER = [

@@ -91,6 +91,7 @@ async def assembled(client: ChainClient, swarm: Swarm, journal: Journal, here: H
         here.site,
         texts,
         follower.judged,
+        journal.path.parent / "content",
         may_stay_alone=here.may_stay_alone,
         kept=Kept(journal) if here.keep_containers else None,
     )

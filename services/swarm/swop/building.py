@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import IO, Any
 
 from docker.errors import NotFound
@@ -31,7 +32,7 @@ _STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)")
 _BUILT = re.compile(r"^Successfully built ([0-9a-f]{12,64})$")
 DOCKERFILE = ".swop.Dockerfile"
 """Beside the files of the context, among which may be a Dockerfile of their own."""
-_MOUNTED = "/context"
+MOUNTED = "/context"
 
 
 @contextlib.contextmanager
@@ -55,24 +56,57 @@ def build_context(api: Any, spec: BuildSpec) -> Iterator[IO[bytes]]:
         yield made
 
 
-def _add_volume(api: Any, volume: str, labels: Mapping[str, str], archive: tarfile.TarFile) -> None:
+@contextlib.contextmanager
+def holding(api: Any, volume: str, labels: Mapping[str, str], *, write: bool = False) -> Iterator[str]:
+    """A container that carries a volume at MOUNTED, made of an empty image; it never runs.
+
+    Raises:
+        RuntimeFault: there is no such volume.
+    """
     try:
         api.inspect_volume(volume)
     except NotFound:
         raise RuntimeFault(
             Trouble.NO_VOLUME,
-            f"the volume {volume} of the build context does not exist on this host; make it with"
-            f" `docker volume create {volume}` and copy the files into it",
+            f"the volume {volume} does not exist on this host; make it with `docker volume create {volume}` and copy"
+            " the files into it",
         ) from None
     empty = io.BytesIO()
     with tarfile.open(fileobj=empty, mode="w"):
         pass
-    loaded = api.import_image_from_data(empty.getvalue(), repository=None)
-    image = json.loads(loaded)["status"]
-    host = api.create_host_config(binds={volume: {"bind": _MOUNTED, "mode": "ro"}}, network_mode="none")
-    reader = api.create_container(image, ["never-run"], host_config=host, labels=dict(labels))["Id"]
+    image = json.loads(api.import_image_from_data(empty.getvalue(), repository=None))["status"]
+    host = api.create_host_config(
+        binds={volume: {"bind": MOUNTED, "mode": "rw" if write else "ro"}}, network_mode="none"
+    )
+    holder = api.create_container(image, ["never-run"], host_config=host, labels=dict(labels))["Id"]
     try:
-        stream, _ = api.get_archive(reader, _MOUNTED)
+        yield holder
+    finally:
+        api.remove_container(holder, force=True, v=False)
+        api.remove_image(image, force=True)
+
+
+def fill(api: Any, volume: str, folder: Path, labels: Mapping[str, str]) -> None:
+    """Put a folder's files into a volume, as root's, readable by all."""
+    with tempfile.TemporaryFile() as packed:
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for path in sorted(folder.rglob("*")):
+                archive.add(path, str(path.relative_to(folder)), recursive=False, filter=_everybodys)
+        packed.seek(0)
+        with holding(api, volume, labels, write=True) as holder:
+            api.put_archive(holder, MOUNTED, packed)
+
+
+def _everybodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+    return entry
+
+
+def _add_volume(api: Any, volume: str, labels: Mapping[str, str], archive: tarfile.TarFile) -> None:
+    with holding(api, volume, labels) as reader:
+        stream, _ = api.get_archive(reader, MOUNTED)
         total = 0
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as packed:
             for part in stream:
@@ -96,9 +130,6 @@ def _add_volume(api: Any, volume: str, labels: Mapping[str, str], archive: tarfi
                     entry.name = inside
                     entry.pax_headers = {}
                     archive.addfile(entry, content)
-    finally:
-        api.remove_container(reader, force=True, v=False)
-        api.remove_image(image, force=True)
 
 
 def stream_build(api: Any, spec: BuildSpec, context: IO[bytes]) -> str:

@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import docker
@@ -33,7 +34,7 @@ from swarm.core.swop.containers import (
     MountKind,
 )
 
-from .building import build_context, stream_build
+from .building import build_context, fill, stream_build
 from .refused import gone, not_pulled, translated
 from .runtime import FILE_BYTES_MAX, LOG_BYTES_MAX, RuntimeFault, Trouble
 
@@ -269,6 +270,13 @@ class DockerRuntime:
             self._api.remove_volume(name)
         except NotFound:
             return
+
+    async def fill_volume(self, name: str, folder: Path, labels: Mapping[str, str]) -> None:
+        await self._do(self._fill_volume, name, folder, labels)
+
+    def _fill_volume(self, name: str, folder: Path, labels: Mapping[str, str]) -> None:
+        self._make_volume(name, labels)
+        fill(self._api, name, folder, labels)
 
     async def network(self, name: str) -> bool:
         return await self._do(self._network, name)

@@ -12,10 +12,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import NO_DIGEST
 from swarm.core.swop.containers import GRACE_SECONDS, BuildSpec, ContainerState, Found
+from swarm.core.swop.content import content_volumes
 from swarm.core.swop.outcome import JOINED_FILE, Joined, joined_of, verdict
 from swarm.core.swop.pairs import (
     PART,
@@ -33,11 +35,12 @@ from swarm.core.swop.pairs import (
 )
 from swarm.core.swop.policy import pulled_name
 from swarm.core.taskrun.work import Key, Result, Why, Work, WorkState
-from swarm.core.tasktext.model import BuildBody, PullBody, RunBody, image_of
+from swarm.core.tasktext.model import BuildBody, ContentBody, PullBody, RunBody, image_of
 from swarm.core.tasktext.profile import Profile
 from swarm.core.taskview import TaskType
 from swarm.obs import log as obs_log
 
+from .contents import make, workplace
 from .judging import Judged
 from .keeping import Kept
 from .runtime import ContainerRuntime, RuntimeFault, Trouble
@@ -64,6 +67,7 @@ class Job:
 class Hands:
     """Args:
     judged: what was found out about an assignment, by the attempt's key.
+    scratch: a folder for content before a volume gets it.
     may_stay_alone: this site takes a program that never joined for a success.
     kept: where attempts are noted whose containers stay after their end; None: none do.
     """
@@ -75,6 +79,7 @@ class Hands:
         site: Site,
         texts: Texts,
         judged: Callable[[Key], Judged | None],
+        scratch: Path,
         *,
         may_stay_alone: bool = False,
         kept: Kept | None = None,
@@ -82,7 +87,7 @@ class Hands:
     ) -> None:
         self._runtime, self._profile, self._site, self._texts = runtime, profile, site, texts
         self._judged, self._may_stay_alone, self._clock = judged, may_stay_alone, clock
-        self._kept = kept
+        self._kept, self._scratch = kept, scratch
         self._jobs: dict[Key, Job] = {}
         self._stopping: dict[Key, asyncio.Task[None]] = {}
         self._results: dict[Key, Result] = {}
@@ -301,6 +306,11 @@ class Hands:
                 log.info("SWOPBuildTask: build task completed", image=tag)
             elif isinstance(task.body, PullBody):
                 await self._runtime.pull(pulled_name(task.body), None, tag)
+            elif isinstance(task.body, ContentBody):
+                with workplace(self._scratch) as folder:
+                    await make(task.body, folder, judged.granted.may_fetch)
+                    for volume in content_volumes(task, self._profile):
+                        await self._runtime.fill_volume(volume, folder, labels(self._site.swop, key))
             job.result = Result(True, exit_code=0)
         except OperatorFault as fault:
             job.result = self._failed(key, fault) or Result(False, Why.DAEMON_GONE, fault=Why.DAEMON_GONE.value)

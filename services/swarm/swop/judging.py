@@ -20,6 +20,7 @@ from swarm.core.errors import OperatorFault
 from swarm.core.ids import Digest, to_hex
 from swarm.core.statements import Signature, Verifier
 from swarm.core.swop.containers import Devices, Mount, MountKind
+from swarm.core.swop.content import content_volumes, step_of
 from swarm.core.swop.dockerfile import images_of
 from swarm.core.swop.pairs import Site, Terms, pair, state_volume
 from swarm.core.swop.policy import REFUSED, Asked, Granted, Policy, decide
@@ -36,7 +37,7 @@ from swarm.core.taskview import Assignment, TaskInfo
 from .runtime import ContainerRuntime
 
 UNSIGNED, UNREADABLE, UNFIT = "NotSigned", "TaskUnreadable", "ProfileUnfit"
-PREREQ_MISSING, NOT_OFFERED = "PrereqMissing", "NotOffered"
+PREREQ_MISSING = "PrereqMissing"
 
 
 NOTHING = Granted()
@@ -132,7 +133,10 @@ class Judge:
         mounts: list[Mount] = []
         options: list[Devices] = []
         if isinstance(task.body, ContentBody):
-            return _refused(NOT_OFFERED, "this SWOP does not make content yet (MAKE_SWARM_USER_CONTENT)")
+            for operation in task.body.operations:
+                step_of(operation)
+            if not content_volumes(task, self._profile):
+                return _refused(UNFIT, "this site's profile has no nodes, and SWARMCONTENT is a volume for each")
         if isinstance(task.body, BuildBody):
             bases = images_of(task.body.dockerfile)
             if task.body.context is not None:

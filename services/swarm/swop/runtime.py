@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from swarm.core.errors import OperatorFault
@@ -34,6 +35,7 @@ class Trouble(StrEnum):
     NO_SPACE = "DiskFull"
     BUILD_FAILED = "BuildFailed"
     PULL_FAILED = "PullFailed"
+    CONTENT_FAILED = "ContentFailed"
     REFUSED = "RuntimeRefused"
 
 
@@ -102,6 +104,9 @@ class ContainerRuntime(Protocol):
         Raises:
             RuntimeFault: also while a container has it.
         """
+
+    async def fill_volume(self, name: str, folder: Path, labels: Mapping[str, str]) -> None:
+        """Make it if it is not there, and put a folder's files into it: root's, readable by all."""
 
     async def network(self, name: str) -> bool:
         """Whether there is such a network."""

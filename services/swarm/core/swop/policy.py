@@ -49,6 +49,7 @@ class Rule:
         build_network, network: of build steps, and of the program.
         writable_root, confined: see :class:`~.pairs.Terms`.
         devices, capabilities, privileged: of a profile's ``usrcontaineropts``.
+        urls: addresses that content is downloaded from.
     """
 
     authors: tuple[Address, ...] = ()
@@ -114,10 +115,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Args: build_network: whether build steps reach the network."""
+    """Args: build_network: whether build steps reach the network; urls: what may be downloaded, also by a redirect."""
 
     terms: Terms = field(default_factory=Terms)
     build_network: bool = False
+    urls: tuple[str, ...] = ()
+
+    def may_fetch(self, url: str) -> bool:
+        """Whether content may be downloaded from there."""
+        return _fits(url, self.urls)
 
 
 def decide(policy: Policy, asked: Asked) -> Granted | str:
@@ -128,7 +134,7 @@ def decide(policy: Policy, asked: Asked) -> Granted | str:
     for rule in policy.rules:
         why = _misfit(rule, asked)
         if why is None:
-            return Granted(Terms(rule.network, rule.writable_root, rule.confined), rule.build_network)
+            return Granted(Terms(rule.network, rule.writable_root, rule.confined), rule.build_network, rule.urls)
         closest = closest or why
     header = asked.task.header
     based = f" on {', '.join(asked.bases)}" if asked.bases else ""
