@@ -126,7 +126,7 @@ class SwopNode:
                 account = Account.from_key(member.signer._key)
                 client = ChainClient(rpc, account, MemoryOutbox(), chain_id=swarm.chain_id)
                 site = Site(member.signer.address, "sl:1")
-                here = Here(self.runtime, reading.value, site, lambda: self.policy, ("/site/keys",), _turn)
+                here = Here(self.runtime, reading.value, site, lambda: self.policy, ("/site/keys",), _turn, self.folder)
                 parts = self.parts = await assembled(client, swarm, journal, here, Waits())
                 await parts.runners.follow(parts.runner, max(1, len(reading.value.nodes)))
                 self._ready.set()

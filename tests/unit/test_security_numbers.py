@@ -28,7 +28,7 @@ from swarm.sl import app as sl_app
 from swarm.sl import directory, records, schemas, transfers
 from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, join, lifesigns, relay, starting
 from swarm.swci import access, contexts, folder, grammar, streams, web
-from swarm.swop import building, contents, docker, files, follower, hands, keeping, runtime, texts
+from swarm.swop import building, contents, docker, files, follower, hands, keeping, logins, runtime, texts
 
 LIMITS, PACE = lines.Limits(), transfer.Pace()
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -227,9 +227,10 @@ ROWS: dict[str, Row] = {
         "{}; {}; {}; {} s",
         texts.TEXTS_MAX, follower.JUDGED_MAX, hands.STOPS_MAX, hands.FINISHING_SECONDS,
     ),
-    "a site's file for its SWOP; its policy: bytes, values; attempts whose containers are kept": (
-        "{} KiB; {} KiB, {}; {}",
-        files.FILE_BYTES_MAX / KIB, files.POLICY_BYTES_MAX / KIB, files.POLICY_VALUES_MAX, keeping.KEPT_MAX,
+    "a site's file for its SWOP, a registry's config.json; its policy: bytes, values; attempts whose containers are kept": (  # noqa: E501
+        "{} KiB, {} KiB; {} KiB, {}; {}",
+        files.FILE_BYTES_MAX / KIB, logins.CONFIG_BYTES_MAX / KIB,
+        files.POLICY_BYTES_MAX / KIB, files.POLICY_VALUES_MAX, keeping.KEPT_MAX,
     ),
     "content of a task: bytes; entries of an archive; redirects of a download; silence of its server; disk that stays free": (  # noqa: E501
         "{} GiB; {}; {}; {} s; {} MiB",

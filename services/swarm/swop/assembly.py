@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from swarm.chain.client import ChainClient
@@ -26,6 +28,7 @@ from .follower import Follower
 from .hands import Hands
 from .judging import Judge
 from .keeping import Keeping, Kept
+from .logins import login_of
 from .runtime import ContainerRuntime
 from .sighting import Sighting
 from .texts import Texts
@@ -41,6 +44,7 @@ class Here:
     Args:
         policy: as it is now.
         own_paths: of this host: keys and state, which nothing may mount.
+        usr_dir: of the site's files, which a task may name (a registry's login).
         turn: leave the SN for another one, because of what it shows.
     """
 
@@ -50,6 +54,7 @@ class Here:
     policy: Callable[[], Policy]
     own_paths: tuple[str, ...]
     turn: Callable[[str], Awaitable[Any]]
+    usr_dir: Path
     may_stay_alone: bool = False
     keep_containers: bool = False
 
@@ -92,6 +97,7 @@ async def assembled(client: ChainClient, swarm: Swarm, journal: Journal, here: H
         texts,
         follower.judged,
         journal.path.parent / "content",
+        partial(login_of, secrets=here.site.secrets, usr_dir=here.usr_dir),
         may_stay_alone=here.may_stay_alone,
         kept=Kept(journal) if here.keep_containers else None,
     )

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,6 +68,7 @@ class Hands:
     """Args:
     judged: what was found out about an assignment, by the attempt's key.
     scratch: a folder for content before a volume gets it.
+    login: to the registry of an image that is pulled.
     may_stay_alone: this site takes a program that never joined for a success.
     kept: where attempts are noted whose containers stay after their end; None: none do.
     """
@@ -80,6 +81,7 @@ class Hands:
         texts: Texts,
         judged: Callable[[Key], Judged | None],
         scratch: Path,
+        login: Callable[[PullBody], Mapping[str, str] | None],
         *,
         may_stay_alone: bool = False,
         kept: Kept | None = None,
@@ -87,7 +89,7 @@ class Hands:
     ) -> None:
         self._runtime, self._profile, self._site, self._texts = runtime, profile, site, texts
         self._judged, self._may_stay_alone, self._clock = judged, may_stay_alone, clock
-        self._kept, self._scratch = kept, scratch
+        self._kept, self._scratch, self._login = kept, scratch, login
         self._jobs: dict[Key, Job] = {}
         self._stopping: dict[Key, asyncio.Task[None]] = {}
         self._results: dict[Key, Result] = {}
@@ -305,7 +307,7 @@ class Hands:
                 await self._runtime.build(spec)
                 log.info("SWOPBuildTask: build task completed", image=tag)
             elif isinstance(task.body, PullBody):
-                await self._runtime.pull(pulled_name(task.body), None, tag)
+                await self._runtime.pull(pulled_name(task.body), self._login(task.body), tag)
             elif isinstance(task.body, ContentBody):
                 with workplace(self._scratch) as folder:
                     await make(task.body, folder, judged.granted.may_fetch)

@@ -146,6 +146,7 @@ class Node:
             policy_of(settings.policy, profile, settings.usr_dir),
             tuple(str(path.resolve()) for path in files if path is not None),
             self._turn,
+            settings.usr_dir,
             settings.may_stay_alone,
             settings.keep_containers,
         )
