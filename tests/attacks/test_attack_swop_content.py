@@ -114,6 +114,17 @@ def test_what_is_fetched_and_unpacked_lies_where_the_task_says(tmp_path: Path, s
     assert (tmp_path / "work/set/run.sh").stat().st_mode & 0o7777 == 0o755
 
 
+def sparse() -> tarfile.TarInfo:
+    entry = tarfile.TarInfo("a")
+    entry.pax_headers = {
+        "GNU.sparse.major": "0",
+        "GNU.sparse.minor": "1",
+        "GNU.sparse.map": "x",
+        "GNU.sparse.size": "1",
+    }
+    return entry
+
+
 HARM = {
     "up": tar(("../evil", b"x")),
     "absolute": tar(("/etc/evil", b"x")),
@@ -129,6 +140,10 @@ HARM = {
     "cut tar": tar(("a", b"x" * 100_000), mode="w")[:50_000],
     "cut gz": tar(("a", bytes(range(256)) * 4000))[:900],
     "broken zip": zipped(("a", bytes(range(256)), 0)).replace(b"\x20\x21\x22", b"\x20\x20\x22", 1),
+    "zip name": zipped(("a.csv", b"x", 0))
+    .replace(b"a.csv", b"\xff.csv")
+    .replace(b"PK\1\2\x14\x03\x14\0\0\0", b"PK\1\2\x14\x03\x14\0\0\x08"),
+    "sparse": tar(("a", sparse())),
     "no archive": b"<html>not found</html>",
     "empty": b"",
 }
@@ -195,6 +210,10 @@ def test_another_file_than_the_task_means_is_refused(tmp_path: Path, server: str
         (operation("DOWNLOAD", "ftp://x/y"), "https://"),
         (operation("DOWNLOAD", "file:///etc/passwd"), "https://"),
         (operation("DOWNLOAD", "https://"), "https://"),
+        (operation("DOWNLOAD", "https://[x"), "https://"),
+        (operation("DOWNLOAD", "https://x:99999/y"), "https://"),
+        (operation("DOWNLOAD", "https://a\u202e/y"), "https://"),
+        (operation("DOWNLOAD", "https://x/" + "y" * 2000), "https://"),
         (operation("DOWNLOAD", "https://x/y", Out="../z"), "Out is"),
         (operation("DOWNLOAD", "https://x/y", Out="/z"), "Out is"),
         (operation("DOWNLOAD", "https://x/y", Sha256="12"), "Sha256 is"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swarm.core.swop.dockerfile import images_of
+from swarm.core.swop.dockerfile import addresses_of, images_of
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,11 @@ from swarm.core.swop.dockerfile import images_of
         ("FROM a\nONBUILD COPY --from=evil /x /", ("a", "evil")),
         ("ARG BASE=evil\nFROM ${BASE}", ("${BASE}",)),
         ("FROM a\nRUN echo FROM b", ("a",)),
+        ("FROM listed\nRUN true \\\\\nFROM evil", ("listed", "evil")),
+        ("FROM listed\nRUN true \\\u00a0\nFROM evil", ("listed", "evil")),
+        ("FROM listed\nRUN true \\ \t\nFROM evil", ("listed",)),
+        ("FROM listed\r\nFROM evil\r\n", ("listed", "evil")),
+        ("FROM listed\u2028FROM evil", ("listed",)),
         ("", ()),
         ("FROM \\", ()),
     ],
@@ -34,7 +39,25 @@ def test_images_are_named(text: str, images: tuple[str, ...]) -> None:
     assert images_of(text) == images
 
 
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("FROM a\nADD x.whl /", ()),
+        ("ADD http://10.0.0.5/x https://y/z /", ("http://10.0.0.5/x", "https://y/z")),
+        ('ADD ["https://y/z", "/"]', ("https://y/z",)),
+        ("ADD --chown=1 git@host:repo /", ("git@host:repo",)),
+        ("ONBUILD ADD https://y /", ("https://y",)),
+        ("ARG U=http://inner\nADD $U /", ("$U",)),
+        ("RUN curl https://y", ()),
+    ],
+)
+def test_what_the_engine_would_fetch_is_named(text: str, addresses: tuple[str, ...]) -> None:
+    """By ADD, which needs no network of a step; a variable stands as it is written."""
+    assert addresses_of(text) == addresses
+
+
 @given(st.text(alphabet="FROMfrom AS\\`#=-\n$a:1, ", max_size=80))
 def test_no_text_breaks_the_reading(text: str) -> None:
     """It is another site's."""
     assert all(images_of(text)) or images_of(text) == ()
+    assert all(addresses_of(text)) or addresses_of(text) == ()

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from swarm.core.errors import LocalFault
-from swarm.core.ids import NO_DIGEST, Address, Digest
+from swarm.core.ids import NO_DIGEST, Address, Digest, to_hex
 from swarm.core.taskrun.work import Key, Memory, Result, Why
 from swarm.obs.recent import BYTES_MAX, LINE_BYTES_MAX, LINES_MAX
 from swarm.store.journal import Journal
-from swarm.swop.keeping import ENTRY, Keeping, _read, _written
+from swarm.swop.keeping import ENTRY, KEPT_MAX, MADE_MAX, Keeping, Kept, Made, MadeImage, _read, _written
 from swarm.swop.texts import TEXTS_MAX, Texts, hash_of, shown_lines
 
 digests = st.binary(min_size=32, max_size=32).map(Digest)
@@ -67,11 +67,40 @@ def test_a_journal_of_something_else_is_named(raw: bytes) -> None:
         _read(raw)
 
 
+def test_images_are_known_by_the_task_that_made_them(tmp_path: Path) -> None:
+    """Over a restart; of a task made twice the last one; the oldest of many give way."""
+    tasks = [Digest(n.to_bytes(32, "big")) for n in range(MADE_MAX + 2)]
+    with Journal(tmp_path / "journal.db") as journal:
+        made = Made(journal)
+        made.note(tasks[0], MadeImage("sha256:1", "a:latest", KEY))
+        made.note(tasks[0], MadeImage("sha256:2", "a:latest", KEY))
+        assert Made(journal).of(tasks[0]) == MadeImage("sha256:2", "a:latest", KEY)
+        assert (Made(journal).names(), made.of(tasks[1])) == ({"a:latest"}, None)
+        many = {to_hex(task): ["sha256:1", "b:latest", [to_hex(KEY.aid), 0, 1]] for task in tasks[1:]}
+        journal.put("swop/made", json.dumps(many).encode())
+        made = Made(journal)
+        made.note(tasks[0], MadeImage("sha256:2", "a:latest", KEY))
+        assert [made.of(tasks[1]), made.of(tasks[2])] == [None, None]
+        assert made.of(tasks[-1]) is not None
+
+
+def test_so_many_attempts_keep_their_containers(tmp_path: Path) -> None:
+    """One more is not kept, rather than an older one seen again as if it were new."""
+    with Journal(tmp_path / "journal.db") as journal:
+        kept = Kept(journal)
+        assert all(kept.add(Key(KEY.aid, n, 1)) for n in range(KEPT_MAX))
+        assert not kept.add(Key(KEY.aid, KEPT_MAX, 1))
+        assert kept.add(Key(KEY.aid, 0, 1))
+        assert Key(KEY.aid, 0, 1) in Kept(journal)
+        assert Key(KEY.aid, KEPT_MAX, 1) not in Kept(journal)
+
+
 def test_a_text_is_the_end_of_what_was_written() -> None:
     """Within the bounds of a log's lines, without control characters, secrets struck out."""
     lines = shown_lines("\n".join(f"line {n}" for n in range(2 * LINES_MAX)))
     assert (len(lines), lines[-1]) == (LINES_MAX, f"line {2 * LINES_MAX - 1}")
     assert shown_lines("a\x1b[2Jb\r\nlast\n") == ["a\\x1b[2Jb", "last"]
+    assert shown_lines("token is abcd1234 now", ["abcd1234", "n"]) == ["token is <redacted> now"]
     assert "hunter2" not in shown_lines("connecting to postgres://user:hunter2@db/x")[0]
     wide = shown_lines("\n".join("x" * (2 * LINE_BYTES_MAX) for _ in range(200)))
     assert sum(len(line) + 1 for line in wide) <= BYTES_MAX

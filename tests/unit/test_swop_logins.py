@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -77,10 +78,19 @@ def test_a_file_that_holds_no_login_is_told_without_its_content(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("auth", "why"),
-    [("secret:none", "has no none"), ("secret:odd", "is no login"), ("none.json", "cannot be read here")],
+    [
+        ("secret:none", "has no none"),
+        ("secret:odd", "is no login"),
+        ("none.json", "is no file in this site"),
+        ("/dev/zero", "is no file in this site"),
+        ("../beside.json", "is no file in this site"),
+        ("fifo", "is no file in this site"),
+    ],
 )
 def test_what_is_missing_is_named(tmp_path: Path, auth: str, why: str) -> None:
-    """The secret's name or the file's path, never a value."""
+    """The secret's name or the file's path, never a value; nothing outside the site's folder, nothing without end."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path.parent / "beside.json").write_text(config(**{"hub.example": f"me:{WORD}"}))
     with pytest.raises(OperatorFault, match=why) as refused:
         login_of(body(auth), {"odd": WORD}, tmp_path)
     assert WORD not in str(refused.value)

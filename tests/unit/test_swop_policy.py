@@ -52,6 +52,7 @@ def test_compatible_takes_every_task(text: str) -> None:
 NEVER = [
     "/", "/etc", "/etc/ssl/private", "/var/run/docker.sock", "/run/docker.sock", "/var", "/var/lib/docker/volumes",
     "/proc/1/root", "/dev/mem", ROOT, f"{ROOT}/.ssh", USER, f"{USER}/.ssh/id_rsa", "/home",
+    "/usr/bin", "/lib/systemd", "/var/spool/cron", f"{ROOT}/.bashrc", f"{USER}/.profile",
     "/data/../etc", "//etc/", "/opt/../../run", "/site/keys", "/site/keys/sl.key", "/site",
 ]  # fmt: skip
 
@@ -109,6 +110,14 @@ def test_meeting_is_lying_on_one_line(path: list[str], place: list[str]) -> None
             asked(taskfiles.BUILD, mounts=(Mount(MountKind.VOLUME, "data", "/"),)),
             "data is not in the rule's mounts",
         ),
+        ({"images": ["listed"]}, asked(bases=("hospital/app:latest",)), "the image hospital/app:latest is not"),
+        ({"secrets": ["other"]}, asked(secrets=("hub",)), "the secret hub is not in the rule's secrets"),
+        (
+            {"images": ["*"], "urls": ["https://listed/*"]},
+            asked(taskfiles.BUILD, urls=("http://10.0.0.5/x",)),
+            "http://10.0.0.5/x is not in the rule's urls",
+        ),
+        ({"mounts": ["*"]}, asked(mounts=(Mount(MountKind.VOLUME, "/../etc", "/"),)), "is no name of a volume"),
         ({"images": ["x"]}, asked(taskfiles.PULL), "the image hub.example/org/base:1.0 is not"),
         ({"urls": ["https://other/*"]}, asked(taskfiles.CONTENT), "https://data.example/set.tgz is not"),
         ({"mounts": ["/data"]}, asked(mounts=(bind("/data2"),)), "/data2 is not in the rule's mounts"),

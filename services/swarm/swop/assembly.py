@@ -27,7 +27,7 @@ from swarm.store.journal import Journal
 from .follower import Follower
 from .hands import Hands
 from .judging import Judge
-from .keeping import Keeping, Kept
+from .keeping import Keeping, Kept, Made
 from .logins import login_of
 from .runtime import ContainerRuntime
 from .sighting import Sighting
@@ -84,10 +84,11 @@ async def assembled(client: ChainClient, swarm: Swarm, journal: Journal, here: H
         raise OperatorFault(f"there is no task runner {name!r} in this swarm; an operator makes it (CREATE TASKRUNNER)")
     depth = swarm.settles_blocks
     rules = Rules(float(await runners.lease_seconds()), FRESH_SECONDS if swarm.can_reorganise else None)
-    texts = Texts(journal)
+    made = Made(journal)
+    texts = Texts(journal, here.site.secrets.values())
     sighting = Sighting(runners, membership, runner, client.address, depth)
     judge = Judge(
-        runners, tasks, SignatureVerifier(), here.runtime, here.profile, here.site, here.policy, here.own_paths
+        runners, tasks, SignatureVerifier(), here.runtime, here.profile, here.site, here.policy, made, here.own_paths
     )
     follower = Follower(runners, runner, rules, sighting, judge, Keeping(journal), waits, client.waker, here.turn)
     hands = Hands(
@@ -98,6 +99,7 @@ async def assembled(client: ChainClient, swarm: Swarm, journal: Journal, here: H
         follower.judged,
         journal.path.parent / "content",
         partial(login_of, secrets=here.site.secrets, usr_dir=here.usr_dir),
+        made,
         may_stay_alone=here.may_stay_alone,
         kept=Kept(journal) if here.keep_containers else None,
     )

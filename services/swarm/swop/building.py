@@ -26,6 +26,8 @@ SPOOL_BYTES = 8 * 1024**2
 """Of a context in memory; above it lies in a temporary file."""
 LOG_LINES_MAX = 500
 LOG_TAIL_LINES = 20
+LINE_CHARS_MAX = 16 * 1024
+"""Of a line of a build, ended or not."""
 BUILD_SILENCE_SECONDS = 1800
 """A build step that says nothing for so long is given up."""
 _STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)")
@@ -154,8 +156,9 @@ def stream_build(api: Any, spec: BuildSpec, context: IO[bytes]) -> str:
     for answer in answers:
         said = unfinished + str(answer.get("stream", ""))
         *whole, unfinished = said.split("\n")
+        unfinished = unfinished[-LINE_CHARS_MAX:]
         for line in whole:
-            lines.append(line)
+            lines.append(line[:LINE_CHARS_MAX])
             if (begun := _STEP.match(line)) is not None:
                 step = f"at step {begun[1]} of {begun[2]} ({begun[3]})"
             elif (built := _BUILT.match(line)) is not None:

@@ -33,6 +33,8 @@ CONTENT_BYTES_MAX = 64 * 1024**3
 """Of all files of one task."""
 ENTRIES_MAX = 500_000
 """Files and folders of one archive."""
+ENTRY_BYTES = 4096
+"""What an entry counts for at least: empty ones fill a disk as well."""
 REDIRECTS_MAX = 5
 SILENCE_SECONDS = 60.0
 PART_BYTES = 1024 * 1024
@@ -106,7 +108,7 @@ async def _fetch(client: httpx.AsyncClient, step: Fetch, folder: Path, allowed: 
         if not allowed(url):
             raise OperatorFault(f"this site's policy does not allow {url} (urls)")
         try:
-            async with client.stream("GET", url) as answer:
+            async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
                 if answer.is_redirect:
                     following = answer.next_request
                     if following is None or following.url.scheme not in ("http", "https"):
@@ -117,7 +119,7 @@ async def _fetch(client: httpx.AsyncClient, step: Fetch, folder: Path, allowed: 
                     raise OperatorFault(f"{url} answers {answer.status_code} {answer.reason_phrase}")
                 await _write(answer, to, step, budget)
                 return
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise OperatorFault(f"{url} cannot be fetched: {error or type(error).__name__}") from error
     raise OperatorFault(f"{step.url} leads on more than {REDIRECTS_MAX} times")
 
@@ -125,7 +127,7 @@ async def _fetch(client: httpx.AsyncClient, step: Fetch, folder: Path, allowed: 
 async def _write(answer: httpx.Response, to: Path, step: Fetch, budget: _Budget) -> None:
     digest = sha256()
     with to.open("xb") as out:
-        async for part in answer.aiter_bytes(PART_BYTES):
+        async for part in answer.aiter_raw(PART_BYTES):
             budget.take(len(part))
             digest.update(part)
             await asyncio.to_thread(out.write, part)
@@ -142,10 +144,17 @@ def _unpack(step: Unpack, folder: Path, budget: _Budget) -> None:
     to.mkdir(parents=True, exist_ok=True)
     if zipfile.is_zipfile(archive):
         _unzip(archive, to, budget)
-    elif tarfile.is_tarfile(archive):
+    elif _is_tar(archive):
         _untar(archive, to, budget)
     else:
         raise OperatorFault(f"{step.archive} is neither a zip nor a tar archive (plain, gz, bz2, xz)")
+
+
+def _is_tar(archive: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(archive)
+    except (ValueError, EOFError, zlib.error, lzma.LZMAError):
+        return False
 
 
 def _untar(archive: Path, to: Path, budget: _Budget) -> None:
@@ -155,6 +164,7 @@ def _untar(archive: Path, to: Path, budget: _Budget) -> None:
                 if count > ENTRIES_MAX:
                     raise OperatorFault(f"{archive.name} has more than {ENTRIES_MAX} entries")
                 path = to / inside(entry.name.rstrip("/") or ".", "an entry")
+                budget.take(ENTRY_BYTES)
                 if entry.isdir():
                     path.mkdir(parents=True, exist_ok=True)
                     continue
@@ -166,7 +176,7 @@ def _untar(archive: Path, to: Path, budget: _Budget) -> None:
                     _copy(source, out, budget)
                 if entry.mode & 0o100:
                     path.chmod(0o755)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise OperatorFault(f"{archive.name} cannot be unpacked: {error}") from error
 
 
@@ -178,6 +188,7 @@ def _unzip(archive: Path, to: Path, budget: _Budget) -> None:
                 raise OperatorFault(f"{archive.name} has more than {ENTRIES_MAX} entries")
             for entry in entries:
                 path = to / inside(entry.filename.rstrip("/") or ".", "an entry")
+                budget.take(ENTRY_BYTES)
                 kind = stat.S_IFMT(entry.external_attr >> 16)
                 if entry.is_dir():
                     path.mkdir(parents=True, exist_ok=True)
@@ -189,7 +200,15 @@ def _unzip(archive: Path, to: Path, budget: _Budget) -> None:
                         _copy(source, out, budget)
                     if entry.external_attr >> 16 & 0o100:
                         path.chmod(0o755)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        zlib.error,
+        lzma.LZMAError,
+    ) as error:
         raise OperatorFault(f"{archive.name} cannot be unpacked: {error}") from error
 
 

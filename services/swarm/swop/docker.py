@@ -7,10 +7,11 @@ engine's client blocks, so each call runs in a thread of a pool of its own.
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import posixpath
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import docker
 import requests
+import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import DeviceRequest, EndpointConfig
 from docker.types import Mount as DockerMount
@@ -35,6 +37,7 @@ from swarm.core.swop.containers import (
 )
 
 from .building import build_context, fill, stream_build
+from .lanes import LongLane
 from .refused import gone, not_pulled, translated
 from .runtime import FILE_BYTES_MAX, LOG_BYTES_MAX, RuntimeFault, Trouble
 
@@ -45,6 +48,8 @@ CALLS_MAX = 8
 """Calls to the engine at once."""
 CALL_SECONDS = 60
 """For an answer."""
+STOPS_MAX, LONG_MAX = 64, 4
+"""Stops at once; builds, pulls and volumes that are being filled."""
 SILENCE_SECONDS = 600
 """Of a pull that says nothing any more."""
 _STATES = {
@@ -62,7 +67,11 @@ _LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
 
 
 class _Api(docker.APIClient):  # type: ignore[misc]
-    """The engine's client; where it would wait for ever (a pull), the longest silence."""
+    """The engine's client; where it would wait for ever (a pull), the longest silence. It has no login of its user."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._auth_configs = docker.auth.AuthConfig({"auths": {}})
 
     def post(self, url: str, *args: Any, **kwargs: Any) -> Any:
         if "timeout" in kwargs and kwargs["timeout"] is None:
@@ -75,6 +84,7 @@ class DockerRuntime:
 
     def __init__(self, url: str | None = None) -> None:
         self._pool = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="docker")
+        self._stops, self._long = LongLane(STOPS_MAX, "docker stop"), LongLane(LONG_MAX, "docker long")
         self._url = url
         self._known: Any = None
 
@@ -92,12 +102,18 @@ class DockerRuntime:
 
     async def _do(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
+        return await self._told(loop.run_in_executor(self._pool, partial(call, *args, **kwargs)))
+
+    async def _told(self, answer: Awaitable[T]) -> T:
         try:
-            return await loop.run_in_executor(self._pool, partial(call, *args, **kwargs))
+            return await answer
         except APIError as error:
             raise translated(error) from error
-        except (DockerException, requests.RequestException) as error:
+        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise gone(error, self._url) from error
+        except OSError as error:
+            trouble = Trouble.NO_SPACE if error.errno in (errno.ENOSPC, errno.EDQUOT) else Trouble.REFUSED
+            raise RuntimeFault(trouble, f"a file of this SWOP for the container engine: {error}") from error
 
     # ---- containers ---------------------------------------------------------------------------------
 
@@ -140,7 +156,7 @@ class DockerRuntime:
             api.start(name)
 
     async def stop(self, name: str, grace_seconds: int) -> None:
-        await self._do(self._stop, name, grace_seconds)
+        await self._told(self._stops.do(partial(self._stop, name, grace_seconds)))
 
     def _stop(self, name: str, grace_seconds: int) -> None:
         api = self._api
@@ -189,12 +205,15 @@ class DockerRuntime:
             packed += part
             if len(packed) > 2 * FILE_BYTES_MAX:
                 raise RuntimeFault(Trouble.REFUSED, f"{path} in {name} is larger than the runtime says")
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            entry = archive.next()
-            content = archive.extractfile(entry) if entry is not None and entry.isreg() else None
-            if content is None:
-                raise RuntimeFault(Trouble.REFUSED, f"{path} in {name} is no regular file")
-            return content.read()
+        try:
+            with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+                entry = archive.next()
+                content = archive.extractfile(entry) if entry is not None and entry.isreg() else None
+                if content is not None:
+                    return content.read()
+        except tarfile.TarError as error:
+            raise RuntimeFault(Trouble.REFUSED, f"{path} in {name} cannot be read: {error}") from error
+        raise RuntimeFault(Trouble.REFUSED, f"{path} in {name} is no regular file")
 
     # ---- images -------------------------------------------------------------------------------------
 
@@ -208,19 +227,22 @@ class DockerRuntime:
             return None
 
     async def build(self, spec: BuildSpec) -> Image:
-        return await self._do(self._build, spec)
+        built = await self._told(self._long.do(partial(self._build, spec)))
+        return await self._do(self._named, built, spec.tag)  # not reached by a build that was given up
 
-    def _build(self, spec: BuildSpec) -> Image:
-        api = self._api
-        with build_context(api, spec) as context:
-            built = stream_build(api, spec, context)
-        api.tag(built, *_name_and_tag(spec.tag))
-        return _image(api.inspect_image(built))
+    def _build(self, spec: BuildSpec) -> str:
+        with build_context(self._api, spec) as context:
+            return stream_build(self._api, spec, context)
+
+    def _named(self, image: str, tag: str) -> Image:
+        self._api.tag(image, *_name_and_tag(tag))
+        return _image(self._api.inspect_image(image))
 
     async def pull(self, name: str, login: Mapping[str, str] | None, tag: str) -> Image:
-        return await self._do(self._pull, name, login, tag)
+        await self._told(self._long.do(partial(self._pull, name, login)))
+        return await self._do(self._named, name, tag)
 
-    def _pull(self, name: str, login: Mapping[str, str] | None, tag: str) -> Image:
+    def _pull(self, name: str, login: Mapping[str, str] | None) -> None:
         api = self._api
         repository, version = _name_and_tag(name)
         try:
@@ -231,8 +253,6 @@ class DockerRuntime:
                     raise not_pulled(name, line["error"])
         except APIError as error:
             raise not_pulled(name, error.explanation or error) from error
-        api.tag(name, *_name_and_tag(tag))
-        return _image(api.inspect_image(name))
 
     async def remove_image(self, name: str) -> None:
         await self._do(self._remove_image, name)
@@ -272,7 +292,7 @@ class DockerRuntime:
             return
 
     async def fill_volume(self, name: str, folder: Path, labels: Mapping[str, str]) -> None:
-        await self._do(self._fill_volume, name, folder, labels)
+        await self._told(self._long.do(partial(self._fill_volume, name, folder, labels)))
 
     def _fill_volume(self, name: str, folder: Path, labels: Mapping[str, str]) -> None:
         self._make_volume(name, labels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from swarm.chain.names import RunnerError
@@ -16,7 +17,7 @@ from swarm.chain.wake import Waker
 from swarm.core.errors import ChainFault, Reverted
 from swarm.core.ids import Digest, to_hex
 from swarm.core.taskrun import actions as do
-from swarm.core.taskrun.passes import ALIVE, Lately, Rules, Sight, remember, take_pass, wanted
+from swarm.core.taskrun.passes import ALIVE, Lately, Offer, Rules, Sight, remember, take_pass, wanted
 from swarm.core.taskrun.work import Key, Result, Work
 from swarm.core.taskview import Assignment, TaskType
 from swarm.obs import log as obs_log
@@ -119,11 +120,16 @@ class Follower:
             sight = await self._sighting.look({key.aid for key in memory.started} | unseen)
         said = {aid: one.said for aid, one in self._judged.items()}
         found = take_pass(self._clock(), self._rules, sight, works, memory, self._lately, said, leaving=self.leaving)
-        self._lately = found.lately
         again = found.again
         behind = any(isinstance(action, do.TurnSn) for action in found.actions)
-        for action in found.actions:
-            again |= await self._carry_out(action)
+        # A renewal counts as sent once it was; what is known of the runtime counts at once.
+        self._lately = replace(found.lately, renewed=self._lately.renewed)
+        for action in sorted(found.actions, key=lambda one: not isinstance(one, do.Renew)):
+            try:
+                again |= await self._carry_out(action)
+            except RuntimeFault as fault:
+                self._note(str(fault))  # the next pass looks again; the others must not wait for it
+        self._lately = found.lately
         if not behind:
             self._keeping.keep(self._keeping.memory.at(sight.number))
         return again
@@ -131,6 +137,8 @@ class Follower:
     async def _carry_out(self, action: do.Action) -> bool:
         """Whether the next pass should come at once."""
         assert self.hands is not None
+        if isinstance(action, do.KeepStarted) and (late := await self._judged_again(action.key)) is not None:
+            return self._over(action.key, late)
         self._keeping.keep(remember(self._keeping.memory, action))
         match action:
             case do.TurnSn(why):
@@ -149,6 +157,15 @@ class Follower:
                 await self._tell(action)
         return False
 
+    async def _judged_again(self, key: Key) -> Result | None:
+        """The site's word may be another one since the offer: a start asks for it once more."""
+        self._judged.pop(key.aid, None)
+        await self._look_into(key.aid)
+        judged = self._judged.get(key.aid)
+        if judged is None or isinstance(judged.said, Offer):
+            return None
+        return Result(False, fault=judged.said.fault, text_hash=judged.said.text_hash)
+
     def _over(self, key: Key, result: Result | None) -> bool:
         """An attempt that could not be made or started has its result."""
         if result is not None:
@@ -157,7 +174,10 @@ class Follower:
 
     async def _look_into(self, aid: Digest) -> bool:
         current = self._current
-        if current is None or current.aid != aid or aid in self._judged:
+        known = self._judged.get(aid)
+        if current is None or current.aid != aid:
+            return False
+        if known is not None and known.of == (current.task, current.prereq):
             return False
         found = await self._judge.judge(current)
         while len(self._judged) >= JUDGED_MAX:

@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import NO_DIGEST
-from swarm.core.swop.containers import GRACE_SECONDS, BuildSpec, ContainerState, Found
+from swarm.core.swop.containers import GRACE_SECONDS, BuildSpec, ContainerState, Found, Image
 from swarm.core.swop.content import content_volumes
 from swarm.core.swop.outcome import JOINED_FILE, Joined, joined_of, verdict
 from swarm.core.swop.pairs import (
@@ -42,11 +43,12 @@ from swarm.obs import log as obs_log
 
 from .contents import make, workplace
 from .judging import Judged
-from .keeping import Kept
+from .keeping import Kept, Made, MadeImage
 from .runtime import ContainerRuntime, RuntimeFault, Trouble
 from .texts import Texts
 
 log = obs_log.get("swarm.SWOP")
+T = TypeVar("T")
 
 FINISHING_SECONDS = 120.0
 """How long an SL may go on when its program has ended: others may still fetch its last model."""
@@ -69,6 +71,7 @@ class Hands:
     judged: what was found out about an assignment, by the attempt's key.
     scratch: a folder for content before a volume gets it.
     login: to the registry of an image that is pulled.
+    made: which image each task made here.
     may_stay_alone: this site takes a program that never joined for a success.
     kept: where attempts are noted whose containers stay after their end; None: none do.
     """
@@ -82,6 +85,7 @@ class Hands:
         judged: Callable[[Key], Judged | None],
         scratch: Path,
         login: Callable[[PullBody], Mapping[str, str] | None],
+        made: Made,
         *,
         may_stay_alone: bool = False,
         kept: Kept | None = None,
@@ -89,7 +93,7 @@ class Hands:
     ) -> None:
         self._runtime, self._profile, self._site, self._texts = runtime, profile, site, texts
         self._judged, self._may_stay_alone, self._clock = judged, may_stay_alone, clock
-        self._kept, self._scratch, self._login = kept, scratch, login
+        self._kept, self._scratch, self._login, self._made = kept, scratch, login, made
         self._jobs: dict[Key, Job] = {}
         self._stopping: dict[Key, asyncio.Task[None]] = {}
         self._results: dict[Key, Result] = {}
@@ -120,13 +124,13 @@ class Hands:
             key = key_of(found.labels)
             if key is not None and PART in found.labels and not (self._kept is not None and key in self._kept):
                 attempts[key].append(found)
-        works = [work for key, found in attempts.items() if (work := await self._work(key, found)) is not None]
+        works = [work for key, found in attempts.items() if (work := await self._work(key, found, wanted)) is not None]
         if kind in (TaskType.MAKE_USER_CONTAINER, TaskType.PULL_IMAGE):
             works += [work for key in wanted - self._jobs.keys() if (work := await self._made_before(key)) is not None]
         works += [Work(key, job.state, job.result) for key, job in self._jobs.items()]
         return works
 
-    async def _work(self, key: Key, found: list[Found]) -> Work | None:
+    async def _work(self, key: Key, found: list[Found], wanted: frozenset[Key]) -> Work | None:
         stands = standing(found)
         if stands.state is None:
             return None
@@ -141,6 +145,8 @@ class Hands:
             return Work(key, stands.state)
         self._finishing.pop(key, None)
         if key not in self._results:
+            if key in wanted and self._judged(key) is None:
+                return Work(key, WorkState.RUNNING)  # what its end means depends on the task, which is read first
             self._results[key] = await self._result(key, stands)
         return Work(key, WorkState.EXITED, self._results[key])
 
@@ -153,12 +159,24 @@ class Hands:
     async def _joined(self, stands: Standing, key: Key) -> Joined | None:
         if stands.sl is None:
             return None
-        return joined_of(await self._runtime.read_file(stands.sl.name, JOINED_FILE), stamp(key))
+        return joined_of(await self._unless_odd(self._runtime.read_file(stands.sl.name, JOINED_FILE), None), stamp(key))
+
+    async def _unless_odd(self, look: Awaitable[T], instead: T) -> T:
+        """One odd container must not blind this SWOP to all: only an engine that is away is news."""
+        try:
+            return await look
+        except RuntimeFault as fault:
+            if fault.trouble is Trouble.DAEMON_GONE:
+                raise
+            log.warning(str(fault))
+            return instead
 
     async def _result(self, key: Key, stands: Standing) -> Result:
         joined = await self._joined(stands, key)
         speaker = stands.ml if stands.ml is not None and stands.ml.state is ContainerState.EXITED else stands.sl
-        output = await self._runtime.output(speaker.name, OUTPUT_LINES) if speaker is not None else ""
+        output = ""
+        if speaker is not None:
+            output = await self._unless_odd(self._runtime.output(speaker.name, OUTPUT_LINES), "")
         judged = self._judged(key)
         loopback = False
         if judged is not None and judged.task is not None and key.pair < len(self._profile.nodes):
@@ -181,10 +199,8 @@ class Hands:
     async def _made_before(self, key: Key) -> Work | None:
         """An image that this attempt made before this process began."""
         judged = self._judged(key)
-        if judged is None or judged.task is None:
-            return None
-        image = await self._runtime.image(image_of(judged.task.header.outcome))
-        if image is None or key_of(image.labels) != key:
+        made = None if judged is None else self._made.of(judged.of[0])
+        if made is None or made.key != key or await self._runtime.image(made.id) is None:
             return None
         return Work(key, WorkState.EXITED, Result(True, exit_code=0))
 
@@ -198,6 +214,9 @@ class Hands:
         if not isinstance(judged.task.body, RunBody):
             self._jobs.setdefault(key, Job())
             return None
+        if key.pair >= len(self._profile.nodes):
+            said = f"pair {key.pair} was offered by another profile: this one has {len(self._profile.nodes)} nodes"
+            return self._failed(key, OperatorFault(said))
         try:
             made = pair(
                 self._site, self._profile, self._profile.nodes[key.pair], judged.task, judged.image, key,
@@ -218,7 +237,11 @@ class Hands:
             await self._runtime.create(made.sl)
             await self._runtime.create(made.ml)
         except OperatorFault as fault:
-            return self._failed(key, fault)
+            result = self._failed(key, fault)
+            if result is not None:
+                with contextlib.suppress(RuntimeFault):  # what is left then is looked at again at the next start
+                    await self.remove(key)
+            return result
         return None
 
     async def start(self, key: Key) -> Result | None:
@@ -271,8 +294,8 @@ class Hands:
             return
         self._results.pop(key, None)
         self._stopped.discard(key)
-        if self._kept is not None and any(found.state is ContainerState.EXITED for found in mine):
-            self._kept.add(key)
+        ended = any(found.state is ContainerState.EXITED for found in mine)
+        if self._kept is not None and ended and self._kept.add(key):
             return
         for found in mine:
             await self._runtime.remove(found.name)
@@ -294,6 +317,9 @@ class Hands:
 
     # ---- builds and pulls
 
+    def _note(self, judged: Judged, tag: str, key: Key, image: Image) -> None:
+        self._made.note(judged.of[0], MadeImage(image.id, tag, key))
+
     async def _run_job(self, key: Key, job: Job) -> None:
         judged = self._judged(key)
         assert judged is not None
@@ -304,10 +330,11 @@ class Hands:
             if isinstance(task.body, BuildBody):
                 network = None if judged.granted.build_network else "none"
                 spec = BuildSpec(tag, task.body.dockerfile, task.body.context, network, labels(self._site.swop, key))
-                await self._runtime.build(spec)
+                self._note(judged, tag, key, await self._runtime.build(spec))
                 log.info("SWOPBuildTask: build task completed", image=tag)
             elif isinstance(task.body, PullBody):
-                await self._runtime.pull(pulled_name(task.body), self._login(task.body), tag)
+                login = await asyncio.to_thread(self._login, task.body)
+                self._note(judged, tag, key, await self._runtime.pull(pulled_name(task.body), login, tag))
             elif isinstance(task.body, ContentBody):
                 with workplace(self._scratch) as folder:
                     await make(task.body, folder, judged.granted.may_fetch)
@@ -316,6 +343,9 @@ class Hands:
             job.result = Result(True, exit_code=0)
         except OperatorFault as fault:
             job.result = self._failed(key, fault) or Result(False, Why.DAEMON_GONE, fault=Why.DAEMON_GONE.value)
+        except Exception as error:  # whatever a task's text or a server did: its operators hear of it
+            log.exception("a task failed in a way that nobody thought of", pair=key.pair)
+            job.result = Result(False, fault=type(error).__name__)
         finally:
             job.state = WorkState.EXITED
 

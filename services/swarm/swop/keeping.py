@@ -6,6 +6,7 @@ Owns the form; what must be remembered when is :mod:`swarm.core.taskrun`'s. One 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from swarm.core.errors import LocalFault
@@ -15,8 +16,11 @@ from swarm.store.journal import Journal
 
 ENTRY = "swop/memory"
 KEPT = "swop/kept"
+MADE = "swop/made"
+MADE_MAX = 1000
+"""Tasks whose images are remembered: the newest."""
 KEPT_MAX = 256
-"""Attempts whose containers stay after their end: the newest."""
+"""Attempts whose containers stay after their end; further ones go."""
 
 
 class Keeping:
@@ -41,13 +45,54 @@ class Kept:
         raw = journal.get(KEPT)
         self._keys = [] if raw is None else [_key_of(one) for one in json.loads(raw)]
 
-    def add(self, key: Key) -> None:
+    def add(self, key: Key) -> bool:
+        """Whether its containers stay: there is a bound of such attempts."""
         if key not in self._keys:
-            self._keys = [*self._keys, key][-KEPT_MAX:]
+            if len(self._keys) >= KEPT_MAX:
+                return False
+            self._keys = [*self._keys, key]
             self._journal.put(KEPT, json.dumps([_key(one) for one in self._keys]).encode())
+        return True
 
     def __contains__(self, key: object) -> bool:
         return key in self._keys
+
+
+@dataclass(frozen=True, slots=True)
+class MadeImage:
+    """An image that a task made here, and by which attempt."""
+
+    id: str
+    name: str
+    key: Key
+
+
+class Made:
+    """Which image each task made on this host: a name alone may be anybody's."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        raw = journal.get(MADE)
+        told = {} if raw is None else json.loads(raw)
+        self._images = {
+            Digest(from_hex(task, 32)): MadeImage(one[0], one[1], _key_of(one[2])) for task, one in told.items()
+        }
+
+    def note(self, task: Digest, image: MadeImage) -> None:
+        """Durable when this returns; the oldest give way."""
+        self._images.pop(task, None)
+        self._images[task] = image
+        for old in list(self._images)[:-MADE_MAX]:
+            del self._images[old]
+        told = {to_hex(task): [one.id, one.name, _key(one.key)] for task, one in self._images.items()}
+        self._journal.put(MADE, json.dumps(told).encode())
+
+    def of(self, task: Digest) -> MadeImage | None:
+        return self._images.get(task)
+
+    def names(self) -> frozenset[str]:
+        """Names that tasks gave images here."""
+        return frozenset(one.name for one in self._images.values())
 
 
 def _written(memory: Memory) -> bytes:

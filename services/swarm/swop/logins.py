@@ -47,13 +47,18 @@ def login_of(body: PullBody, secrets: Mapping[str, str], usr_dir: Path) -> dict[
         if not colon or not user:
             raise OperatorFault(f"the secret {named} is no login: write user:password, or the text of a config.json")
         return {"username": user, "password": password}
-    path = usr_dir / auth
+    path = (usr_dir / auth).resolve()
+    if not path.is_relative_to(usr_dir.resolve()) or not path.is_file():
+        raise OperatorFault(
+            f"Auth names {auth}, which is no file in this site's folder {usr_dir}: put the config.json there, or use"
+            " secret:<name>"
+        )
     try:
-        if path.stat().st_size > CONFIG_BYTES_MAX:
-            raise OperatorFault(
-                f"Auth names {path}, which has more than {CONFIG_BYTES_MAX} bytes: it is no config.json"
-            )
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(CONFIG_BYTES_MAX + 1)
+        if len(raw) > CONFIG_BYTES_MAX:
+            raise OperatorFault(f"{path} has more than {CONFIG_BYTES_MAX} bytes: it is no config.json")
+        text = raw.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise OperatorFault(
             f"Auth names {path}, which cannot be read here ({getattr(error, 'strerror', None) or 'no text'});"

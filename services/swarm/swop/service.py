@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from swarm.chain.client import ChainClient
@@ -22,6 +23,7 @@ from swarm.core.chain_view import Role
 from swarm.core.errors import OperatorFault, SwarmFault
 from swarm.core.ids import to_hex
 from swarm.core.swop.pairs import Site
+from swarm.core.swop.policy import COMPATIBLE
 from swarm.core.tasktext.profile import Profile
 from swarm.net.server import serve
 from swarm.node.identity import own_account, state_folder, tls_contexts
@@ -131,7 +133,8 @@ class Node:
     def _here(self, swarm: Swarm) -> Here:
         settings, profile = self.settings, self.profile
         secrets = None if settings.secrets is None else settings.inside(settings.secrets)
-        files = (settings.key, settings.cert, settings.state_dir, secrets)
+        policy = None if settings.policy in (None, COMPATIBLE.source) else settings.inside(Path(settings.policy or ""))
+        files = (settings.key, settings.cert, settings.state_dir, secrets, policy, self._profile_path())
         site = Site(
             self.signer.address,
             sl_image_of(settings.sl_image),
@@ -150,6 +153,9 @@ class Node:
             settings.may_stay_alone,
             settings.keep_containers,
         )
+
+    def _profile_path(self) -> Path | None:
+        return None if self.settings.profile is None else self.settings.inside(self.settings.profile)
 
     async def _turn(self, why: str) -> None:
         log.warning("leaving the SN", why=why)

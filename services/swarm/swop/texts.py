@@ -6,6 +6,7 @@ Owns form and bounds (docs/tasks.md, "The text of a failure"); who may read is t
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from hashlib import sha256
 
 from swarm.core.ids import NO_DIGEST, Digest
@@ -15,12 +16,21 @@ from swarm.obs.recent import BYTES_MAX, LINE_BYTES_MAX, LINES_MAX
 from swarm.store.journal import Journal
 
 PREFIX = "swop/text/"
+SECRET_CHARS_MIN = 4
+"""A shorter one would strike out half of every text."""
 TEXTS_MAX = 64
 """Of the newest attempts that failed."""
 
 
-def shown_lines(output: str) -> list[str]:
-    """The last lines of it: secrets struck out, no control characters, within the bounds of what a log tells."""
+def shown_lines(output: str, secrets: Iterable[str] = ()) -> list[str]:
+    """The last lines of it: secrets struck out, no control characters, within the bounds of what a log tells.
+
+    Args:
+        secrets: the site's own values, which look like nothing in particular.
+    """
+    for value in secrets:
+        if len(value) >= SECRET_CHARS_MIN:
+            output = output.replace(value, obs_log.STRUCK_OUT)
     lines: list[str] = []
     size = 0
     for line in reversed(output.splitlines()[-LINES_MAX:]):
@@ -42,8 +52,8 @@ def hash_of(lines: list[str]) -> Digest:
 class Texts:
     """The texts of the newest attempts that failed, durable before their hash is told."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, secrets: Iterable[str] = ()) -> None:
+        self._journal, self._secrets = journal, tuple(secrets)
         self._names = [name for name, _ in sorted(journal.items(PREFIX), key=lambda item: json.loads(item[1])["n"])]
         last = journal.get(self._names[-1]) if self._names else None
         self._count = 0 if last is None else int(json.loads(last)["n"])
@@ -54,7 +64,7 @@ class Texts:
         known = self.lines(key)
         if known is not None:
             return hash_of(known)
-        lines = shown_lines(output)
+        lines = shown_lines(output, self._secrets)
         if not lines:
             return NO_DIGEST
         self._count += 1

@@ -53,8 +53,12 @@ def step_of(operation: Operation) -> Fetch | Unpack:
     if operation.kind == "EXTRACT":
         archive = inside(operation.target, "Target")
         return Unpack(archive, out)
-    parts = urlsplit(operation.target)
-    if parts.scheme.lower() not in SCHEMES or not parts.hostname:
+    try:
+        parts = urlsplit(operation.target)
+        fit = parts.scheme.lower() in SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fit = False
+    if not fit or not operation.target.isprintable() or len(operation.target) > PATH_CHARS_MAX:
         raise OperatorFault(f"Target is {operation.target!r}: a DOWNLOAD needs an address that begins with https://")
     digest = options.get("sha256")
     if digest is not None and not _SHA256.fullmatch(digest):

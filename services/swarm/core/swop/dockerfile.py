@@ -12,6 +12,7 @@ _ESCAPE = re.compile(r"^#\s*escape\s*=\s*(\S)\s*$", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"^#\s*\w+\s*=")
 _FROM = re.compile(r"--(?:from|mount)=(\S+)", re.IGNORECASE)
 SCRATCH = "scratch"
+BLANK = " \t\r\v\f"
 
 
 def images_of(text: str) -> tuple[str, ...]:
@@ -51,23 +52,42 @@ def _mounted(given: str) -> str | None:
     return None
 
 
+def addresses_of(text: str) -> tuple[str, ...]:
+    """What ``ADD`` fetches from elsewhere, each once: the engine does that, whatever network the steps have.
+
+    A word with a variable may become an address, and counts as it is written.
+    """
+    found: list[str] = []
+    for line in _instructions(text):
+        words = line.split()
+        if words[0].upper() == "ONBUILD":
+            words = words[1:]
+        if words and words[0].upper() == "ADD":
+            plain = [word.strip('[]",') for word in words[1:] if not word.startswith("--")]
+            found += [word for word in plain if "://" in word or word.startswith("git@") or "$" in word]
+    return tuple(dict.fromkeys(found))
+
+
 def _instructions(text: str) -> list[str]:
-    """Lines with their continuations, without comments and empty lines."""
+    """Lines with their continuations, without comments and empty lines, as the engine's builder reads them.
+
+    A line goes on only if an escape stands at its end, alone or after something that is no escape.
+    """
     escape, directives = "\\", True
     whole: list[str] = []
     unfinished = ""
-    for line in text.splitlines():
-        bare = line.strip()
+    for line in text.split("\n"):
+        bare = line.strip(BLANK)
         if directives and (said := _ESCAPE.match(bare)) is not None:
             escape = said[1]
         directives = directives and _DIRECTIVE.match(bare) is not None
         if not bare or bare.startswith("#"):
             continue  # also within a continued line
-        if bare.endswith(escape):
+        if bare.endswith(escape) and not bare[: -len(escape)].endswith(escape):
             unfinished += bare[: -len(escape)] + " "
             continue
         whole.append(unfinished + bare)
         unfinished = ""
-    if unfinished.strip():
+    if unfinished.strip(BLANK):
         whole.append(unfinished)
-    return [line for line in whole if line.strip()]
+    return [line for line in whole if line.split()]

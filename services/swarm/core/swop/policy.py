@@ -8,6 +8,7 @@ port and no socket of the container engine.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -15,7 +16,7 @@ from typing import Any
 
 from ..errors import OperatorFault
 from ..ids import Address, from_hex, to_hex
-from ..tasktext.model import BuildBody, ContentBody, PullBody, RunBody, Task
+from ..tasktext.model import ContentBody, PullBody, RunBody, Task
 from .containers import Devices, Mount, MountKind
 from .pairs import Terms
 
@@ -23,15 +24,16 @@ RULES_MAX, ITEMS_MAX = 200, 200
 REFUSED = "PolicyRefused"
 KINDS = ("MAKE_USER_CONTAINER", "RUN_SWARM", "MAKE_SWARM_USER_CONTENT", "PULL_IMAGE")
 NEVER_MOUNTED = (
-    "/", "/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/var/run",
-    "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers",
+    "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr",
+    "/var/run", "/var/spool", "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers",
 )  # fmt: skip
 """Of the host, by no policy: the engine's files and socket, keys, devices; nor what lies below them, or holds them."""
 OWN_VOLUMES = "swop-"
 """Beginning of the names of all volumes that a SWOP makes: states with keys, and other programs' pipes."""
 HOMES = ("/root", "/home/*")
-KEPT_IN_HOMES = (".ssh", ".gnupg", ".docker", ".kube", ".aws")
-"""Keys of users: these folders, and homes as a whole, are never mounted; other folders in a home may be."""
+KEPT_IN_HOMES = (".*",)
+"""Keys and start files of users: these, and homes as a whole, are never mounted; other folders in a home may be."""
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 NEVER_GRANTED = ("SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "NET_ADMIN", "DAC_READ_SEARCH", "ALL")
 """Capabilities that reach over a container's edge; by a rule with ``privileged: true`` only."""
 
@@ -49,7 +51,8 @@ class Rule:
         build_network, network: of build steps, and of the program.
         writable_root, confined: see :class:`~.pairs.Terms`.
         devices, capabilities, privileged: of a profile's ``usrcontaineropts``.
-        urls: addresses that content is downloaded from.
+        urls: addresses that content, and a build's ADD, is downloaded from.
+        secrets: names of the site's secrets that a task may ask for.
     """
 
     authors: tuple[Address, ...] = ()
@@ -65,6 +68,7 @@ class Rule:
     capabilities: tuple[str, ...] = ()
     privileged: bool = False
     urls: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ COMPATIBLE = Policy(
             capabilities=("*",),
             privileged=True,
             urls=("*",),
+            secrets=("*",),
         ),
     ),
     "compatible",
@@ -100,9 +105,10 @@ class Asked:
 
     Args:
         author: the creator, by its signature.
-        bases: images that a build begins from, by their names; mounts: of all pairs, or a build's
-            context; devices: of all pairs.
+        bases: images that a build begins from, or that a run uses and no task made here, by their names.
+        mounts: of all pairs, or a build's context, or what a task's content goes into; devices: of all pairs.
         own_paths: the site's own secrets and state on this host, which nothing may mount.
+        urls: what a build's ADD fetches; secrets: names of the site's that the task asks for.
     """
 
     task: Task
@@ -111,6 +117,8 @@ class Asked:
     mounts: tuple[Mount, ...] = ()
     devices: tuple[Devices, ...] = ()
     own_paths: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +160,21 @@ def _misfit(rule: Rule, asked: Asked) -> str | None:
         return f"no rule names {header.type} {header.name}"
     if rule.authors and asked.author not in rule.authors:
         return f"its author {to_hex(asked.author)} is in no rule for it"
-    wanted = asked.bases if isinstance(body, BuildBody) else ()
+    wanted = asked.bases
     if isinstance(body, PullBody):
         wanted = (pulled_name(body),)
     for image in wanted:
         if not _fits(image, rule.images):
             return f"the image {image} is not in the rule's images"
+    for name in asked.secrets:
+        if not _fits(name, rule.secrets):
+            return f"the secret {name} is not in the rule's secrets"
+    urls = list(asked.urls)
     if isinstance(body, ContentBody):
-        for one in body.operations:
-            if one.kind == "DOWNLOAD" and not _fits(one.target, rule.urls):
-                return f"{one.target} is not in the rule's urls"
+        urls += [one.target for one in body.operations if one.kind == "DOWNLOAD"]
+    for url in urls:
+        if not _fits(url, rule.urls):
+            return f"{url} is not in the rule's urls"
     for mount in asked.mounts:
         if not _mountable(mount, rule.mounts):
             return f"{mount.source} is not in the rule's mounts"
@@ -198,6 +211,10 @@ def _never(asked: Asked) -> str | None:
                         f"{mount.source} is never mounted into a program: {place} of this host holds keys or the means"
                         " to take over the host; name a folder that holds data alone"
                     )
+        elif not _VOLUME.fullmatch(mount.source):
+            return (
+                f"{mount.source!r} is no name of a volume: use letters, digits and . _ - with a letter or digit first"
+            )
         elif mount.source in asked.own_paths or mount.source.startswith(OWN_VOLUMES):
             return f"the volume {mount.source} is this site's nodes' own: no program and no build is given it"
     return None
