@@ -38,7 +38,7 @@ Body :
     BuildSteps :
     - FROM swarm-learning/ml-demo:{tag}
     - WORKDIR /home/swarm/examples/breast-cancer
-    - RUN python3 shares.py --out /tmp/shares --nodes {pairs} --seed 0
+    - RUN python3 shares.py --out /home/swarm/shares --nodes {pairs} --seed 0
 """
 RUN = """Name : {name}
 TaskType : RUN_SWARM
@@ -71,7 +71,7 @@ NODE = """- slnodedef:
     slhostname: {group}-sl-{n}
     slhostip: {group}-sl-{n}
     usrenvvars:
-    - DATA : /tmp/shares/share{share}.npz
+    - DATA : /home/swarm/shares/share{share}.npz
 """
 
 
