@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,11 @@ class Place:
                 if found.state is ContainerState.EXITED:
                     return found
                 await asyncio.sleep(0.05)
+
+
+def docker(*words: str) -> str:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
 
 
 def make_content(folder: Path) -> None:
@@ -271,7 +278,7 @@ class TestDocker:
         script = (
             "grep -E 'Cap(Eff|Prm|Bnd)|NoNewPrivs' /proc/self/status; ls /sys/class/net; id -u;"
             " touch /x 2>/dev/null && echo wrote; echo ok > /tmp/x && cat /tmp/x; cat /sys/fs/cgroup/pids.max"
-            " /sys/fs/cgroup/pids/pids.max 2>/dev/null"
+            " /sys/fs/cgroup/pids/pids.max 2>/dev/null; true"
         )
         spec = place.spec(
             script, user="1234:1234", network="none", writable_root=False, scratch=("/tmp",), confined=True, pids=77
@@ -283,6 +290,7 @@ class TestDocker:
         none = "0" * 16
         assert said == ["CapPrm:", none, "CapEff:", none, "CapBnd:", none, "NoNewPrivs:", "1", "lo", "1234", "ok", "77"]
 
+    @pytest.mark.row("P16")
     async def test_devices_reach_the_engine_as_the_profile_says(self, place: Place) -> None:
         """/dev/shm has its size, a device is there, a group is joined; a GPU that no host has is refused by name."""
         devices = Devices(paths=("/dev/null:/dev/also-null:r",), shm_bytes=80 * 1024**2, groups=("video",))
@@ -316,6 +324,40 @@ class TestDocker:
         assert [line for line in ("wheel", "FROM scratch", "hard", "lib", "link") if line not in lines] == []
         assert lines.count("wheel") == 2
         assert [found.name for found in await place.runtime.find(place.labels)] == [fill.name]
+
+    @pytest.mark.row("P07")
+    @pytest.mark.row("P13")
+    @pytest.mark.row("P14")
+    @pytest.mark.row("P15")
+    async def test_names_and_addresses_reach_the_engine(self, place: Place) -> None:
+        """Host name, name servers, a fixed address and further names in a network, a published port, labels."""
+        network = place.labels["swarm-test"]
+        await asyncio.to_thread(docker, "network", "create", "--subnet", "10.213.77.0/24", network)
+        try:
+            port = free_port()
+            spec = place.spec(
+                SLEEPS,
+                network=network,
+                address="10.213.77.9",
+                aliases=("sl-3",),
+                host_name="program-3",
+                dns=("10.213.77.53",),
+                ports={30305: port},
+                labels={**place.labels, "site": ""},
+            )
+            await place.runtime.create(spec)
+            await place.runtime.start(spec.name)
+            found = json.loads(await asyncio.to_thread(docker, "inspect", spec.name))[0]
+            joined = found["NetworkSettings"]["Networks"][network]
+            assert joined["IPAddress"] == "10.213.77.9"
+            assert "sl-3" in joined["Aliases"]
+            assert found["Config"]["Hostname"] == "program-3"
+            assert found["HostConfig"]["Dns"] == ["10.213.77.53"]
+            assert found["Config"]["Labels"]["site"] == ""
+            assert found["NetworkSettings"]["Ports"]["30305/tcp"][0]["HostPort"] == str(port)
+            await place.runtime.remove(spec.name)
+        finally:
+            await asyncio.to_thread(docker, "network", "rm", network)
 
     async def test_a_volume_is_filled_for_any_user(self, place: Place, tmp_path: Path) -> None:
         """Folders and files as they are, root's and readable by all; what was there before stays."""

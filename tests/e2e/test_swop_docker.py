@@ -218,6 +218,12 @@ def _tell_logs(request: pytest.FixtureRequest, host: Host) -> Iterator[None]:
         host.show()
 
 
+@pytest.mark.row("T03")
+@pytest.mark.row("T04")
+@pytest.mark.row("P01")
+@pytest.mark.row("P08")
+@pytest.mark.row("P10")
+@pytest.mark.row("P17")
 def test_a_task_builds_and_another_trains_in_containers(host: Host) -> None:
     """Two real pairs: the run completes, its record is one model, containers go, the SLs' states stay."""
     said = host.shell(f"ASSIGN TASK build_env TO {TR} WITH 1 PEERS", f"WAIT FOR TASKRUNNER {TR}")
@@ -235,6 +241,8 @@ def test_a_task_builds_and_another_trains_in_containers(host: Host) -> None:
     assert sorted(host.volumes()) == [f"swop-{host.group}-state-{n}" for n in range(PAIRS)]
 
 
+@pytest.mark.row("D13")
+@pytest.mark.row("X15")
 @pytest.mark.parametrize(("task", "why"), [("raises", "exit code 1, KeyError"), ("silent", "exit code 0, NeverJoined")])
 def test_a_program_that_does_not_do_its_part_is_told(host: Host, task: str, why: str) -> None:
     """Within seconds, by pair, exit code and class; its SL goes too."""
@@ -245,6 +253,7 @@ def test_a_program_that_does_not_do_its_part_is_told(host: Host, task: str, why:
     until(lambda: not host.containers(), "nothing left", host)
 
 
+@pytest.mark.row("C25")
 def test_a_program_reaches_neither_keys_nor_network(host: Host) -> None:
     """Its container has no identity mounted, no network, no capabilities, and a root that it cannot write."""
     said = host.shell(f"RESET TASKRUNNER {TR} FORCE", f"ASSIGN TASK sleeps TO {TR} WITH 1 PEERS")

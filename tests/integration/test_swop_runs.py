@@ -195,6 +195,7 @@ def test_a_swop_that_comes_back_adopts_what_runs(world: World, crash: bool) -> N
         until(lambda: not node.runtime.boxes, "nothing left")
 
 
+@pytest.mark.row("T08")
 def test_a_program_that_trains_alone_is_a_success_also_when_nobody_looked(world: World) -> None:
     """It says so by SWARM_LOOPBACK in its task (row T08), which the next process reads again."""
     with swop_node(world.sn, world.ca, world.folder, "l1", joins=False) as node:
@@ -210,6 +211,25 @@ def test_a_program_that_trains_alone_is_a_success_also_when_nobody_looked(world:
         assert "STATE : COMPLETE" in said, said
 
 
+@pytest.mark.row("E12")
+def test_containers_stay_where_the_site_wants_that(world: World) -> None:
+    """SWOP_KEEP_CONTAINERS: they are not taken for something that runs, and the next task is done beside them."""
+    with swop_node(world.sn, world.ca, world.folder, "k1", keep=True) as node:
+        node.has_image()
+        node.runtime.programs["train"] = Program(None)
+        seen: set[str] = set()
+        for _ in range(2):
+            world.assigns(f"ASSIGN TASK train TO {TR} WITH 1 PEERS")
+            until(lambda seen=seen: set(parts(node, Part.ML, ContainerState.RUNNING)) - seen, "a program")
+            for name in list(node.runtime.boxes):
+                node.runtime.ends(name, 0)
+            said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
+            assert "STATE : COMPLETE" in said, said
+            seen = set(node.runtime.boxes)
+        assert len(seen) == 4
+
+
+@pytest.mark.row("D15")
 @pytest.mark.parametrize(
     ("task", "fault", "change"),
     [
@@ -228,6 +248,7 @@ def test_a_site_that_does_not_take_a_task_says_why(world: World, task: str, faul
         assert re.search("policy|is not on this host: run the task build here first", judged.text)
 
 
+@pytest.mark.row("T06")
 def test_content_is_a_volume_for_each_node(world: World) -> None:
     """Fetched once, put into a volume of each node; a policy without the address refuses it by name."""
     with swop_node(world.sn, world.ca, world.folder, "c1", nodes=2) as node:

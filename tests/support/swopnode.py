@@ -61,6 +61,7 @@ class SwopNode:
     programs: Mapping[str, Program] = field(default_factory=dict)
     policy: Policy = COMPATIBLE
     joins: bool = True
+    keep: bool = False
 
     def __post_init__(self) -> None:
         self._key = secrets.token_bytes(32)
@@ -126,7 +127,17 @@ class SwopNode:
                 account = Account.from_key(member.signer._key)
                 client = ChainClient(rpc, account, MemoryOutbox(), chain_id=swarm.chain_id)
                 site = Site(member.signer.address, "sl:1")
-                here = Here(self.runtime, reading.value, site, lambda: self.policy, ("/site/keys",), _turn, self.folder)
+                here = Here(
+                    self.runtime,
+                    reading.value,
+                    site,
+                    lambda: self.policy,
+                    ("/site/keys",),
+                    _turn,
+                    self.folder,
+                    False,
+                    self.keep,
+                )
                 parts = self.parts = await assembled(client, swarm, journal, here, Waits())
                 await parts.runners.follow(parts.runner, max(1, len(reading.value.nodes)))
                 self._ready.set()

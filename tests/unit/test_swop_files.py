@@ -61,6 +61,7 @@ def test_a_policy_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     assert now().rules == ()
 
 
+@pytest.mark.row("P02")
 @pytest.mark.parametrize(
     ("named", "more", "rules"),
     [
@@ -116,6 +117,7 @@ def test_secrets_are_this_users_alone(tmp_path: Path) -> None:
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.row("P17")
 def test_the_sl_image_stands_beside_the_swops_own(tmp_path: Path) -> None:
     """By the note that the run scripts copy into each container (row O08); the setting wins; nothing is refused."""
     note = tmp_path / "container_info_file"
@@ -128,6 +130,7 @@ def test_the_sl_image_stands_beside_the_swops_own(tmp_path: Path) -> None:
             sl_image_of(None, note)
 
 
+@pytest.mark.row("E12")
 def test_the_originals_flags_and_variables_are_taken() -> None:
     """As run-swop gives them."""
     environ = {
@@ -154,6 +157,7 @@ def test_the_originals_flags_and_variables_are_taken() -> None:
             load_settings([*IDENTITY, "--state-dir", "/s", *wrong], {})
 
 
+@pytest.mark.row("P05")
 def test_the_profiles_sn_wins_over_the_settings() -> None:
     """Row P05; without either the start says what to give."""
     bare = load_settings([*IDENTITY, "--state-dir", "/s", "--profile", "p"], {})

@@ -71,6 +71,8 @@ def made(text: str = PROFILE, terms: Terms = NOTHING, run: str = taskfiles.RUN):
     return pair(SITE, read, read.nodes[0], task(run), "sha256:image", KEY, terms)
 
 
+@pytest.mark.row("P01")
+@pytest.mark.row("P17")
 def test_names_are_the_originals_and_those_of_one_attempt() -> None:
     """Group, task, part, idx and 16 hexadecimal digits; another attempt has another name, the same one the same."""
     one = made()
@@ -99,6 +101,10 @@ def test_any_name_makes_a_name_that_an_engine_takes(group: str, name: str) -> No
     assert pairs._safe(name) != pairs._safe(name + "é")
 
 
+@pytest.mark.row("P06")
+@pytest.mark.row("P08")
+@pytest.mark.row("P10")
+@pytest.mark.row("P12")
 def test_an_sl_gets_what_the_profile_says() -> None:
     """The node's variables over the profile's, nothing for ~; identity by BIND and VOLUME; the profile's SN wins."""
     sl = made().sl
@@ -122,6 +128,7 @@ def test_an_sl_gets_what_the_profile_says() -> None:
     ]
 
 
+@pytest.mark.row("P05")
 def test_without_an_sn_in_the_profile_the_command_line_says_it() -> None:
     """And with one in both, the profile wins: the command line's is still there where the profile says nothing."""
     assert made(PROFILE.replace("apisrv: {locator: {host: 172.1.1.1, port: ~}}\n", "")).sl.environment[
@@ -137,6 +144,8 @@ def test_a_container_name_as_host_is_reached_inside_the_network() -> None:
     assert (sl.ports, sl.aliases) == ({}, ("sl-3",))
 
 
+@pytest.mark.row("P11")
+@pytest.mark.row("P12")
 def test_a_program_gets_what_task_and_profile_say() -> None:
     """Words of the command, variables with the node's over the task's, private and shared content, secrets' values."""
     ml = made().ml
@@ -173,6 +182,7 @@ def test_a_command_with_an_open_quote_is_named() -> None:
         made(run=taskfiles.RUN.replace("model/train.py --minpeers=3", "train.py --name='x"))
 
 
+@pytest.mark.row("P16")
 def test_devices_are_read_as_profiles_write_them() -> None:
     """Of real profiles: lists, quotes, sizes; what means nothing is told by name."""
     one = made()

@@ -31,6 +31,7 @@ def policy(*rules: dict) -> Policy:
     return read_policy({"rules": list(rules)}, "policy.yaml")
 
 
+@pytest.mark.row("P02")
 def test_without_a_file_everything_is_refused_with_the_ways_on() -> None:
     """The sentence names the task, its author, its base image, and both ways on."""
     said = decide(Policy(), asked(taskfiles.BUILD, bases=("tensorflow/tensorflow:2.7.0",)))
