@@ -17,7 +17,7 @@ from swarm.core.tasktext.secrets import secret_name
 
 CONFIG_BYTES_MAX = 1024 * 1024
 HUB = "docker.io"
-HUB_KEYS = (HUB, "index.docker.io", "https://index.docker.io/v1/", "registry-1.docker.io")
+HUB_KEYS = (HUB, "index.docker.io", "https://index.docker.io/v1/")
 
 
 def login_of(body: PullBody, secrets: Mapping[str, str], usr_dir: Path) -> dict[str, str] | None:
