@@ -12,7 +12,7 @@ from support.lab import lab
 from support.operators import JOB, job
 from support.snprocess import clean_environ
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.row("D07")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.row("D07")]
 
 WEIGHTS = (10, 20, 70)
 SLOW = 2

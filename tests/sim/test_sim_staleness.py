@@ -45,6 +45,7 @@ def late_items(world: World) -> list[tuple[Contribution, float]]:
     return found
 
 
+@pytest.mark.row("D07")
 @pytest.mark.parametrize(
     ("option", "discount", "method"),
     [
@@ -116,6 +117,7 @@ def test_a_finished_sites_last_model_fades_and_its_copy_of_the_merged_one_does_n
     assert {age[active] for age in ages} == {0}
 
 
+@pytest.mark.row("D07")
 def test_a_leader_that_takes_late_models_whole_is_not_acknowledged() -> None:
     """Acknowledgers hold the shares against what the weights count for; another one leads that round."""
     world = uneven(staleness={"alpha": 0.5})
