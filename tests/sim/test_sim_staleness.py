@@ -9,6 +9,7 @@ from support.sim.node import Plan
 from support.sim.story import RUN, context, ends_well, said, swarm, until_round
 from support.sim.world import World, base_config
 from swarm.core.bundle import Contribution
+from swarm.core.checkinflags import behind_flags
 from swarm.core.control.joboptions import canonical
 from swarm.core.control.weights import Weighing
 from swarm.core.engine import events as ev
@@ -16,7 +17,6 @@ from swarm.core.engine import history, lateness
 from swarm.core.engine.messages import Signed
 from swarm.core.engine.state import Out
 from swarm.core.ids import BlobId, sha256
-from swarm.core.statements import behind_flags
 
 pytestmark = pytest.mark.row("D07")
 

@@ -6,8 +6,8 @@ from eth_account import Account
 from swarm.chain.client import ChainClient, MemoryOutbox
 from swarm.chain.rpc import unwrap
 from swarm.chain.training import Training
+from swarm.core.checkinflags import FLAG_DONE
 from swarm.core.ids import DEFAULT_JOB, Address, from_hex, job_id
-from swarm.core.statements import FLAG_DONE
 
 from .certs import Authority
 from .rounds import certified

@@ -18,12 +18,12 @@ from swarm.chain.names import snake
 from swarm.chain.training import encode_bundle
 from swarm.core.bundle import Bundle, Contribution
 from swarm.core.chain_view import JobState, Joiner, Phase, Role
+from swarm.core.checkinflags import FLAG_DONE as DONE
+from swarm.core.checkinflags import FLAG_OBSERVER as OBSERVER
 from swarm.core.errors import Reverted
 from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, BlobId, Digest, job_id, sha256
 from swarm.core.limits import RESCUE_AFTER_SECONDS
 from swarm.core.roster import Roster, leader
-from swarm.core.statements import FLAG_DONE as DONE
-from swarm.core.statements import FLAG_OBSERVER as OBSERVER
 from swarm.core.statements import (
     TRAINING_DOMAIN,
     Ack,

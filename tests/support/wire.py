@@ -11,12 +11,11 @@ from typing import Any
 
 from swarm.chain.keys import LocalSigner
 from swarm.core.blobid import CHUNK_BYTES, ChunkList
+from swarm.core.checkinflags import FLAG_DONE, FLAG_OBSERVER
 from swarm.core.ids import DEFAULT_JOB, Address, BlobId, Digest, job_id, sha256, to_hex
 from swarm.core.limits import NOT_REPORTED
 from swarm.core.roster import Roster, leader, ring_seed
 from swarm.core.statements import (
-    FLAG_DONE,
-    FLAG_OBSERVER,
     MEMBERSHIP_DOMAIN,
     TRAINING_DOMAIN,
     Ack,

@@ -36,9 +36,9 @@ from swarm.chain.rpc import unwrap
 from swarm.chain.suite import ENTRIES, VERSION
 from swarm.chain.training import Training
 from swarm.core.alive import Alive, WaitTold
+from swarm.core.checkinflags import FLAG_DONE
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault, SwarmFault
 from swarm.core.ids import DEFAULT_JOB, Address, job_id
-from swarm.core.statements import FLAG_DONE
 from swarm.inspect import printing, standing, table
 from swarm.inspect.history import runs_of
 from swarm.inspect.reading import read_run

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from swarm.core.checkinflags import BEHIND_MAX, FLAGS_ALL, behind_flags, behind_of
 from swarm.core.control import staleness as bounds
 from swarm.core.control.combined import Combined, Told, combine
 from swarm.core.control.joboptions import JobOptions, canonical
@@ -16,7 +17,6 @@ from swarm.core.control.staleness import GRACE_MAX, ONE, Staleness
 from swarm.core.control.weights import COUNTED_MAX, Weighing
 from swarm.core.errors import OperatorFault
 from swarm.core.merge import get, measured_fault
-from swarm.core.statements import BEHIND_MAX, FLAGS_ALL, behind_flags, behind_of
 
 pytestmark = pytest.mark.row("D07")
 

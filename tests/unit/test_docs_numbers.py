@@ -14,7 +14,7 @@ from support import rows
 from swarm.chain import suite
 from swarm.chain.geth import peers as geth_peers
 from swarm.chain.geth import watchdog
-from swarm.core import alive, blobid, dataschema, limits, statements
+from swarm.core import alive, blobid, checkinflags, dataschema, limits
 from swarm.core.control import staleness
 from swarm.core.engine import peers
 from swarm.core.tasktext import bounds as tasktext
@@ -93,7 +93,7 @@ SENTENCES: dict[str, list[tuple[Any, ...]]] = {
             merging.WINDOW_BYTES / KIB,
         ),
         ("to {} rounds, default {} |", staleness.GRACE_MAX, staleness.HINGE_B),
-        ("More than {} rounds behind are told as {}.", statements.BEHIND_MAX, statements.BEHIND_MAX),
+        ("More than {} rounds behind are told as {}.", checkinflags.BEHIND_MAX, checkinflags.BEHIND_MAX),
     ],
     "docs/task-files.md": [
         (

@@ -12,6 +12,7 @@ from support.sim.node import Plan, SimNode
 from support.sim.world import World
 from swarm.core.blobid import CHUNK_BYTES
 from swarm.core.bundle import Contribution
+from swarm.core.checkinflags import FLAG_DONE, FLAG_OBSERVER
 from swarm.core.control.combined import Committed
 from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
@@ -22,7 +23,7 @@ from swarm.core.engine.leading import gather, size_max
 from swarm.core.engine.messages import ProposalMessage, Pulse, Signed
 from swarm.core.engine.state import INPUT_FAILURES_MAX, Out
 from swarm.core.ids import Address, BlobId, sha256
-from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, Ack, Takeover, inputs_hash, method_word
+from swarm.core.statements import Ack, Takeover, inputs_hash, method_word
 
 
 class Scene:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from swarm.core.chain_view import Phase
+from swarm.core.checkinflags import BEHIND_SHIFT, FLAG_DONE, FLAG_OBSERVER, FLAG_OWN_FIGURE
 from swarm.core.engine import loading
 from swarm.core.engine.actions import Finish
 from swarm.core.engine.judging import sound
 from swarm.core.engine.state import Out
 from swarm.core.ids import Address, BlobId, Digest
-from swarm.core.statements import BEHIND_SHIFT, FLAG_DONE, FLAG_OBSERVER, FLAG_OWN_FIGURE, CheckIn, RoundName
+from swarm.core.statements import CheckIn, RoundName
 
 WORD = Digest(bytes(32))
 NAME = RoundName(WORD, 1, 3, 0, WORD, WORD)

@@ -13,7 +13,7 @@ from swarm.chain import client, facade, rpc, tasks, training
 from swarm.chain.embedded import answers as called
 from swarm.chain.embedded import asking
 from swarm.cli import building as cli_building
-from swarm.core import blobid, dataschema, exported, limits, statements
+from swarm.core import blobid, checkinflags, dataschema, exported, limits
 from swarm.core.engine import context, credit, leading, messages, state
 from swarm.core.swop import containers, policy
 from swarm.core.tasktext import bounds as tasktext
@@ -91,7 +91,7 @@ ROWS: dict[str, Row] = {
         credit.ATTEMPT_LATE,
     ),
     "rounds that a check-in may say its model is behind": (
-        "the round's number, {} at most", statements.BEHIND_MAX,
+        "the round's number, {} at most", checkinflags.BEHIND_MAX,
     ),
     "takeovers, proposals remembered for a round": (
         "{} attempts; {} that nothing refers to", context.TAKEOVER_ATTEMPTS_KEPT, context.RESULTS_KEPT,

@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 from swarm.chain import events as ev
 from swarm.core.chain_view import Stats
+from swarm.core.checkinflags import FLAG_OBSERVER, FLAG_OWN_FIGURE
 from swarm.core.ids import Address, BlobId, Digest
 from swarm.core.limits import NOT_REPORTED
 from swarm.core.roster import Roster
-from swarm.core.statements import FLAG_OBSERVER, FLAG_OWN_FIGURE, Result, method_word
+from swarm.core.statements import Result, method_word
 from swarm.inspect import history, printing
 from swarm.inspect.record import build
 

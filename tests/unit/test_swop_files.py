@@ -48,12 +48,15 @@ def test_a_policy_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     """A broken one keeps what was, so that a slip of the editor opens nothing."""
     path = tmp_path / "policy.yaml"
     path.write_text("rules:\n- tasks: [a]\n")
-    now = policy_of("policy.yaml", profile(), tmp_path)
+    said: list[str] = []
+    now = policy_of("policy.yaml", profile(), tmp_path, said.append)
     assert now().rules == (Rule(tasks=("a",)),)
     path.write_text("rules:\n- tasks: [b, c]\n")
     assert now().rules == (Rule(tasks=("b", "c")),)
     path.write_text("rules:\n- tsks: [everything]\n  network: true\n")
-    assert now().rules == (Rule(tasks=("b", "c")),)
+    assert now().rules == now().rules == (Rule(tasks=("b", "c")),)
+    assert len(said) == 1, "told once"
+    assert "'tsks' is nothing that a rule says" in said[0]
     path.unlink()
     assert now().rules == (Rule(tasks=("b", "c")),)
     path.write_text("rules: []\n")
@@ -77,7 +80,7 @@ def test_a_policy_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
 def test_where_a_policy_comes_from(tmp_path: Path, named: str | None, more: str, rules: tuple[Rule, ...]) -> None:
     """The settings', else the profile's, else none: then every task is refused."""
     (tmp_path / "policy.yaml").write_text("rules:\n- tasks: [a]\n")
-    assert policy_of(named, profile(more.format(here=tmp_path)), tmp_path)().rules == rules
+    assert policy_of(named, profile(more.format(here=tmp_path)), tmp_path, print)().rules == rules
 
 
 @pytest.mark.parametrize(
@@ -91,14 +94,14 @@ def test_where_a_policy_comes_from(tmp_path: Path, named: str | None, more: str,
 def test_a_policy_that_is_no_file_here(tmp_path: Path, uri: str, why: str) -> None:
     """No engine of policies is asked over a network."""
     with pytest.raises(OperatorFault, match=why):
-        policy_of(None, profile(f"policyuri: {uri}"), tmp_path)
+        policy_of(None, profile(f"policyuri: {uri}"), tmp_path, print)
 
 
 def test_a_policy_that_is_no_yaml_names_its_line(tmp_path: Path) -> None:
     """As task files and profiles do."""
     (tmp_path / "policy.yaml").write_text("rules:\n- tasks: [a\n")
     with pytest.raises(OperatorFault, match=r"policy.yaml: .*line \d"):
-        policy_of("policy.yaml", profile(), tmp_path)
+        policy_of("policy.yaml", profile(), tmp_path, print)
 
 
 def test_secrets_are_this_users_alone(tmp_path: Path) -> None:

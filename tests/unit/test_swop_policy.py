@@ -37,8 +37,8 @@ def test_without_a_file_everything_is_refused_with_the_ways_on() -> None:
     said = decide(Policy(), asked(taskfiles.BUILD, bases=("tensorflow/tensorflow:2.7.0",)))
     assert said == (
         f"this site's policy does not allow MAKE_USER_CONTAINER user_env of 0x{'aa' * 20} on"
-        " tensorflow/tensorflow:2.7.0: this site has no policy file; `swarm policy allow user_env` allows this"
-        " very task, --policy compatible all tasks as the original does"
+        " tensorflow/tensorflow:2.7.0: this site has no policy file; write a rule for it into this"
+        " site's policy (--policy FILE, docs/swop.md), or take all tasks as the original does (--policy compatible)"
     )
 
 

@@ -11,13 +11,12 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
+from .checkinflags import FLAG_OBSERVER, FLAGS_ALL
 from .errors import PeerFault
 from .ids import Address, Digest, from_hex, to_hex
 from .limits import MEMBERS_JOINED_MAX
 from .roster import Roster, leader
 from .statements import (
-    FLAG_OBSERVER,
-    FLAGS_ALL,
     Ack,
     CheckIn,
     Result,

@@ -17,16 +17,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from eth_hash.auto import keccak
 
+from .checkinflags import FLAG_DONE, FLAG_OBSERVER, behind_of
 from .ids import Address, BlobId, Digest, from_hex, to_hex
 from .limits import FIXED_POINT, NOT_REPORTED
-
-FLAG_DONE = 1
-FLAG_OBSERVER = 2
-FLAG_OWN_FIGURE = 4
-"""The loss is an original client's own figure, maybe another quantity than a mean over the samples."""
-BEHIND_SHIFT, BEHIND_MAX = 8, 255
-"""Bits 8 to 15 of the flags: by how many rounds the model is behind; 255 says so many or more."""
-FLAGS_ALL = FLAG_DONE | FLAG_OBSERVER | FLAG_OWN_FIGURE | BEHIND_MAX << BEHIND_SHIFT
 
 _DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 TRAINING_DOMAIN = "SwarmTraining"
@@ -382,16 +375,6 @@ def method_word(name: str) -> bytes:
 
 def method_name(word: bytes) -> str:
     return word.rstrip(b"\0").decode("ascii", "replace")
-
-
-def behind_of(flags: int) -> int:
-    """Rounds that a check-in's flags say its model is behind."""
-    return flags >> BEHIND_SHIFT & BEHIND_MAX
-
-
-def behind_flags(rounds: int) -> int:
-    """The flags' bits that say it; none for a model that is not behind."""
-    return min(max(0, rounds), BEHIND_MAX) << BEHIND_SHIFT
 
 
 def to_fixed(value: float) -> int:

@@ -10,10 +10,11 @@ from typing import Any, cast
 from swarm.chain import events as ev
 from swarm.chain.exporting import past_of
 from swarm.core.chain_view import Phase
+from swarm.core.checkinflags import FLAG_DONE, FLAG_OBSERVER, FLAG_OWN_FIGURE, behind_of
 from swarm.core.control.joboptions import weighing_of
 from swarm.core.exported import PastRun
 from swarm.core.ids import Address, to_hex
-from swarm.core.statements import FLAG_DONE, FLAG_OBSERVER, FLAG_OWN_FIGURE, behind_of, from_fixed, method_name
+from swarm.core.statements import from_fixed, method_name
 
 from . import shapes
 

@@ -52,9 +52,7 @@ def workplace(state: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-async def make(
-    body: ContentBody, folder: Path, allowed: Allowed, transport: httpx.AsyncBaseTransport | None = None
-) -> None:
+async def make(body: ContentBody, folder: Path, allowed: Allowed) -> None:
     """Carry out the operations of a task, in their order.
 
     Args:
@@ -64,7 +62,7 @@ async def make(
         RuntimeFault: one of them cannot be done; its number, the reason and the fix.
     """
     budget = _Budget(folder)
-    async with httpx.AsyncClient(timeout=SILENCE_SECONDS, transport=transport, follow_redirects=False) as client:
+    async with httpx.AsyncClient(timeout=SILENCE_SECONDS, follow_redirects=False) as client:
         for number, operation in enumerate(body.operations, 1):
             try:
                 step = step_of(operation)

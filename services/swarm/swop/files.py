@@ -42,39 +42,52 @@ def profile_of(path: Path, say: Callable[[str], object]) -> Profile:
     return reading.value
 
 
-def policy_of(named: str | None, profile: Profile, usr_dir: Path) -> Callable[[], Policy]:
-    """What gives the policy as it is now: a file is read again when it has changed.
+def policy_file(named: str | None, profile: Profile, usr_dir: Path) -> Path | None:
+    """The file that says the policy; None: there is none, or it is ``compatible``.
 
     Args:
         named: by the settings: ``compatible``, or a path; None: the profile's ``policyuri``.
 
     Raises:
-        OperatorFault: the file cannot be read or understood, now; later ones keep the policy that was.
+        OperatorFault: ``policyuri`` is no file of this site.
     """
     chosen = named if named is not None else profile.policy_uri
-    if chosen is None:
-        return Policy
-    if chosen == COMPATIBLE.source:
-        return lambda: COMPATIBLE
-    return _Watched(usr_dir / _local(chosen))
+    return None if chosen in (None, COMPATIBLE.source) else usr_dir / _local(chosen)
+
+
+def policy_of(named: str | None, profile: Profile, usr_dir: Path, say: Callable[[str], object]) -> Callable[[], Policy]:
+    """What gives the policy as it is now: a file is read again when it has changed.
+
+    Args:
+        say: told once of a change that cannot be used; the policy that was goes on.
+
+    Raises:
+        OperatorFault: the file cannot be read or understood at the start.
+    """
+    path = policy_file(named, profile, usr_dir)
+    if path is not None:
+        return _Watched(path, say)
+    return Policy if named is None and profile.policy_uri is None else lambda: COMPATIBLE
 
 
 class _Watched:
     """A policy file that may be changed while this runs."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, say: Callable[[str], object]) -> None:
+        self._path, self._say = path, say
         self._seen = self._stamp()
         self._policy = _policy(path)
-        self.trouble = ""
+        self._trouble = ""
 
     def __call__(self) -> Policy:
         try:
             stamp = self._stamp()
             if stamp != self._seen:
-                self._policy, self._seen, self.trouble = _policy(self._path), stamp, ""
+                self._policy, self._seen, self._trouble = _policy(self._path), stamp, ""
         except OperatorFault as fault:
-            self.trouble = str(fault)
+            if str(fault) != self._trouble:
+                self._trouble = str(fault)
+                self._say(f"{fault}; the policy that was read before goes on")
         return self._policy
 
     def _stamp(self) -> tuple[int, int]:
@@ -94,8 +107,8 @@ def _policy(path: Path) -> Policy:
     return read_policy(plain(top), str(path))
 
 
-def _local(uri: str) -> Path:
-    parts = urlsplit(uri)
+def _local(uri: str | None) -> Path:
+    parts = urlsplit(uri or "")
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
         raise OperatorFault(
             f"policyuri is {uri}; a policy is a file of this site: a path, or file:///path, below the profile's folder"

@@ -65,7 +65,6 @@ class Follower:
         self._current: Assignment | None = None
         self.hands: Hands | None = None
         self.running = 0
-        self.leaving = False
         self.trouble = ""
 
     def judged(self, key: Key) -> Judged | None:
@@ -119,7 +118,7 @@ class Follower:
         if unseen:
             sight = await self._sighting.look({key.aid for key in memory.started} | unseen)
         said = {aid: one.said for aid, one in self._judged.items()}
-        found = take_pass(self._clock(), self._rules, sight, works, memory, self._lately, said, leaving=self.leaving)
+        found = take_pass(self._clock(), self._rules, sight, works, memory, self._lately, said)
         again = found.again
         behind = any(isinstance(action, do.TurnSn) for action in found.actions)
         # A renewal counts as sent once it was; what is known of the runtime counts at once.

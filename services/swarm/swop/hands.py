@@ -1,7 +1,7 @@
 """What runs on this host, and how a pass's actions are carried out on it: pairs of containers, builds, pulls.
 
 Owns no decision. A pair is found by its labels, whatever this process remembers; a build or a pull runs in this
-process, and what it made says by a label which attempt made it.
+process, and which attempt made an image stands in the journal.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from swarm.core.chain_view import Role
 from swarm.core.errors import OperatorFault, SwarmFault
 from swarm.core.ids import to_hex
 from swarm.core.swop.pairs import Site
-from swarm.core.swop.policy import COMPATIBLE
 from swarm.core.tasktext.profile import Profile
 from swarm.net.server import serve
 from swarm.node.identity import own_account, state_folder, tls_contexts
@@ -41,7 +40,7 @@ from swarm.store.journal import Journal
 
 from .assembly import Here, Parts, assembled
 from .docker import DockerRuntime
-from .files import policy_of, profile_of, secrets_of, sl_image_of
+from .files import policy_file, policy_of, profile_of, secrets_of, sl_image_of
 from .settings import SwopSettings
 
 log = obs_log.get("swarm.SWOP")
@@ -133,7 +132,7 @@ class Node:
     def _here(self, swarm: Swarm) -> Here:
         settings, profile = self.settings, self.profile
         secrets = None if settings.secrets is None else settings.inside(settings.secrets)
-        policy = None if settings.policy in (None, COMPATIBLE.source) else settings.inside(Path(settings.policy or ""))
+        policy = policy_file(settings.policy, profile, settings.usr_dir)
         files = (settings.key, settings.cert, settings.state_dir, secrets, policy, self._profile_path())
         site = Site(
             self.signer.address,
@@ -146,7 +145,7 @@ class Node:
             self.runtime,
             profile,
             site,
-            policy_of(settings.policy, profile, settings.usr_dir),
+            policy_of(settings.policy, profile, settings.usr_dir, log.warning),
             tuple(str(path.resolve()) for path in files if path is not None),
             self._turn,
             settings.usr_dir,
@@ -172,7 +171,8 @@ class Node:
                 group.create_task(tell(self._alive, self._tell), name="signs of life"),
                 group.create_task(tell_long_waits(self._wait_rows, log.info), name="long waits"),
             ]
-            await parts.runners.follow(parts.runner, max(1, len(self.profile.nodes)))
+            # An SN that is away must not keep this process from ending.
+            await unless(stop, parts.runners.follow(parts.runner, max(1, len(self.profile.nodes))))
             tasks.append(group.create_task(parts.follower.run(), name="passes"))
             self._stage = "ready"
             log.info("SWOPExecutor : Ready for Task Execution!")

@@ -13,6 +13,7 @@ from typing import Any
 
 from swarm.core.bundle import Bundle
 from swarm.core.chain_view import JobState, Joiner, Merged, Phase, Role, Stats
+from swarm.core.checkinflags import FLAG_OBSERVER, FLAGS_ALL
 from swarm.core.errors import Reverted
 from swarm.core.ids import DEFAULT_JOB, JOB_NAME_BYTES_MAX, ZERO32, Address, BlobId, Digest, job_id
 from swarm.core.limits import (
@@ -23,7 +24,7 @@ from swarm.core.limits import (
     URI_BYTES_MAX,
 )
 from swarm.core.roster import Roster, leader
-from swarm.core.statements import FLAG_OBSERVER, FLAGS_ALL, CheckIn, Verifier, inputs_hash
+from swarm.core.statements import CheckIn, Verifier, inputs_hash
 
 from .carrying import Carrying
 from .membership import Event, MembershipModel, Tx

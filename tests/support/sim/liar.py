@@ -10,11 +10,12 @@ from enum import Enum
 from typing import Any
 
 from swarm.core.bundle import Contribution
+from swarm.core.checkinflags import behind_flags
 from swarm.core.engine.context import Held, RoundContext
 from swarm.core.engine.messages import ProposalMessage, Pulse, Signed
 from swarm.core.ids import ZERO32, Address, BlobId, Digest, sha256
 from swarm.core.limits import ATTEMPT_AHEAD_MAX
-from swarm.core.statements import Ack, CheckIn, Proposal, Statement, Takeover, behind_flags, inputs_hash
+from swarm.core.statements import Ack, CheckIn, Proposal, Statement, Takeover, inputs_hash
 
 from .keys import Key
 from .node import SimNode

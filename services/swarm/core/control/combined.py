@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..chain_view import Stats
+from ..checkinflags import behind_of
 from ..limits import NOT_REPORTED
-from ..statements import CheckIn, behind_of
+from ..statements import CheckIn
 from .weights import Weighing
 
 FIXED_MAX = 2**63 - 1

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
+from ..checkinflags import FLAG_DONE, FLAG_OBSERVER, FLAG_OWN_FIGURE, behind_flags
 from ..ids import ZERO32, Address, BlobId
-from ..statements import (
-    FLAG_DONE,
-    FLAG_OBSERVER,
-    FLAG_OWN_FIGURE,
-    Ack,
-    CheckIn,
-    Refusal,
-    Takeover,
-    behind_flags,
-    inputs_hash,
-    to_fixed,
-)
+from ..statements import Ack, CheckIn, Refusal, Takeover, inputs_hash, to_fixed
 from . import controls, judging, lateness, oddities, origins, showing
 from .certificates import hear_certificate
 from .context import RoundContext

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 
+from ..checkinflags import FLAGS_ALL
 from ..ids import ZERO32, Address
 from ..merge import measured_fault, split
-from ..statements import FLAGS_ALL, CheckIn, Takeover, method_name
+from ..statements import CheckIn, Takeover, method_name
 from . import controls, lateness, origins, outers
 from .context import RoundContext
 from .messages import ProposalMessage, Signed

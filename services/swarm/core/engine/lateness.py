@@ -9,8 +9,9 @@ can be held against is that no model is older than its run.
 from __future__ import annotations
 
 from ..bundle import Bundle
+from ..checkinflags import BEHIND_MAX
 from ..ids import BlobId
-from ..statements import BEHIND_MAX, CheckIn
+from ..statements import CheckIn
 from .context import RoundContext
 from .state import EngineState, Out
 

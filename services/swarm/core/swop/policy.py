@@ -1,8 +1,8 @@
 """A site's policy: which tasks may be built, pulled and run here, and what they are granted (row P02).
 
 Owns the form of the policy file and the decision; both are pure. A site without a file refuses everything: a task is a
-program of somebody else. ``compatible`` does what the original does, and still gives a program no key, no other site's
-port and no socket of the container engine.
+program of somebody else. ``compatible`` does what the original does, and still mounts no key and no socket of the
+container engine into a program.
 """
 
 from __future__ import annotations
@@ -149,7 +149,8 @@ def decide(policy: Policy, asked: Asked) -> Granted | str:
     because = closest or f"this site has {policy.source}"
     return (
         f"this site's policy does not allow {header.type} {header.name} of {to_hex(asked.author)}{based}: {because};"
-        f" `swarm policy allow {header.name}` allows this very task, --policy compatible all tasks as the original does"
+        f" write a rule for it into this site's policy (--policy FILE, docs/swop.md), or take all tasks as the original"
+        " does (--policy compatible)"
     )
 
 
