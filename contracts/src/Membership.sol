@@ -25,6 +25,7 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
         uint64 stoppedBlock;
         uint64 lapsedTime;
         uint64 oldKeyUntil;
+        uint64 countsAfter; // of an heir: the block of its admission
         uint64 announcedUntil; // an announcement adds ANNOUNCE_SECONDS; ANNOUNCE_BURST of them may lie ahead
         bytes32 spki;
         bytes32 oldSpki;
@@ -58,6 +59,7 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
         _requireFuture(expires);
         Status before = _records[node].status;
         if (before == Status.Active || before == Status.Suspended) revert MembershipAlready(node, before);
+        _requireFree(spki, node);
         _enter(node, spki, spiffe, site, role, expires);
         _grant(node);
     }
@@ -75,6 +77,7 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
         if (status == Status.None) revert MembershipWrongStatus(node, status);
         Status before = _records[node].status;
         if (before != Status.None) revert MembershipAlready(node, before);
+        if (spki != 0 || status != Status.Revoked) _requireFree(spki, node);
         _enter(node, spki, spiffe, site, role, expires);
         _records[node].status = status;
         if (status == Status.Suspended) emit MemberSuspended(node, msg.sender);
@@ -107,14 +110,26 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
         if (msg.sender != node && !_mayAdmit(msg.sender)) revert MembershipNotAdmitter(msg.sender);
         Record storage record = _known(node);
         if (record.status == Status.Revoked) revert MembershipWrongStatus(node, record.status);
-        _endSpell(record);
-        record.status = Status.Revoked;
-        _touch(record);
-        emit MemberRevoked(node, msg.sender);
-        if (_admitters[node]) {
-            _admitters[node] = false;
-            emit AdmitterSet(node, false);
-        }
+        _revoke(node, record);
+    }
+
+    /// @inheritdoc IMembership
+    function succeed(address old, address heir, uint64 expires) external payable nonReentrant onlyAdmitter {
+        _requireFuture(expires);
+        Record storage record = _known(old);
+        if (record.status != Status.Active) revert MembershipWrongStatus(old, record.status);
+        if (old == owner()) revert MembershipOwner(old);
+        Status before = _records[heir].status;
+        if (before != Status.None) revert MembershipAlready(heir, before);
+        bytes32 spki = record.spki;
+        record.spki = 0;
+        record.oldSpki = 0;
+        record.oldKeyUntil = 0;
+        _revoke(old, record);
+        _enter(heir, spki, record.spiffe, record.site, record.role, expires);
+        _records[heir].countsAfter = uint64(block.number);
+        emit MemberSucceeded(old, heir);
+        _grant(heir);
     }
 
     /// @inheritdoc IMembership
@@ -198,6 +213,11 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
     }
 
     /// @inheritdoc IMembership
+    function countsAfter(address node) external view returns (uint64) {
+        return _records[node].countsAfter;
+    }
+
+    /// @inheritdoc IMembership
     function version() external view returns (uint64) {
         return _version;
     }
@@ -223,10 +243,9 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
     function _enter(address node, bytes32 spki, bytes32 spiffe, bytes32 site, Role role, uint64 expires) private {
         if (node == address(0)) revert MembershipUnknown(node);
         if (role == Role.None) revert MembershipBadRole(uint8(role));
-        _requireFree(spki, node);
         Record storage record = _records[node];
         if (record.status == Status.None) _nodes.push(node);
-        _holders[spki] = node;
+        if (spki != 0) _holders[spki] = node;
         record.role = role;
         record.status = Status.Active;
         record.expires = expires;
@@ -244,6 +263,17 @@ contract Membership is IMembership, Ownable2Step, ReentrancyGuard {
         if (msg.value == 0) return;
         (bool sent,) = node.call{value: msg.value}("");
         if (!sent) revert MembershipGrantFailed(node, msg.value);
+    }
+
+    function _revoke(address node, Record storage record) private {
+        _endSpell(record);
+        record.status = Status.Revoked;
+        _touch(record);
+        emit MemberRevoked(node, msg.sender);
+        if (_admitters[node]) {
+            _admitters[node] = false;
+            emit AdmitterSet(node, false);
+        }
     }
 
     function _endSpell(Record storage record) private {

@@ -101,7 +101,7 @@ async def test_a_node_of_this_version_names_the_command_for_an_older_chain(tmp_p
     chain = EmbeddedChain.open(folder / "chain")
     rpc = embedded_rpc(chain)
     client = ChainClient(rpc, new_account(), MemoryOutbox(), chain_id=HOLDS["chain_id"])
-    with pytest.raises(OperatorFault, match=r"version 1, and this program works with version 5: .*swarm chain export"):
+    with pytest.raises(OperatorFault, match=r"version 1, and this program works with version 6: .*swarm chain export"):
         await attach(client, DIRECTORY)
     await rpc.aclose()
     chain.close()

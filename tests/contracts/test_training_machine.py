@@ -24,9 +24,10 @@ from hypothesis.stateful import (
 )
 from support.evm import person
 from support.twin import DONE, FAR, JOB, OBSERVER, Twin
+from swarm.chain.keys import LocalSigner
 from swarm.core.chain_view import JobState, Phase, Role, Status
 from swarm.core.errors import Reverted
-from swarm.core.ids import Digest
+from swarm.core.ids import Digest, sha256
 from swarm.core.roster import Roster, leader
 
 NODES = 6
@@ -51,6 +52,8 @@ class Contracts(RuleBasedStateMachine):
         self.kept = base.evm.snapshot()
         self.twin.members, self.twin.model = copy.deepcopy((base.members, base.model))
         self.commits: dict[tuple[int, int], int] = {}
+        self.lost: list[LocalSigner] = []
+        """Whose keys are lost: they may have signed before."""
         self.refusals = 0
 
     def teardown(self) -> None:
@@ -75,6 +78,17 @@ class Contracts(RuleBasedStateMachine):
             self.step("Membership", self.twin.admin, "extend", node, self.twin.evm.time + 150)
         else:
             self.step("Membership", self.twin.admin, function, node)
+
+    @rule(place=PLACES, by_admin=st.sampled_from([True, True, False]))
+    def succeed(self, place: int, by_admin: bool) -> None:
+        """A node's key is lost; if that is taken, its heir stands at its place from then on."""
+        old = self.twin.nodes[place]
+        heir = LocalSigner(sha256(b"heir of" + old.address))
+        sender = self.twin.admin if by_admin else old.address
+        if self.step("Membership", sender, "succeed", old.address, heir.address, FAR):
+            self.twin.nodes = [*self.twin.nodes[:place], heir, *self.twin.nodes[place + 1 :]]
+            self.twin.by_address = {**self.twin.by_address, heir.address: heir}
+            self.lost.append(old)
 
     @rule(
         place=st.integers(-1, NODES - 1), length=st.sampled_from([0, 30, 257]), enode=st.sampled_from(["", "e" * 257])
@@ -142,11 +156,12 @@ class Contracts(RuleBasedStateMachine):
         members = set(roster.addresses)
         name = twin.name()
         items = []
-        for place, node in enumerate(twin.nodes):
+        everybody = sorted(enumerate([*twin.nodes, *self.lost]), key=lambda one: one[1].address)
+        for place, node in everybody:
             member = node.address in members and not (place in without and len(members) > 3)
             if member or (place in more and place in without):
                 items.append(twin.contribution(node, name, flags=0 if place in still else flags))
-        acks = [n for p, n in enumerate(twin.nodes) if n.address in members and p not in silent]
+        acks = [n for p, n in everybody if n.address in members and p not in silent]
         manifest = state.manifest if state.round else Digest(b"\1" * 32)
         bundle = twin.bundle(items, acks=acks, attempt=attempt, manifest=manifest)
         events = self.step("Training", person("anybody"), "commit", [_break(twin, bundle, broken)])

@@ -18,6 +18,7 @@ from support.certs import Authority
 from support.chains import free_port
 from support.snprocess import READY, MemberClient, SnProcess, clean_environ, running_sn
 from swarm.chain.contract import CONTRACTS, artifact
+from swarm.core.alive import SILENT_SECONDS, Alive
 from swarm.core.chain_view import Role
 from swarm.core.ids import to_hex
 from swarm.net.faults import BadAnswer, TlsRefused
@@ -138,12 +139,32 @@ async def test_a_replayed_request_is_refused(sn, ca):
 
 
 async def test_another_nodes_certificate_key_is_taken(sn, ca):
-    """One certificate key belongs to one node: a second chain key behind it is refused."""
+    """One certificate key belongs to one node: while that lives, a second chain key behind it is not let in."""
     async with member(sn, ca, "sl-first") as first:
         await first.join()
         first.signer = MemberClient(sn, first_files(sn)).signer
-        with pytest.raises(BadAnswer, match="key_taken"):
+        await first.http.post("/v1/alive", Alive("training").to_json())
+        with pytest.raises(BadAnswer, match="key_in_use") as refused:
             await first.join()
+        assert refused.value.status == 503
+        assert 0 < refused.value.wait <= SILENT_SECONDS
+
+
+async def test_a_node_that_lost_its_folder_takes_its_own_place(sn, ca):
+    """Same certificate, new chain key: the old one is revoked in the same block, and is nobody from then on."""
+    async with member(sn, ca, "sl-loses") as node:
+        first = await node.join()
+        await node.http.post("/v1/alive", Alive("stopped").to_json())
+        node.signer = MemberClient(sn, first_files(sn)).signer
+        second = await node.join()
+        assert second["node"] == to_hex(node.signer.address) != first["node"]
+        assert int((await node.rpc("eth_chainId"))["result"], 16)
+        rows = {row["node"]: row for row in await node.http.get("/v1/nodes")}
+        assert rows[first["node"]]["status"] == "revoked"
+        assert rows[second["node"]]["status"] == "active"
+        balance = await node.rpc("eth_getBalance", second["node"], "latest")
+        assert int(balance["result"], 16) == 10**15
+    assert f"{second['node']} takes the place of {first['node']}" in sn.log
 
 
 def first_files(sn: SnProcess):

@@ -22,11 +22,11 @@ from swarm.inspect import answers as told
 from swarm.inspect import at_head, looks, source
 from swarm.inspect import tasks as read_tasks
 from swarm.net import answers, blobserve, lines, refusals, server, transfer
-from swarm.node import rated, sharing, sn_list
+from swarm.node import joining, rated, sharing, sn_list
 from swarm.obs import recent
 from swarm.sl import app as sl_app
 from swarm.sl import directory, records, schemas, transfers
-from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, join, lifesigns, relay, starting
+from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, heirs, join, lifesigns, relay, starting
 from swarm.swci import access, contexts, folder, grammar, streams, web
 from swarm.swop import building, contents, docker, files, follower, hands, keeping, logins, runtime, texts
 
@@ -242,6 +242,10 @@ ROWS: dict[str, Row] = {
     "how long one SN's invented head holds up another's start": ("{} s", starting.DOUBT_SECONDS),
     "requests to join of one key; joins at once": (
         "{} a second, burst {}; {}", admission.JOINS_PER_SECOND, admission.JOINS_BURST, admission.JOINS_WAITING_MAX,
+    ),
+    "heirs of a certificate's lost keys in a day, without an operator; how long the old key must be silent; how long "
+    "its node asks": (
+        "{}; {} s; {} s", heirs.HEIRS_A_DAY_MAX, heirs.SILENT_SECONDS, joining.KEY_IN_USE_SECONDS_MAX,
     ),
     "nodes admitted without an operator, ever": (
         "{}, then each needs `swarm approve`", join.OPEN_MEMBERS_MAX,

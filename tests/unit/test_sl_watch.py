@@ -25,7 +25,7 @@ from swarm.chain.events import (
 from swarm.chain.feed import Happened, Removed
 from swarm.chain.keys import SignatureVerifier
 from swarm.chain.wake import Waker
-from swarm.core.chain_view import JobState, Joiner, Role
+from swarm.core.chain_view import JobState, Joiner, Phase, Role
 from swarm.core.engine.events import ChainView
 from swarm.core.errors import ChainFault
 from swarm.core.ids import DEFAULT_JOB, Address, Digest, job_id
@@ -34,7 +34,7 @@ from swarm.node.sn_list import SnList
 from swarm.sl.watch import RETRY_SECONDS, TORN_READS_MAX, ChainWatch
 
 JOB = job_id(DEFAULT_JOB)
-A, B = Address(b"\xaa" * 20), Address(b"\xbb" * 20)
+A, B, C = (Address(b * 20) for b in (b"\xaa", b"\xbb", b"\xcc"))
 EMPTY = TrainingModel(MembershipModel(A), SignatureVerifier(), Digest(bytes(32))).state(JOB)
 
 
@@ -50,6 +50,9 @@ class Reading:
         self.notices: list[Any] = []
         self.changes: list[Address] = []
         self.listed = self.turns = 0
+        self.admitted: dict[Address, int] = {}
+        self.heirs: dict[Address, int] = {}
+        self.asked_after: list[Address] = []
         self.link = type("Link", (), {"rpc": self.rpc, "url": "https://sn", "on_turn": [], "seen": lambda *_: None})()
 
     async def rpc(self, method: str, params: list[Any]) -> Any:
@@ -81,6 +84,13 @@ class Reading:
 
     def all_changed(self) -> None:
         self.turns += 1
+
+    def since(self, node: Address) -> int:
+        return self.admitted.get(node, 0)
+
+    async def counts_after(self, node: Address) -> int:
+        self.asked_after.append(node)
+        return self.heirs.get(node, 0)
 
     def active(self, *_: Any) -> bool:
         return True
@@ -282,3 +292,22 @@ async def test_joiners_are_read_again_after_a_while(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("swarm.sl.watch.AGAIN_SECONDS", 0.0)
     await watch.look()
     assert reading.listed == 2
+
+
+async def test_an_heir_is_barred_from_a_round_that_was_opened_before_it_came() -> None:
+    """Asked about once, and only of joiners who were admitted since the opening; free from the next opening on."""
+    reading = Reading()
+    watch = reading.watch()
+    roster = Roster.of([(A, True)])
+    open_ = replace(EMPTY, phase=Phase.OPEN, started=True, run=1, joined_count=3, roster=roster.hash(), opened_block=20)
+    reading.states, reading.rosters = [open_], [roster]
+    reading.joiners = [tuple(Joiner(n, True, True, 21, 0) for n in (A, B, C))]
+    reading.admitted, reading.heirs = {A: 30, B: 20, C: 19}, {A: 30, B: 20, C: 19}
+    for reading.head in (22, 23):
+        await watch.look()
+        assert reading.views[-1].barred == {B}
+    assert reading.asked_after == [B]
+    reading.states = [replace(open_, opened_block=24)]
+    reading.head = 24
+    await watch.look()
+    assert reading.views[-1].barred == set()

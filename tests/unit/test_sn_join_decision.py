@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 from eth_hash.auto import keccak
+from swarm.core.alive import SILENT_SECONDS
 from swarm.core.chain_view import Member, Role, Status
 from swarm.core.ids import ZERO32, Address, Digest
 from swarm.core.spiffe import SpiffeId
 from swarm.core.statements import Join
 from swarm.net.identity import PeerIdentity
+from swarm.sn.heirs import HEIRS_A_DAY_MAX, Holder, InUse, Succeed
 from swarm.sn.join import WINDOW_SECONDS_MAX, Admit, AlreadyIn, Policy, Refuse, Renew, Wait, decide
 
 NOW = 1_800_000_000
@@ -35,6 +37,9 @@ JOIN = Join(
     expires=NOW + 300,
 )
 KNOWN = Member(Role.SL, Status.ACTIVE, PEER.spki, JOIN.spiffe, JOIN.site, LIFE_ENDS, since=5, changed_block=5)
+OWN = Holder(NODE, KNOWN, 0.0)
+LOST = Holder(OTHER, KNOWN, SILENT_SECONDS)
+"""This certificate's key as another member has it, who is silent."""
 NEVER = Member(Role.NONE, Status.NONE, ZERO32, ZERO32, ZERO32, 0, 0, 0)
 
 
@@ -48,7 +53,7 @@ def ask(
         now=NOW,
         policy=policy or Policy(),
         known=known,
-        key_holder=holder,
+        holder=holder,
         nonce_seen=seen,
         approved=approved,
         **more,
@@ -108,7 +113,14 @@ def test_where_no_further_sn_can_come_it_is_told_why():
         ({"join": replace(JOIN, expires=NOW)}, "window"),
         ({"join": replace(JOIN, expires=NOW + WINDOW_SECONDS_MAX + 1)}, "window"),
         ({"seen": True}, "replay"),
-        ({"holder": OTHER}, "key_taken"),
+        ({"holder": replace(LOST, record=replace(KNOWN, spki=b"\x07" * 32))}, "key_taken"),
+        ({"holder": replace(LOST, record=replace(KNOWN, role=Role.SWOP))}, "key_taken"),
+        ({"holder": replace(LOST, record=replace(KNOWN, site=keccak(b"site-b")))}, "key_taken"),
+        ({"holder": replace(LOST, record=replace(KNOWN, spiffe=keccak(b"x")))}, "key_taken"),
+        ({"holder": replace(LOST, owner=True)}, "key_taken"),
+        ({"holder": LOST, "known": replace(KNOWN, status=Status.REVOKED)}, "key_taken"),
+        ({"holder": replace(LOST, record=replace(KNOWN, status=Status.SUSPENDED))}, "revoked"),
+        ({"holder": replace(LOST, record=replace(KNOWN, status=Status.REVOKED)), "approved": True}, "revoked"),
         ({"known": replace(KNOWN, status=Status.SUSPENDED)}, "suspended"),
         ({"known": replace(KNOWN, status=Status.REVOKED)}, "revoked"),
         ({"known": replace(KNOWN, role=Role.SWOP)}, "role"),
@@ -139,7 +151,7 @@ def test_a_certificate_made_elsewhere_needs_no_spiffe_id_but_may_not_claim_one()
 
 def test_an_active_member_costs_no_transaction():
     """The same key and the same life again: already in."""
-    assert ask(known=KNOWN, holder=NODE) == AlreadyIn()
+    assert ask(known=KNOWN, holder=OWN) == AlreadyIn()
 
 
 def test_a_new_certificate_key_is_bound_to_the_old_address():
@@ -152,9 +164,9 @@ def test_a_new_certificate_key_is_bound_to_the_old_address():
 def test_an_expired_member_is_extended_or_waits():
     """Open: extended at once. Approve: an operator decides."""
     over = replace(KNOWN, expires=NOW - 1)
-    assert ask(known=over, holder=NODE) == Renew(rebind=False, extend_to=LIFE_ENDS)
-    assert ask(known=over, holder=NODE, policy=Policy("approve")) == Wait()
-    assert ask(known=over, holder=NODE, policy=Policy("approve"), approved=True) == Renew(False, LIFE_ENDS)
+    assert ask(known=over, holder=OWN) == Renew(rebind=False, extend_to=LIFE_ENDS)
+    assert ask(known=over, holder=OWN, policy=Policy("approve")) == Wait()
+    assert ask(known=over, holder=OWN, policy=Policy("approve"), approved=True) == Renew(False, LIFE_ENDS)
 
 
 def test_under_approve_nobody_new_enters_without_an_operator():
@@ -162,7 +174,7 @@ def test_under_approve_nobody_new_enters_without_an_operator():
     policy = Policy("approve")
     assert ask(policy=policy) == Wait()
     assert ask(policy=policy, approved=True) == Admit(LIFE_ENDS)
-    assert ask(known=replace(KNOWN, expires=NOW + 60), holder=NODE, policy=policy) == AlreadyIn()
+    assert ask(known=replace(KNOWN, expires=NOW + 60), holder=OWN, policy=policy) == AlreadyIn()
 
 
 def test_a_revoked_node_comes_back_by_an_operator_only():
@@ -175,3 +187,32 @@ def test_a_revoked_node_comes_back_by_an_operator_only():
 def test_an_expired_certificate_admits_nobody():
     """A certificate that ended (the TLS layer's clock may differ) is refused."""
     assert ask(peer=replace(PEER, not_after=dt.datetime.fromtimestamp(NOW, dt.UTC))).code == "expired"
+
+
+def test_a_lost_key_has_an_heir_once_it_is_silent():
+    """State lost, same certificate: the new key takes the old one's place; a living one is waited for."""
+    assert ask(holder=LOST) == Succeed(OTHER, LIFE_ENDS)
+    alive = ask(holder=replace(LOST, heard_seconds=SILENT_SECONDS - 4.5))
+    assert isinstance(alive, InUse)
+    assert alive.wait_seconds == 4.5
+    assert "lost its state folder" in alive.reason
+    assert ask(holder=replace(LOST, record=replace(KNOWN, expires=NOW - 1))) == Succeed(OTHER, LIFE_ENDS)
+
+
+def test_under_approve_and_after_many_an_operator_decides_on_an_heir():
+    """The policy's rules hold for heirs as for all who come; one certificate cannot fill the chain with them."""
+    many = replace(LOST, heirs_today=HEIRS_A_DAY_MAX)
+    for asked in ({"policy": Policy("approve"), "holder": LOST}, {"holder": many}, {"holder": LOST, "crowded": True}):
+        assert ask(**asked) == Wait()
+        assert ask(**asked, approved=True) == Succeed(OTHER, LIFE_ENDS)
+    assert ask(holder=replace(LOST, heirs_today=HEIRS_A_DAY_MAX - 1)) == Succeed(OTHER, LIFE_ENDS)
+
+
+def test_attack_an_heir_needs_what_any_node_needs():
+    """Its own key's signature, and the certificate's key on the connection; as SN, its name or an operator."""
+    assert ask(holder=LOST, recovered=OTHER).code == "signature"
+    assert ask(holder=LOST, join=replace(JOIN, spki=b"\x06" * 32)).code == "spki"
+    plain = replace(PEER, spiffe=None)
+    join = replace(JOIN, role=int(Role.SN), spiffe=ZERO32)
+    sn = replace(LOST, record=replace(KNOWN, role=Role.SN, spiffe=ZERO32))
+    assert ask(holder=sn, join=join, peer=plain) == Wait()

@@ -41,6 +41,7 @@ interface IMembership {
     event MemberRevoked(address indexed node, address by);
     event MemberExtended(address indexed node, uint64 expires);
     event MemberRebound(address indexed node, bytes32 spki, uint64 oldKeyUntil);
+    event MemberSucceeded(address indexed old, address indexed heir);
     event Announced(address indexed node, string uri, string enode, address sealer);
     event AdmitterSet(address indexed who, bool allowed);
 
@@ -57,6 +58,7 @@ interface IMembership {
     error MembershipGrantFailed(address node, uint256 amount);
     error MembershipOverlapTooLong(uint64 overlapSeconds, uint64 overlapSecondsMax);
     error MembershipEmptyKey(address node);
+    error MembershipOwner(address node);
     error MembershipNotSn(address caller);
     error MembershipAnnouncedTooOften(address caller, uint64 waitSeconds);
     error MembershipUriTooLong(uint256 bytesLength, uint256 bytesMax);
@@ -68,7 +70,8 @@ interface IMembership {
     function admit(address node, bytes32 spki, bytes32 spiffe, bytes32 site, Role role, uint64 expires) external payable;
 
     /// @notice Enters a member as an earlier chain of this swarm had it, also suspended, revoked or expired; the value sent
-    ///         goes to it. Only an admitter, and only a node that this chain does not know.
+    ///         goes to it. Only an admitter, and only a node that this chain does not know. Only a Revoked one may be
+    ///         without a certificate key: it had an heir.
     function restore(
         address node,
         bytes32 spki,
@@ -94,6 +97,14 @@ interface IMembership {
     /// @notice Binds a new certificate key; the old one stays valid until `overlapSeconds` from now (at most 7 days).
     ///         Only an admitter, who has seen the proof of both keys.
     function rebind(address node, bytes32 spki, uint64 overlapSeconds) external;
+
+    /// @notice A node that lost its key comes back under the same certificate: `old` is revoked and `heir` admitted in its
+    ///         place, with its certificate key, id, site and role, and with the value sent as its one grant. Only an
+    ///         admitter, who has seen the proof of the certificate's key and of the heir's own.
+    ///         A lost folder is a lost promise: the heir is another member, and of the two at most one counts in any round,
+    ///         `old` in those that were opened before, the heir in those opened after (see countsAfter).
+    ///         Refused for the owner, whose rights nobody could pass on, and for an `old` that is not Active.
+    function succeed(address old, address heir, uint64 expires) external payable;
 
     /// @notice Says where an SN is found: its API, its chain node and the address that node seals with. Only an active
     ///         member of role SN, for itself; the latest announcement holds: read the event. 100 at once, else one in 60 s.
@@ -123,6 +134,10 @@ interface IMembership {
     /// @notice Active at some time after everything in block `sinceBlock`, or still at time `sinceTime` when the membership
     ///         ended by expiry: what a commit of a round opened then accepts.
     function wasActiveSince(address node, uint64 sinceBlock, uint64 sinceTime) external view returns (bool);
+
+    /// @notice Of an heir: the block of its admission; 0 for all others. It counts in rounds that were opened in a later
+    ///         block, and in those that have it on their roster: in one that was opened before, its lost key may count.
+    function countsAfter(address node) external view returns (uint64);
 
     /// @notice Grows with every change of any member; lets readers cache.
     function version() external view returns (uint64);

@@ -113,6 +113,9 @@ abstract contract TrainingCommit is TrainingBase {
     /// @dev Joined and active at the same time, at some moment since this (round, epoch) opened. _unseat noted at the
     ///      time of leaving whether the node had been active since.
     function _joinedSince(Runs.Run storage run, address node) private view returns (bool) {
+        // An heir counts where its lost key does not: in what was opened after it was admitted.
+        uint64 countsAfter = _membership.countsAfter(node);
+        if (countsAfter != 0 && countsAfter >= run.openedBlock) return false;
         Runs.Seat storage seat = run.seats[node];
         if (!seat.joined) return seat.leftOpening == run.openings;
         // Joining needs an active membership, so whoever joined after the opening was both then.

@@ -81,6 +81,14 @@ class MemberRebound:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberSucceeded:
+    """``heir`` came back under the certificate of ``old``, whose key is lost and which is revoked."""
+
+    old: Address
+    heir: Address
+
+
+@dataclass(frozen=True, slots=True)
 class Announced:
     """Where an SN is found; the latest of a node holds, and only while it is an active member of role SN."""
 
@@ -289,6 +297,7 @@ EVENTS: Mapping[str, Mapping[str, type]] = {
             MemberRevoked,
             MemberExtended,
             MemberRebound,
+            MemberSucceeded,
             Announced,
             AdmitterSet,
         )

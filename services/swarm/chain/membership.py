@@ -28,6 +28,7 @@ class Membership(Owned):
         "revoke": "revoke",
         "extend": "extend",
         "rebind": "rebind",
+        "succeed": "succeed",
         "announce": "announce",
         "setAdmitter": "set_admitter",
         "isAdmitter": "is_admitter",
@@ -36,6 +37,7 @@ class Membership(Owned):
         "isActive": "is_active",
         "activeUntil": "active_until",
         "wasActiveSince": "was_active_since",
+        "countsAfter": "counts_after",
         "version": "version",
         "members": "members",
     }
@@ -77,6 +79,11 @@ class Membership(Owned):
         """Bind a new certificate key; the old one stays valid for the overlap (at most 7 days)."""
         return await self._send("rebind", node, spki, overlap_seconds)
 
+    async def succeed(self, old: Address, heir: Address, expires: int, *, grant: int = GRANT_WEI) -> Receipt:
+        """Admit ``heir`` with its grant in the place of ``old``, whose key is lost: its certificate key, names and role
+        pass over, and ``old`` is revoked in the same transaction. Admitters only."""
+        return await self._send("succeed", old, heir, expires, gas=GAS_ADMIT, value=grant)
+
     async def announce(self, uri: str, enode: str, sealer: Address) -> Receipt:
         """Say where this SN is found; at most 256 bytes of ``uri`` and of ``enode`` each. Active SNs, for themselves.
 
@@ -116,6 +123,10 @@ class Membership(Owned):
     async def was_active_since(self, node: Address, block: int, seconds: int) -> bool:
         """Active at some time since that block, opened at that block time."""
         return bool(await self._ask("wasActiveSince", node, block, seconds))
+
+    async def counts_after(self, node: Address, *, block: int | str = "latest") -> int:
+        """Of an heir: the block of its admission, which a round must be opened after for it to count; else 0."""
+        return int(await self._ask("countsAfter", node, block=block))
 
     async def version(self) -> int:
         """Grows with every change of any member; lets readers cache."""

@@ -21,7 +21,7 @@ from .taskrunners import Taskrunners
 from .tasks import Tasks
 from .training import Training
 
-VERSION = 5
+VERSION = 6
 """Of all contracts together, as their Directory keeps it; grows with every change of any of them."""
 Made = Mapping[str, Address]
 

@@ -34,6 +34,9 @@ BUSY = (429, 503)
 """Statuses of an SN that is asked too much at the moment: nobody's mistake."""
 BUSY_RETRY_SECONDS = 3.0
 LOG_EVERY_SECONDS = 10.0
+KEY_IN_USE = "key_in_use"
+KEY_IN_USE_SECONDS_MAX = 90.0
+"""How long a node without its old state asks for its place: the old one's last sign of life must grow old first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,7 @@ async def join_swarm(
     spiffe, site = name_and_site(own)
     domain = domain_separator(MEMBERSHIP_DOMAIN, swarm.chain_id, swarm.membership)
     with waits.row(what="admission to the swarm", whom=client.url, then="this node takes part") as row:
+        began = time.monotonic()
         while True:
             join = Join(
                 spki=own.spki,
@@ -198,6 +202,8 @@ async def join_swarm(
             except TlsRefused as error:  # it ran out, or the SN's did, while this node waited
                 raise OperatorFault(str(error)) from error
             except BadAnswer as error:
+                if error.code == KEY_IN_USE and time.monotonic() - began > KEY_IN_USE_SECONDS_MAX:
+                    raise OperatorFault(str(error)) from error
                 if error.status not in BUSY:
                     raise (ChainFault if error.status >= 500 else OperatorFault)(str(error)) from error
                 log.info("joining: %s; trying again", error)

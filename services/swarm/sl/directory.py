@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from swarm.chain.membership import Membership
-from swarm.core.chain_view import Member, Role, Status
+from swarm.core.chain_view import Member, Role
 from swarm.core.errors import ChainFault, PeerFault
 from swarm.core.ids import Address, Digest, to_hex
 from swarm.net.identity import PeerIdentity
@@ -96,8 +96,17 @@ class Members:
     def _keep(self, node: Address, record: Member) -> None:
         self._forget(node)
         self._members[node], self._read_at[node] = record, self._now()
-        if record.status is not Status.NONE:
+        if any(record.spki):  # nobody's; or its heir has it now
             self._holders[record.spki] = node
+
+    def since(self, node: Address) -> int:
+        """The block of this member's admission; 0 for nobody known."""
+        member = self._members.get(node)
+        return member.since if member is not None else 0
+
+    async def counts_after(self, node: Address) -> int:
+        """Of an heir of a lost key: the block that a round must be opened after for it to count; else 0."""
+        return await self._membership.counts_after(node)
 
     def active(self, node: Address, block_time: int) -> bool:
         member = self._members.get(node)

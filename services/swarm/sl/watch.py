@@ -37,7 +37,7 @@ from swarm.core.control.joboptions import JobOptions, weighing_of
 from swarm.core.control.weights import Weighing
 from swarm.core.engine.events import ChainView, Origin
 from swarm.core.errors import ChainFault, OperatorFault, PeerFault
-from swarm.core.ids import Digest, from_hex, to_hex
+from swarm.core.ids import Address, Digest, from_hex, to_hex
 from swarm.core.limits import JOIN_DEPTH_BLOCKS
 from swarm.core.roster import Roster
 from swarm.node.sn_link import SnLink
@@ -81,6 +81,8 @@ class ChainWatch:
         self._feed, self._members, self._waker = feed, members, waker
         self._job, self._deliver = job, deliver
         self._records = records
+        self._heirs: dict[Address, tuple[int, int]] = {}
+        """Of joiners of the open round: the block of their admission, and which round must be opened after it."""
         self._options, self._options_run, self._options_text = options, -1, ""
         self._weighed: tuple[int, Weighing] = (-1, Weighing())
         """Of which run the options said how weights count, and how."""
@@ -205,6 +207,7 @@ class ChainWatch:
         await self._read_origin()
         by_node = {j.node: j for j in joiners}
         everybody = set(by_node) | set(roster.addresses)
+        barred = await self._barred(state, roster, joiners)
         return ChainView(
             state=state,
             roster=roster if state.started else Roster(()),
@@ -216,6 +219,7 @@ class ChainWatch:
             history=self._records.history(state.run),
             options=self._options_text,
             origin=self._origin,
+            barred=barred,
             join_depth_blocks=JOIN_DEPTH_BLOCKS if self._sns.several else 0,
         )
 
@@ -227,6 +231,21 @@ class ChainWatch:
             kept = self._joiners = (state.run, await self._training.joiners_of(self._job))
             self._joiners_at = time.monotonic()
         return kept[1]
+
+    async def _barred(self, state: JobState, roster: Roster, joiners: tuple[Joiner, ...]) -> frozenset[Address]:
+        """Heirs admitted since the open round's opening. Who was admitted before it needs no question."""
+        found, known = set(), self._heirs
+        self._heirs = {}
+        for node in (j.node for j in joiners if j.joined and j.node not in roster):
+            since = self._members.since(node)
+            if not state.started or since < state.opened_block:
+                continue
+            kept = known.get(node)
+            after = kept[1] if kept is not None and kept[0] == since else await self._members.counts_after(node)
+            self._heirs[node] = since, after
+            if after and after >= state.opened_block:
+                found.add(node)
+        return frozenset(found)
 
     async def _read_options(self, state: JobState) -> None:
         """The job's options cannot change while a run is open: then they are read once."""

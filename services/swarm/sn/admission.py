@@ -16,7 +16,7 @@ from swarm.chain.membership import Membership
 from swarm.chain.rpc import RpcUnreachable
 from swarm.core.chain_view import Role
 from swarm.core.errors import Reverted
-from swarm.core.ids import Digest, to_hex
+from swarm.core.ids import Address, Digest, to_hex
 from swarm.core.statements import MEMBERSHIP_DOMAIN, Join, Signature, Verifier, domain_separator
 from swarm.net.answers import ApiError
 from swarm.net.identity import PeerIdentity
@@ -25,6 +25,7 @@ from swarm.obs.waits import Waits
 from swarm.store.journal import Journal
 
 from .approvals import Approvals
+from .heirs import Holder, InUse, Succeed
 from .join import OPEN_MEMBERS_MAX, Admit, AlreadyIn, Policy, Refuse, Renew, Wait, decide
 
 log = logging.getLogger(__name__)
@@ -36,13 +37,16 @@ BODY_BYTES_MAX = 16 * 1024
 OVERLAP_SECONDS = 3600
 """How long the old key of a member still works after a new one was bound."""
 NONCE_PREFIX = "join-nonce/"
+HEIR_PREFIX = "join-heir/"
+DAY_SECONDS = 86_400
 
 
 class Admission:
     """Answers ``POST /v1/join``.
 
     Args:
-        journal: keeps the nonces of used requests until their windows end.
+        journal: keeps the nonces of used requests until their windows end, and for a day who became an heir.
+        alive_at: when a member may have been alive last, wall clock in seconds.
         clock: wall clock in seconds.
     """
 
@@ -55,9 +59,11 @@ class Admission:
         policy: Policy,
         waits: Waits,
         *,
+        alive_at: Callable[[Address], float],
         buckets: Buckets | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._alive_at = alive_at
         self.policy = policy
         self._membership = membership
         self._journal = journal
@@ -106,7 +112,7 @@ class Admission:
             now=now,
             policy=self.policy,
             known=known,
-            key_holder=await self._membership.holder_of(join.spki),
+            holder=await self._holder(join, now),
             nonce_seen=await asyncio.to_thread(self._seen, join, now),
             approved=self._approvals.is_approved(join.node),
             crowded=await self._membership.has_members(OPEN_MEMBERS_MAX),
@@ -115,6 +121,8 @@ class Admission:
         if isinstance(decision, Refuse):
             log.warning("join of %s with %s refused: %s", node, peer, decision.reason)
             raise ApiError(403, decision.code, decision.reason)
+        if isinstance(decision, InUse):
+            raise ApiError(503, "key_in_use", decision.reason, wait=decision.wait_seconds)
         if isinstance(decision, Wait):
             told = {
                 "role": Role(join.role).name.lower(),
@@ -139,7 +147,31 @@ class Admission:
         self._approvals.done(join.node)
         return 200, {"node": node, "admitted": True, "block": block}
 
-    async def _act(self, decision: Admit | Renew, join: Join) -> int:
+    async def _holder(self, join: Join, now: int) -> Holder | None:
+        """Who holds the certificate's key; more is asked only of another member than the one that asks."""
+        node = await self._membership.holder_of(join.spki)
+        if node is None:
+            return None
+        record = await self._membership.member(node)
+        if node == join.node:
+            return Holder(node, record, 0.0)
+        return Holder(
+            node,
+            record,
+            max(0.0, self._clock() - self._alive_at(node)),
+            owner=await self._membership.owner() == node,
+            heirs_today=await asyncio.to_thread(self._heirs, join, now),
+        )
+
+    def _heirs(self, join: Join, now: int) -> int:
+        """How many heirs this certificate's key had within a day; forgets older ones."""
+        kept = self._journal.items(HEIR_PREFIX)
+        over = [key for key, at in kept if int(at) <= now - DAY_SECONDS]
+        if over:
+            self._journal.batch({}, over)
+        return sum(1 for key, _ in kept if key not in over and key.startswith(_heirs_of(join)))
+
+    async def _act(self, decision: Admit | Renew | Succeed, join: Join) -> int:
         """Send the decision's transactions; the block of the last."""
         membership, node = self._membership, join.node
         block = 0
@@ -154,6 +186,16 @@ class Admission:
                     expires=decision.expires,
                 )
                 log.info("%s joined as %s until %s", to_hex(node), Role(join.role).name, decision.expires)
+                return receipt.block
+            if isinstance(decision, Succeed):
+                at = str(int(self._clock())).encode()
+                await asyncio.to_thread(self._journal.put, _heirs_of(join) + join.nonce.hex(), at)
+                receipt = await membership.succeed(decision.old, node, decision.expires)
+                log.warning(
+                    "%s takes the place of %s under the same certificate: its key is lost; that one is revoked",
+                    to_hex(node),
+                    to_hex(decision.old),
+                )
                 return receipt.block
             if decision.extend_to is not None:
                 block = (await membership.extend(node, decision.extend_to)).block
@@ -173,6 +215,10 @@ class Admission:
         if over:
             self._journal.batch({}, over)
         return any(key == NONCE_PREFIX + join.nonce.hex() for key, _ in kept)
+
+
+def _heirs_of(join: Join) -> str:
+    return f"{HEIR_PREFIX}{join.spki.hex()}/"
 
 
 def parse_request(body: bytes) -> tuple[Join, Signature]:

@@ -11,6 +11,7 @@ active             same key, same life     AlreadyIn: no transaction
 active             new certificate key     Renew: rebind, and extend if the certificate lives longer
 expired            proofs hold             Renew with extend (Wait under "approve")
 suspended          any                     Refuse
+another's key      proofs hold             as an heir: :mod:`swarm.sn.heirs`
 revoked            proofs hold             Refuse; Admit once an operator approved it
 as SN              no name in certificate  as under "approve": it will seal and admit others
 as SN              this SN cannot          Refuse: embedded chain, or no address of its own
@@ -25,9 +26,11 @@ from typing import Literal
 from eth_hash.auto import keccak
 
 from swarm.core.chain_view import Member, Role, Status
-from swarm.core.ids import ZERO32, Address, to_hex
+from swarm.core.ids import ZERO32, Address
 from swarm.core.statements import Join
 from swarm.net.identity import PeerIdentity
+
+from .heirs import HEIRS_A_DAY_MAX, Holder, InUse, Refused, Succeed, succession
 
 WINDOW_SECONDS_MAX = 600
 """A request lives at most this long; its nonce is kept as long."""
@@ -78,7 +81,7 @@ class Refuse:
     reason: str
 
 
-Decision = Admit | Renew | AlreadyIn | Wait | Refuse
+Decision = Admit | Renew | Succeed | AlreadyIn | Wait | InUse | Refuse
 
 
 def decide(
@@ -89,7 +92,7 @@ def decide(
     now: int,
     policy: Policy,
     known: Member | None,
-    key_holder: Address | None,
+    holder: Holder | None,
     nonce_seen: bool,
     approved: bool,
     crowded: bool = False,
@@ -100,7 +103,7 @@ def decide(
         recovered: who signed the request, None if the signature is malformed.
         now: wall clock in seconds.
         known: the record of ``join.node``, None if it was never admitted.
-        key_holder: which member holds the certificate's key now, None if nobody.
+        holder: the member that holds the certificate's key now, None if nobody.
         nonce_seen: this nonce was used within its window.
         approved: an operator confirmed this address.
         crowded: OPEN_MEMBERS_MAX were admitted already.
@@ -108,13 +111,10 @@ def decide(
     refusal = _proofs(join, recovered, peer) or _certificate(join, peer) or _window(join, now, nonce_seen)
     if refusal is not None:
         return refusal
-    if key_holder is not None and key_holder != join.node:
-        return Refuse(
-            "key_taken",
-            f"spki: this certificate's key belongs to member {to_hex(key_holder)}; "
-            "every node needs a certificate and a chain key of its own. If that is this node with a new state folder, "
-            "give it that folder again (--state-dir), or a certificate with a new key",
-        )
+    lost = holder if holder is not None and holder.node != join.node else None
+    against = succession(join, lost, known, now) if lost is not None else None
+    if against is not None:
+        return Refuse(against.code, against.reason) if isinstance(against, Refused) else against
     if join.role == Role.SN and policy.no_sns:
         return Refuse("no_sns", f"role: {policy.no_sns}")
     if join.role == Role.SN and peer.spiffe is None:
@@ -125,6 +125,9 @@ def decide(
         expires = min(expires, now + policy.member_seconds)
     if expires <= now:
         return Refuse("expired", "the certificate has expired (not after): issue a new one")
+    if lost is not None:
+        open_ = policy.admission == "open" and not crowded and lost.heirs_today < HEIRS_A_DAY_MAX
+        return Succeed(lost.node, expires) if approved or open_ else Wait()
     if known is None or known.status is Status.NONE:
         return Admit(expires) if approved or (policy.admission == "open" and not crowded) else Wait()
     if known.status is Status.SUSPENDED:

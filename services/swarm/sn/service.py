@@ -200,7 +200,15 @@ class Node:
         )
         self._policy = policy
         self._carrying = Carrying(state, deployed, waits)
-        self._admission = Admission(deployed.membership, journal, Approvals(state), SignatureVerifier(), policy, waits)
+        self._admission = Admission(
+            deployed.membership,
+            journal,
+            Approvals(state),
+            SignatureVerifier(),
+            policy,
+            waits,
+            alive_at=self._signs.alive_at,
+        )
 
     async def serve(self, stop: asyncio.Event, serving: asyncio.Event) -> None:
         settings, several = self._settings, self._several

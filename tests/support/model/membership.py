@@ -58,6 +58,7 @@ class _Record:
     changed: int
     old_spki: bytes = ZERO32
     old_until: int = 0
+    counts_after: int = 0
     announced_until: int = 0
     spells: list[_Spell] = field(default_factory=list)
 
@@ -83,13 +84,14 @@ class MembershipModel:
         old = self._records.get(node)
         if old and old.status in (Status.ACTIVE, Status.SUSPENDED):
             raise Reverted("MembershipAlready", {"node": node, "status": old.status})
-        _enterable(node, role)
         self._free(tx, spki, node)
+        _enterable(node, role)
         spells = [*old.spells, _Spell(expires)] if old else [_Spell(expires)]
         self._records[node] = _Record(
             role, Status.ACTIVE, spki, spiffe, site, expires, tx.block, tx.block, spells=spells
         )
         self._records[node].announced_until = old.announced_until if old else 0
+        self._records[node].counts_after = old.counts_after if old else 0
         self.version += 1
         values = {"node": node, "role": role, "spki": spki, "site": site, "expires": expires}
         return [Event("MemberAdmitted", values)]
@@ -111,8 +113,9 @@ class MembershipModel:
             raise Reverted("MembershipWrongStatus", {"node": node, "status": status})
         if node in self._records:
             raise Reverted("MembershipAlready", {"node": node, "status": self._records[node].status})
+        if spki != ZERO32 or status != Status.REVOKED:
+            self._free(tx, spki, node)
         _enterable(node, role)
-        self._free(tx, spki, node)
         spells = [_Spell(expires)] if status == Status.ACTIVE else []
         self._records[node] = _Record(role, status, spki, spiffe, site, expires, tx.block, tx.block, spells=spells)
         self.version += 1
@@ -143,7 +146,33 @@ class MembershipModel:
     def revoke(self, tx: Tx, node: Address) -> list[Event]:
         if tx.sender != node:
             self._only_admitter(tx)
-        record = self._not_revoked(node)
+        return self._revoked(tx, node, self._not_revoked(node))
+
+    def succeed(self, tx: Tx, old: Address, heir: Address, expires: int) -> list[Event]:
+        """A node that lost its key comes back under the same certificate; at most one of the two counts in a round."""
+        self._only_admitter(tx)
+        _future(tx, expires)
+        record = self._known(old)
+        if record.status != Status.ACTIVE:
+            raise Reverted("MembershipWrongStatus", {"node": old, "status": record.status})
+        if old == self._owner:
+            raise Reverted("MembershipOwner", {"node": old})
+        if heir in self._records:
+            raise Reverted("MembershipAlready", {"node": heir, "status": self._records[heir].status})
+        _enterable(heir, record.role)
+        r, spki = record, record.spki
+        record.spki, record.old_spki, record.old_until = ZERO32, ZERO32, 0
+        events = self._revoked(tx, old, record)
+        spells = [_Spell(expires)]
+        self._records[heir] = _Record(
+            r.role, Status.ACTIVE, spki, r.spiffe, r.site, expires, tx.block, tx.block, spells=spells
+        )
+        self._records[heir].counts_after = tx.block
+        self.version += 1
+        values = {"node": heir, "role": r.role, "spki": spki, "site": r.site, "expires": expires}
+        return [*events, Event("MemberAdmitted", values), Event("MemberSucceeded", {"old": old, "heir": heir})]
+
+    def _revoked(self, tx: Tx, node: Address, record: _Record) -> list[Event]:
         if record.status == Status.ACTIVE:
             _end_spell(tx, record)
         record.status = Status.REVOKED
@@ -210,9 +239,14 @@ class MembershipModel:
         page = list(self._records)[start : start + min(count, PAGE_MEMBERS_MAX)]
         return [(node, self.member(node)) for node in page]
 
+    def counts_after(self, node: Address) -> int:
+        """Of an heir: the block of its admission."""
+        record = self._records.get(node)
+        return record.counts_after if record is not None else 0
+
     def holder_of(self, spki: bytes, time: int) -> Address:
         for node, record in self._records.items():
-            if spki == record.spki or (spki == record.old_spki != ZERO32 and time < record.old_until):
+            if spki == record.spki != ZERO32 or (spki == record.old_spki != ZERO32 and time < record.old_until):
                 return node
         return _NOBODY
 

@@ -371,8 +371,8 @@ class TrainingModel(Carrying):
 
     def _counts(self, run: Run, node: Address) -> bool:
         """Joined and active at one time since the open round's opening."""
-        seat = run.seats.get(node)
-        if seat is None:
+        seat, after = run.seats.get(node), self._members.counts_after(node)
+        if seat is None or (after and after >= run.opened_block):
             return False
         if not seat.joined:
             return seat.left_opening == run.openings

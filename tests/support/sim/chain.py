@@ -132,6 +132,10 @@ class SimChain:
 
         self.send(ADMIN, call, None, "admit")
 
+    def succeed(self, old: Address, heir: Address) -> None:
+        """A node without its state comes back under its certificate."""
+        self.send(ADMIN, lambda tx: self.members.succeed(tx, old, heir, FAR), None, "succeed")
+
     def revoke(self, node: Address) -> None:
         self.send(ADMIN, lambda tx: self.members.revoke(tx, node), None, "revoke")
 
@@ -271,6 +275,9 @@ class SimChain:
         joiners = {j.node: j for j in self.model.joiners_of(JOB)}
         everybody = set(joiners) | set(roster.addresses)
         active = frozenset(n for n in everybody if self.members.is_active(n, self.time))
+        barred = frozenset(
+            n for n in joiners if n not in roster and 0 < self.members.counts_after(n) >= state.opened_block
+        )
         history = tuple(self._committed(self.bundles[(state.run, r)]) for r in range(state.round))
         return ChainView(
             state,
@@ -281,6 +288,7 @@ class SimChain:
             self.time,
             self.reorgs,
             history=history,
+            barred=barred,
             options=self.options,
             origin=self.origin,
         )

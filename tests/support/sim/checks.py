@@ -153,6 +153,7 @@ class Checks:
                 self.broken("equivocation", f"{node.name} signed {what} for round {name.round}, number {number}")
             return
         self._signed[key] = statement
+        self._heir(node, statement)
         if isinstance(statement, CheckIn):
             return
         if statement.attempt < self._promised[(who, name)]:
@@ -168,6 +169,15 @@ class Checks:
             truth = (highest.attempt, highest.result) if highest else (0, ZERO32)
             if (statement.acked_attempt, statement.acked_result) != truth:
                 self.broken("takeover", f"{node.name} takes over without telling what it acknowledged last")
+
+    def _heir(self, node: SimNode, statement: Own) -> None:
+        """Of a lost key and its heir at most one has a say in a round: what the lost one promised is not known."""
+        lost, name = self._world.heirs.get(node.address), statement.name
+        roster = self._rosters.get(name.roster)
+        if lost is None:
+            return
+        if (roster is not None and lost in roster) or any(k[1] == lost and k[2] == name for k in self._signed):
+            self.broken("heir", f"{node.name} signs a {statement.KIND} in round {name.round} beside its lost key")
 
     def _ack(self, node: SimNode, ack: Ack) -> None:
         self._highest_ack[(node.address, ack.name)] = ack
@@ -217,6 +227,10 @@ class Checks:
             self.broken("V4", f"round {bundle.name.round} has no majority of acks")
         self._recomputed(bundle)
         self._late(bundle)
+        named = {i.check_in.node for i in bundle.items}
+        for heir in named & set(self._world.heirs):
+            if self._world.heirs[heir] in named:
+                self.broken("heir", f"round {bundle.name.round} counts a node and its lost key")
         for item in bundle.items:
             member = self._world.chain.members.member(item.check_in.node)
             if member.status is Status.REVOKED and member.changed_block < before.opened_block:

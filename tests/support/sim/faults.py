@@ -407,6 +407,6 @@ class BadDay:
                 node.dead = True
         if fault is Fault.LOST_DISK:
             node.disk, node.journal = set(), {}
-            self._for(seconds, self._world.replace(node).start)
+            self._for(seconds, self._world.replace(node, same_certificate=bool(self._world.seed % 2)).start)
         self._note(fault, node.name)
         return True

@@ -70,6 +70,8 @@ class World:
         self.invented: set[BlobId] = set()
         """Models that a liar merged as it pleased."""
         self.liars = liars
+        self.heirs: dict[Address, Address] = {}
+        """Whose place a node took, by its own address."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         self.domain, self.job = base_config().domain, JOB
@@ -95,10 +97,18 @@ class World:
         self._by_address[address] = node
         return node
 
-    def replace(self, lost: SimNode) -> SimNode:
-        """A node whose disk is gone comes back as another one: new key, new address, admitted anew."""
+    def replace(self, lost: SimNode, *, same_certificate: bool = False) -> SimNode:
+        """A node whose disk is gone comes back as another one: new key, new address, admitted anew.
+
+        Args:
+            same_certificate: it takes the lost one's place (``succeed``), which is revoked.
+        """
         address = Address(sha256(b"%d again %d" % (self.seed, len(self.nodes)))[:20])
-        self.chain.admit(address)
+        if same_certificate:
+            self.heirs[address] = lost.address
+            self.chain.succeed(lost.address, address)
+        else:
+            self.chain.admit(address)
         return self._add(SimNode, address, lost.script.plan)
 
     def turn(self, roster: Roster, name: RoundName, attempt: int) -> SimNode:

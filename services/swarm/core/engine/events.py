@@ -44,6 +44,8 @@ class ChainView:
     """Depth a join needs before a joiner counts, where this chain can reorganise by now (Config has the least)."""
     options: str = ""
     """The job's options, as they stand on chain."""
+    barred: frozenset[Address] = frozenset()
+    """Joiners that do not count in the open round: heirs of members whose lost keys may count in it."""
     origin: Origin | None = None
     """What a warm-started run begins from, as the chain says; None: not asked for, or not read yet."""
 

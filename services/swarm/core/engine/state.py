@@ -274,7 +274,8 @@ class EngineState:
         return self.circle
 
     def contributors_allowed(self) -> list[Address]:
-        """Who may contribute to the open round: its roster, and joiners whose join is deep enough; active ones."""
+        """Who may contribute to the open round: its roster, and joiners whose join is deep enough and who are not
+        barred; active ones."""
         view = self.view
         if view is None:
             return []
@@ -282,7 +283,7 @@ class EngineState:
         for address, joiner in view.joiners.items():
             depth = max(self.config.join_depth_blocks, view.join_depth_blocks)
             deep = view.head - joiner.joined_block >= depth
-            if joiner.joined and deep:
+            if joiner.joined and deep and address not in view.barred:
                 nodes.add(address)
         return sorted(n for n in nodes if n in view.active)
 
