@@ -332,6 +332,7 @@ async def test_unknown_forbidden_and_malformed_have_one_answer(pair: Pair) -> No
             await pair.fetch(port)
 
 
+@pytest.mark.row("D02")
 async def test_ranges_methods_and_the_list_over_the_wire(pair: Pair) -> None:
     """206 with Content-Range, 416 behind the end, 405 for writing, and a list whose root is the id."""
     held = f"/v1/blobs/{pair.blob_id.hex()}"

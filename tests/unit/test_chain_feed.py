@@ -92,6 +92,21 @@ async def test_a_reorg_removes_newest_first_and_only_what_is_gone() -> None:
     assert book.got == [("+", 8), ("+", 9), ("+", 10), ("-", 10), ("-", 9), ("+", 10)]
 
 
+@pytest.mark.parametrize("height", [10, 11, 12])
+async def test_a_reorg_is_seen_whole_while_the_new_branch_is_shorter(height: int) -> None:
+    """What stood above a replaced block is gone with it, newest first, before the chain is as high again."""
+    chain, book = Scripted(12), Book()
+    chain.marks = {8, 9, 11}
+    one = feed(chain, book, final=6)
+    await one.catch_up(book)
+    chain.fork(9, height)
+    await one.catch_up(book)
+    assert book.got[3:] == [("-", 11), ("-", 9)]
+    chain.hashes.append(sha256(b"next"))
+    await one.catch_up(book)
+    assert len(book.got) == 5
+
+
 async def test_a_lagging_node_takes_nothing_back() -> None:
     """After a fail-over to a node that is behind, events above its head are neither removed nor told again."""
     chain, book = Scripted(11), Book()

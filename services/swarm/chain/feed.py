@@ -202,9 +202,11 @@ class EventFeed:
 
     async def _deliver(self, batch: _Batch, handler: Handler) -> None:
         seen = {entry.key for entry in batch.logs}
-        gone = [key for key, (entry, _) in self._window.items() if entry.block <= batch.last and key not in seen]
-        for key in reversed(gone):
-            entry, event = self._window.pop(key)
+        missing = [e.block for key, (e, _) in self._window.items() if e.block <= batch.last and key not in seen]
+        # What stood in later blocks went with them, also where the chain has not grown as far again.
+        gone = [e for key, (e, _) in self._window.items() if missing and e.block >= min(missing) and key not in seen]
+        for entry in sorted(gone, key=lambda e: (e.block, e.index), reverse=True):
+            _, event = self._window.pop(entry.key)
             await handler(Removed(event, entry))
         final_block = -1 if batch.final is None else batch.final.block
         for entry in batch.logs:

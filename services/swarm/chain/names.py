@@ -33,6 +33,7 @@ class MembershipError(StrEnum):
     GRANT_FAILED = "MembershipGrantFailed"
     OVERLAP_TOO_LONG = "MembershipOverlapTooLong"
     EMPTY_KEY = "MembershipEmptyKey"
+    OWNER = "MembershipOwner"
     NOT_SN = "MembershipNotSn"
     ANNOUNCED_TOO_OFTEN = "MembershipAnnouncedTooOften"
     URI_TOO_LONG = "MembershipUriTooLong"

@@ -48,7 +48,12 @@ BY_NAME: Mapping[str, Explained] = {
     "MembershipKeyTaken": Explained(
         "this certificate's key belongs to another member",
         OPERATOR,
-        "every node needs a certificate of its own; a node with a new state folder gets its old one back (--state-dir)",
+        "every node needs a certificate of its own",
+    ),
+    "MembershipOwner": Explained(
+        "the owner of the contracts has no heir: nobody could pass its rights on",
+        OPERATOR,
+        "give that node its state folder again (--state-dir)",
     ),
     "MembershipBadRole": Explained("no such role", OPERATOR, "take one of sn, sl, swci, swop"),
     "MembershipExpiryPast": Explained(

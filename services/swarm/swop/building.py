@@ -30,7 +30,8 @@ LINE_CHARS_MAX = 16 * 1024
 """Of a line of a build, ended or not."""
 BUILD_SILENCE_SECONDS = 1800
 """A build step that says nothing for so long is given up."""
-_STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)")
+_STEP = re.compile(r"^(?:Step|STEP) (\d+)/(\d+) ?: (.*)")
+"""As Docker and podman write it."""
 _BUILT = re.compile(r"^Successfully built ([0-9a-f]{12,64})$")
 DOCKERFILE = ".swop.Dockerfile"
 """Beside the files of the context, among which may be a Dockerfile of their own."""
