@@ -228,6 +228,8 @@ def test_a_task_builds_and_another_trains_in_containers(host: Host) -> None:
     """Two real pairs: the run completes, its record is one model, containers go, the SLs' states stay."""
     said = host.shell(f"ASSIGN TASK build_env TO {TR} WITH 1 PEERS", f"WAIT FOR TASKRUNNER {TR}")
     assert "STATE : COMPLETE" in said, said
+    assert "swarm.SWOP : INFO : # NODE UID :  0x" in host.log
+    assert f"swarm.SWOP : INFO : groupname: {host.group}" in host.log
     said = host.shell(
         f"RESET TASKRUNNER {TR}", f"ASSIGN TASK train TO {TR} WITH {PAIRS} PEERS", f"WAIT FOR TASKRUNNER {TR}"
     )

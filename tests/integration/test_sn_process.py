@@ -50,6 +50,7 @@ async def test_is_up_answers_any_certificate_of_the_swarm(sn, ca):
         assert await node.http.get("/is_up") == {"status": "UP"}
 
 
+@pytest.mark.row("L01")
 async def test_the_lines_that_scripts_wait_for(sn):
     """The original's lines appear in order, the last one once the API answers."""
     said = [line.split(" : ", 1)[1] for line in sn.log.splitlines()]

@@ -110,7 +110,8 @@ def parts(node: SwopNode, part: Part, state: ContainerState) -> list[str]:
     ]
 
 
-def test_a_task_is_built_and_then_run_by_two_sites(world: World) -> None:
+@pytest.mark.row("L04")
+def test_a_task_is_built_and_then_run_by_two_sites(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """The image, then three pairs of two SWOPs: each program once, all results on chain, nothing left but states."""
     with (
         swop_node(world.sn, world.ca, world.folder, "b1", nodes=2) as one,
@@ -120,6 +121,7 @@ def test_a_task_is_built_and_then_run_by_two_sites(world: World) -> None:
             node.runtime.programs["train"] = Program(None)
         said = world.assigns(f"ASSIGN TASK build TO {TR} WITH ALL PEERS", f"WAIT FOR TASKRUNNER {TR}")
         assert "STATE : COMPLETE" in said, said
+        assert capsys.readouterr().out.count("SWOPBuildTask: build task completed") == 2
         assert IMAGE in one.runtime.images
         assert IMAGE in two.runtime.images
         said = world.assigns(f"ASSIGN TASK train TO {TR} WITH ALL PEERS")
@@ -140,8 +142,14 @@ def test_a_task_is_built_and_then_run_by_two_sites(world: World) -> None:
         assert sorted(one.runtime.volumes) == ["swop-b1-state-0", "swop-b1-state-1"]
 
 
-def test_a_program_that_raises_is_told_and_a_reset_leaves_nothing(world: World) -> None:
-    """Exit code and class while the other pair runs on; RESET FORCE stops that one by SIGTERM, and removes both."""
+@pytest.mark.row("L04")
+def test_a_program_that_raises_is_told_and_a_reset_leaves_nothing(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code and class while the other pair runs on; RESET FORCE stops that one by SIGTERM, and removes both.
+
+    On the way the log has the lines that users' scripts wait for.
+    """
     with swop_node(world.sn, world.ca, world.folder, "r1", nodes=2) as node:
         node.has_image()
         node.runtime.programs["train"] = Program(None)
@@ -160,6 +168,13 @@ def test_a_program_that_raises_is_told_and_a_reset_leaves_nothing(world: World) 
         until(lambda: not node.runtime.boxes, "nothing left", 60)
         assert node.parts is not None
         assert node.parts.texts.lines(key) == RAISES.splitlines()
+        until(lambda: node.parts is not None and node.parts.follower._current is None, "the reset seen")
+    said = capsys.readouterr().out
+    op = re.findall(r"ENROLL TO Task : train , opId : (\d+) - Begins", said)
+    assert len(op) == 1
+    assert f"ENROLL TO Task : train , opId : {op[0]} - Ends" in said
+    assert said.count("SWOPRunTask: Started containers successfully") == 2
+    assert said.split("Started containers", 1)[1].count("TASKRUNNER WAS RESET") == 1
 
 
 def test_a_program_that_never_joined_is_a_failure(world: World) -> None:

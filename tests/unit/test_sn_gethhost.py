@@ -51,6 +51,14 @@ async def host(tmp_path: Path, journal: Journal, *flags: str, synced: bool = Tru
     return made
 
 
+async def test_the_port_that_others_see_is_not_the_one_inside(tmp_path, journal):
+    """Where another port is published (SN_ETH_PORT_EXT), it is announced, and geth listens on its own."""
+    made = await host(tmp_path, journal, "--host-ip=10.0.0.1", "--sn-p2p-port=31303", "--sn-p2p-bind-port=30303")
+    await made.meet({B: ENODE_B})
+    assert made.enode.endswith("@10.0.0.1:31303")
+    assert made.supervisor.config.peering.port == 30303
+
+
 async def test_a_lone_sn_is_closed(tmp_path, journal):
     """No peers: the P2P port is on loopback and takes nobody; also when the own name has no address."""
     for flags in ([], ["--host-ip", "10.0.0.1"], ["--host-ip", "no-such-name.invalid"]):

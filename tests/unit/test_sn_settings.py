@@ -53,6 +53,9 @@ def test_ports_services_and_address_have_the_originals_names():
     assert load_settings([*MINIMUM, "--sn-api-port", "32000", "--host-ip=h"], environ).api_port == 32000
     assert load_settings(MINIMUM, {}).api_port == 30304
     assert load_settings(MINIMUM, {"SN_API_SERVER_PORT": ""}).api_port == 30304
+    inside = load_settings(MINIMUM, {**environ, "SN_ETH_P2P_SERVICE": "", "SN_ETH_BIND_PORT": "30303"})
+    assert (inside.own_p2p, inside.p2p_bind_port) == (("192.0.2.7", 31303), 30303)
+    assert found.p2p_bind_port is None
 
 
 @pytest.mark.row("E13a")

@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
+from support import profilefiles
 from swarm.core.errors import OperatorFault
 from swarm.core.swop.policy import COMPATIBLE, Policy, Rule
 from swarm.core.tasktext.profile import Profile, read_profile
 from swarm.swop.files import policy_of, profile_of, secrets_of, sl_image_of
 from swarm.swop.service import _engine, _sns
 from swarm.swop.settings import load_settings
+from swarm.swop.telling import boxed, profile_lines
 
 PROFILE = """groupname: demo
 taskrunner: defaulttaskbb.taskdb.sml.hpe
@@ -62,6 +65,26 @@ def test_a_policy_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     path.write_text("rules: []\n")
     os.utime(path, ns=(1, 1))
     assert now().rules == ()
+
+
+@pytest.mark.row("L04")
+def test_a_swop_shows_its_id_in_a_box_and_the_profile_that_holds() -> None:
+    """What is printed is YAML that says what was read, with the SN of the command line where the profile has none."""
+    edge, text, again = boxed("NODE UID :  0xab")
+    assert (text, edge, again) == ("# NODE UID :  0xab #", "#" * 20, "#" * 20)
+    found = read_profile(profilefiles.WHOLE).taken()
+    shown = YAML(typ="safe").load("\n".join(profile_lines(found, ["https://sn-1:30304"])))
+    assert (shown["groupname"], shown["network"], shown["apisrv"]) == (
+        *("demo", "host-1-net"),
+        {"sns": ["https://sn-1:30304"]},
+    )
+    first = shown["nodes"][0]["slnodedef"]
+    assert first["identity"][0] == {
+        **{"aType": "KEY", "mType": "BIND", "src": "/certs/sl-key.pem", "tgt": "/swarm-cert/sl-key.pem"},
+        "subPath": None,
+    }
+    assert first["usrcontaineropts"]["device"] == ["/dev/kfd", "/dev/dri"]
+    assert shown["envvars"][1] == {"http_proxy": None}
 
 
 @pytest.mark.row("P02")

@@ -128,6 +128,33 @@ def test_an_sl_gets_what_the_profile_says() -> None:
     ]
 
 
+@pytest.mark.row("P09")
+@pytest.mark.parametrize(
+    ("kind", "variable"),
+    [
+        ("KEY", "SWARM_ID_KEY"),
+        ("CERT", "SWARM_ID_CERT"),
+        ("CACERT", "SWARM_ID_CACERT"),
+        ("CAPATH", "SWARM_ID_CAPATH"),
+        ("SPIFFE_SOCKETPATH", "SWARM_SPIFFE_WORKLOAD_API_SOCKET_PATH"),
+    ],
+)
+@pytest.mark.parametrize(("mount", "source"), [("BIND", "/site/cert"), ("VOLUME", "files")])
+@pytest.mark.parametrize(
+    ("more", "path"), [("", "/id"), (", subPath: ~", "/id"), (", subPath: of/sl.pem", "/id/of/sl.pem")]
+)
+def test_each_kind_of_identity_is_mounted_and_named(
+    kind: str, variable: str, mount: str, source: str, more: str, path: str
+) -> None:
+    """By folder of the host or volume, with or without a path below it: the variable names the file in the SL."""
+    old = "{aType: CAPATH, mType: VOLUME, src: ca-files, tgt: /ca, subPath: ~}"
+    new = f"{{aType: {kind}, mType: {mount}, src: {source}, tgt: /id{more}}}"
+    lines = [line for line in PROFILE.splitlines() if "attribute" not in line or old in line]
+    sl = made(text="\n".join(lines).replace(old, new)).sl
+    assert sl.environment[variable] == path
+    assert Mount(MountKind[mount], source, "/id", read_only=True) in sl.mounts
+
+
 @pytest.mark.row("P05")
 def test_without_an_sn_in_the_profile_the_command_line_says_it() -> None:
     """And with one in both, the profile wins: the command line's is still there where the profile says nothing."""

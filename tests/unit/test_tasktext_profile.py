@@ -24,13 +24,15 @@ def said(text: str, weight: Weight) -> list[str]:
     return [str(one) for one in read_profile(text).findings if one.weight is weight]
 
 
+@pytest.mark.row("P03")
+@pytest.mark.row("P04")
 def test_a_profile_with_every_key_is_typed() -> None:
     """Each value arrives where SWOP reads it."""
     reading = read_profile(profilefiles.WHOLE)
     assert reading.findings == ()
     profile = reading.taken()
     assert (profile.group, profile.network, profile.policy_uri) == ("demo", "host-1-net", None)
-    assert profile.license == Address("172.16.0.1", LICENSE_PORT)
+    assert profile.license == Address("172.16.0.1", LICENSE_PORT) == Address("172.16.0.1", 5814)
     assert profile.api == Address("sn-1", API_PORT)
     assert profile.dns == ("172.16.0.2", "ns.example")
     first, second = profile.nodes
@@ -82,9 +84,11 @@ def test_an_unknown_key_is_only_warned_about_with_the_nearest_one() -> None:
     assert read_profile(text).taken() == read_profile(profilefiles.LEAST).taken()
 
 
+@pytest.mark.row("P03")
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
+        ("accesstype: FROMENV", "accesstype: FROMFILE", "accesstype is FROMFILE"),
         ("idx: 1", "idx: 0", "line 53: idx 0 stands twice, first in line 25"),
         ("idx: 1", "idx: -1", "idx is -1, it may be from 0"),
         ("idx: 1", "idx: one", "idx is the text one: it is a whole number"),

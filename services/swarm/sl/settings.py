@@ -26,6 +26,7 @@ from swarm.node.settings import LogLevel, Port, ShareLogs, ThroughSn, load_node_
 FOREIGN_VARIABLES = (
     "SN_I_AM_SENTINEL",
     "SN_ETH_PORT_EXT",
+    "SN_ETH_BIND_PORT",
     "SN_ETH_P2P_SERVICE",
     "SN_START_MINING",
     "SN_GETH_BIN",

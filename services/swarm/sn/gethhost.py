@@ -201,7 +201,7 @@ class GethHost:
         known, _ = self._resolved.get(str(Enode(self._id, *own)), (None, 0.0))
         listen = self._settings.listen
         return Peering(
-            port=self._settings.p2p_port,
+            port=self._settings.p2p_bind_port or self._settings.p2p_port,
             listen=LOOPBACK if listen == "localhost" else listen,
             address=known.host if known is not None else (LOOPBACK if listen in EVERYWHERE else listen),
             restrict=restrict(allowed),

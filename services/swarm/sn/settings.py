@@ -65,6 +65,10 @@ class SnSettings(NodeSettings):
     p2p_port: Annotated[Port, Opt("--sn-p2p-port", env="SN_ETH_PORT_EXT", unit="TCP port")] = Field(
         30303, description="port on which chain nodes talk to each other (geth only)"
     )
+    p2p_bind_port: Annotated[Port | None, Opt("--sn-p2p-bind-port", env="SN_ETH_BIND_PORT", unit="TCP port")] = Field(
+        None,
+        description="port that the chain listens on, where another one is published for it (default: --sn-p2p-port)",
+    )
     p2p_service: Annotated[str | None, Opt("--sn-p2p-service", env="SN_ETH_P2P_SERVICE", unit="name:port")] = Field(
         None, description="name under which a reverse proxy offers the chain port"
     )

@@ -105,6 +105,8 @@ class Follower:
         memory = self._keeping.memory
         works: list[Work] | None
         sight = await self._sighting.look({key.aid for key in memory.started})
+        if self._current is not None and sight.head.current is None:
+            log.info("TASKRUNNER WAS RESET")
         self._current = sight.head.current
         try:
             if wanted(sight.head) and self._current is not None:

@@ -42,6 +42,7 @@ from .assembly import Here, Parts, assembled
 from .docker import DockerRuntime
 from .files import policy_file, policy_of, profile_of, secrets_of, sl_image_of
 from .settings import SwopSettings
+from .telling import boxed, profile_lines
 
 log = obs_log.get("swarm.SWOP")
 
@@ -64,6 +65,8 @@ async def run(settings: SwopSettings) -> int:
     assert settings.profile is not None  # the settings refuse that
     profile = profile_of(settings.inside(settings.profile), log.warning)
     urls = _sns(settings, profile)
+    for line in profile_lines(profile, urls):
+        log.info(line)
     _, client_tls = tls_contexts(settings)
     account = await own_account(settings)
     waker = Waker()
@@ -127,7 +130,8 @@ class Node:
         link.on_turn.append(client.resend)
         self._client = client
         self._parts = await assembled(client, swarm, self.journal, self._here(swarm), self._waits)
-        log.info("NODE UID : " + to_hex(self.signer.address))
+        for line in boxed(f"NODE UID :  {to_hex(self.signer.address)}"):
+            log.info(line)
 
     def _here(self, swarm: Swarm) -> Here:
         settings, profile = self.settings, self.profile
