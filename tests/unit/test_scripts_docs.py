@@ -33,6 +33,27 @@ def test_each_command_of_the_page_is_taken(line: str, tmp_path: Path) -> None:
     assert "container create" in done.stdout
 
 
+@pytest.mark.docker
+def test_the_other_commands_of_the_page_do_what_they_say(tmp_path: Path) -> None:
+    """Certificates and logs are made for real; what would stop or remove is asked what it would do."""
+    tried = []
+    (tmp_path / "workspace" / "fraud-detection").mkdir(parents=True)
+    for line in LINES:
+        script, *words = shlex.split(line)
+        name = Path(script).name
+        if "/run-" in line:
+            continue
+        if name == "ln":
+            subprocess.run([name, *words], cwd=tmp_path, check=True)
+            continue
+        done = scripts.run(name, [*words, *(["--dry-run"] if name in ("stop-swarm", "uninstall") else [])], tmp_path)
+        assert done.returncode == 0, done.stderr
+        tried.append(name)
+    assert tried == ["gen-cert", "swarmLogCollector", "stop-swarm", "uninstall"]
+    assert (tmp_path / "cert" / "sn-1-key.pem").is_file()
+    assert list((tmp_path / "logs").glob("*.tar.gz"))
+
+
 def test_the_page_is_not_empty() -> None:
     """There are commands in it to try."""
     assert len(LINES) >= 6

@@ -4,6 +4,8 @@
 # shellcheck shell=bash
 set -euo pipefail
 script=$(basename "$0")
+# shellcheck source=deploy/scripts/lib/keep.sh
+source "$(dirname "${BASH_SOURCE[0]}")/keep.sh"
 
 fail() { printf '%s: %s\n' "$script" "$1" >&2; exit 2; }
 notice() { printf '%s: %s\n' "$script" "$1" >&2; }
