@@ -19,6 +19,7 @@ from support.tools import ROOT, docker
 COMMAND_SECONDS_MAX = 300.0
 READY_SECONDS_MAX = 300.0
 LOG_LINES = 60
+PROFILES = ("--profile", "demo", "--profile", "several", "--profile", "task")
 
 
 class NotReadyError(Exception):
@@ -37,7 +38,13 @@ class Project:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "SWARM_IMAGE_TAG": self.tag, "SWARM_CERTS_DIR": str(self.certs), **self.settings}
+        return {
+            **os.environ,
+            "SWARM_IMAGE_TAG": self.tag,
+            "SWARM_CERTS_DIR": str(self.certs),
+            "SWARM_NETWORK": self.name,
+            **self.settings,
+        }
 
     def script(self, *command: str, seconds: float = COMMAND_SECONDS_MAX) -> str:
         """Runs a command in the repository's root with this project's environment; raises CalledProcessError."""
@@ -51,7 +58,7 @@ class Project:
 
     def compose(self, *arguments: str) -> str:
         """Runs compose with all profiles known; raises CalledProcessError after printing what it said."""
-        return self.script(*docker(), "-p", self.name, "--profile", "demo", "--profile", "several", *arguments)
+        return self.script(*docker(), "-p", self.name, *PROFILES, *arguments)
 
     def container(self, service: str) -> str:
         """Id of a service's container, running or not."""

@@ -12,7 +12,7 @@ from support.tools import ROOT
 from swarm.core.errors import OperatorFault
 from swarm.net.tls import TlsFiles, server_context
 
-NODES = ("sn1", "sn2", "sn3", "sl1", "sl2", "sl3")
+NODES = ("sn1", "sn2", "sn3", "sl1", "sl2", "sl3", "swci1", "swop1", "pair1", "pair2")
 LEFT = "run-make-certs-first.env"
 
 

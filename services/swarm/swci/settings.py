@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from swarm.core.limits import SN_API_PORT
+from swarm.core.limits import SN_API_PORT, SWCI_WEB_PORT
 from swarm.core.options import Opt
 from swarm.node.settings import NodeSettings, Port
 from swarm.node.sn_list import sn_urls
@@ -16,7 +16,6 @@ from .callers import OPERATORS, VIEWERS
 from .folder import ALIAS
 from .session import GENERIC_WAIT, MINUTES_MAX, OLD_WAIT, RUN_WAIT, Limits
 
-WEB_PORT = 30306
 Minutes = Annotated[int, Field(ge=1, le=MINUTES_MAX)]
 
 
@@ -41,7 +40,7 @@ class SwciSettings(NodeSettings):
         "CLI", description="CLI: this shell; WEB: the REST server"
     )
     web_port: Annotated[Port, Opt("--web-port", env="SWCI_WEB_PORT", unit="TCP port")] = Field(
-        WEB_PORT, description="port of the REST server"
+        SWCI_WEB_PORT, description="port of the REST server"
     )
     plain_secrets: Annotated[bool, Opt("--plain-secrets", env="SWCI_PLAIN_SECRETS", switch=True)] = Field(
         False, description="let Username and Password in task files pass with a warning; everybody can read them then"

@@ -8,11 +8,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
+from swarm.core.limits import OPS_PORT_SWOP
 from swarm.core.options import Opt
 from swarm.node.settings import ThroughSn, load_node_settings
-
-OPS_PORT = 30392
-"""Beside an SN's 30390 and an SL's 30391 on one host."""
 
 
 class SwopSettings(ThroughSn):
@@ -57,7 +55,7 @@ class SwopSettings(ThroughSn):
         False, description="true: a program that ends well and never joined a run counts as a success"
     )
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
-        OPS_PORT, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
+        OPS_PORT_SWOP, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
     )
 
     @model_validator(mode="after")

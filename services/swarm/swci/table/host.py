@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm.core.limits import OPS_PORT_SL, OPS_PORT_SN
+from swarm.core.limits import OPS_PORT_SL, OPS_PORT_SN, OPS_PORT_SWOP
 
 from .form import Command, Line, Option, Takes, Way
 from .options import PLAIN_SECRETS, SETS, SOURCE, STATE_OF_SN, VARS
@@ -65,11 +65,12 @@ ROWS: tuple[Command, ...] = (
                 "node ready",
                 Way.HERE,
                 (
-                    Option("ROLE", "sn or sl: which process of this host", needed=True),
+                    Option("ROLE", "sn, sl, swop or swci: which process of this host", needed=True),
                     Option(
                         "--ops",
                         f"its operations port [default: http://127.0.0.1 with port {OPS_PORT_SN} of an sn, "
-                        f"{OPS_PORT_SL} of an sl, or as SWARM_OPS_LISTEN and SWARM_OPS_PORT say]",
+                        f"{OPS_PORT_SL} of an sl, {OPS_PORT_SWOP} of a swop, "
+                        "or as SWARM_OPS_LISTEN and SWARM_OPS_PORT say]",
                     ),
                     Option("--timeout", "seconds to keep trying", Takes.SECONDS, default=0.0),
                 ),
