@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -166,6 +167,39 @@ def test_two_sites_train_by_the_scripts_alone(host: Host) -> None:
     assert done.returncode == 0, done.stderr
     assert host.here("--all") == ["ml-1", "ml-2"]
     assert not [kind for kind in KINDS if docker("images", "--quiet", host.image(kind))]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--network=no-such-network-here"], "did not start the container"),
+        (["--network=no-such-network-here", "-d"], "did not start the container"),
+        (["--pull=never", "--tag=no-such-version", "-d"], "did not make the container"),
+        (["--publish={port}:1", "-d"], "did not start the container"),
+        (["--publish={port}:1"], "did not start the container"),
+        (["--publish={port}:1", "-d", "--sidecar=b", "--b-image=debian:bookworm-slim"], "did not start the container"),
+        (["-d", "--sidecar=b", "--b-image=no.such.image/here", "--b-pull=never"], "did not make the container"),
+    ],
+)
+def test_what_the_engine_refuses_leaves_nothing_behind(tmp_path: Path, words: list[str], said: str) -> None:
+    """A network or an image that is missing, a port in use, the second container: one sentence with the fix."""
+    name = f"scripts{secrets.token_hex(3)}"
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        given = [word.format(port=taken.getsockname()[1]) for word in words]
+        own = [] if "--tag=no-such-version" in words else [f"--image={images.base()}"]
+        done = scripts.run("run-sn", ["--sentinel", "--host-ip=h", f"--name={name}", *own, *given], tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("run-sn: the engine ")
+    assert said in done.stderr
+    assert not docker("ps", "--all", "--quiet", "--filter", f"name=^{name}")
+
+
+def test_a_host_without_swarm_and_without_its_image_is_told_so(tmp_path: Path) -> None:
+    """Neither can read the flags: the sentence names both ways on."""
+    environ = {**os.environ, "PATH": "/usr/local/bin:/usr/bin:/bin", "SWARM_REGISTRY": "localhost:1"}
+    done = scripts.run("run-sn", ["--sentinel"], tmp_path, environ)
+    assert done.returncode == 2
+    assert "image localhost:1/swarm-learning/swci:" in done.stderr.splitlines()[-1]
 
 
 def until(holds: Callable[[], object], what: str, seconds: float = 60.0) -> None:

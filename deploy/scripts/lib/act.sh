@@ -26,11 +26,13 @@ trap undo EXIT
 ended() {
     if [ "$("${engine[@]}" container inspect --format '{{.State.StartedAt}}' "$2" 2>/dev/null)" = 0001-01-01T00:00:00Z ]; then
         "${engine[@]}" container rm --force --volumes "$2" >/dev/null
-        fail "the engine did not start the container (its words are above); it is removed"
+        not_started
     fi
     exit "$1"
 }
-not_made() { fail "the engine did not make the container (its words are above); nothing was started"; }
+advice="mend what it names: a used port or name, a network or image that is missing (make images, --registry, --tag)"
+not_made() { fail "the engine did not make the container (its words are above) and nothing was started: $advice"; }
+not_started() { fail "the engine did not start the container (its words are above), and all is removed again: $advice"; }
 
 # made ID: the container finds out by this file what it is (container id, image name, image id).
 made() {
@@ -122,7 +124,12 @@ plan() {
     if [ "$1" = gen-cert ]; then options=(--volume "$PWD:$PWD" --workdir "$PWD"); fi
     command -v "${engine[0]}" >/dev/null || fail "neither swarm nor docker is installed on this host: install one of them"
     "${engine[@]}" run --rm --network none --user "$(id -u):$(id -g)" --entrypoint python3 "${names[@]}" "${options[@]}" "$image" \
-        -m swarm.scripts "$@" < /dev/null
+        -m swarm.scripts "$@" < /dev/null || {
+        local code=$?
+        # Below 125 the code is the module's, which has said what is wrong.
+        if [ "$code" -lt 125 ]; then return "$code"; fi
+        fail "swarm is not installed here, and image $image could not be run instead: make images, or set SWARM_REGISTRY and SWARM_IMAGE_TAG"
+    }
 }
 
 act() {

@@ -54,20 +54,21 @@ class Program:
         for one in self.containers:
             created = line([*self.engine, "container", "create", *one.words])
             lines += [*_asked(one), f"{one.variable}=$({created})"]
-        return [*lines, *self._started()]
+        starts, attached = self._started()
+        return [*lines, *starts, *attached]
 
-    def _started(self) -> list[str]:
-        docker = line([*self.engine, "container"])
+    def _started(self) -> tuple[list[str], list[str]]:
+        """Commands that start the containers, and those that show the first one that is not detached."""
+        docker, engine = line([*self.engine, "container"]), line(self.engine)
         shown = next((one for one in self.containers if not one.detached), None)
-        keys = "--attach --interactive" if shown is not None and shown.interactive else "--attach"
-        if shown is not None and len(self.containers) == 1:
+        starts = [f'{docker} start "${one.variable}"' for one in self.containers]
+        if shown is None:
+            return starts, []
+        if len(self.containers) == 1:
             # At once: one that ends quickly, and is removed then, could not be attached to afterwards.
-            return [f'{docker} start {keys} "${shown.variable}"']
-        lines = [f'{docker} start "${one.variable}"' for one in self.containers]
-        if shown is not None:
-            engine = line(self.engine)
-            lines += [f'{engine} logs "${shown.variable}"', f'{engine} attach "${shown.variable}"']
-        return lines
+            keys = "--attach --interactive" if shown.interactive else "--attach"
+            return [], [f'{docker} start {keys} "${shown.variable}"']
+        return starts, [f'{engine} logs "${shown.variable}"', f'{engine} attach "${shown.variable}"']
 
     def _shown(self) -> list[str]:
         return [line(["printf", "%s\\n", one]) for one in self.commands()]
@@ -78,10 +79,9 @@ class Program:
         for one in self.containers:
             created = line([*self.engine, "container", "create", *one.words])
             lines += [*_asked(one), f"{one.variable}=$({created}) || not_made", f'made "${one.variable}"']
-        *first, last = self._started()
-        if all(one.detached for one in self.containers):
-            return [*lines, *first, last, "keep"]
-        return [*lines, *first, "keep", f'{last} || ended $? "$main"']
+        starts, attached = self._started()
+        lines += [*(f"{one} || not_started" for one in starts), "keep", *attached[:-1]]
+        return [*lines, *(f'{one} || ended $? "$main"' for one in attached[-1:])]
 
 
 def _asked(one: Container) -> list[str]:
