@@ -28,7 +28,7 @@ $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are: $(KNOWN)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo example wheel test test-slow check check-style check-unit check-sim sim mutants fix compat bench slither clean distclean images certs setup setup-dev
+.PHONY: help demo example wheel test test-slow check check-style check-unit check-sim sim mutants fix compat bench slither clean distclean images sbom certs setup setup-dev
 # One thing after the other, whatever -j says; only the parts of `check` stand on their own.
 ifeq ($(filter check-%,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
@@ -74,6 +74,9 @@ certs:  ## a throw-away CA and certificates for docker-compose.yml, in certs/gen
 images:  ## build the Docker images of docker-compose.yml
 	@tools/docker-base-images.sh
 	@deploy/docker/build.sh
+
+sbom:  ## what is in each node image, as SPDX in dist/sbom/ (after make images)
+	@tools/sbom.sh
 
 # Task files of the original install the wheel by this name, which pip takes below 24.1 (it names no version).
 TASK_WHEEL := dist/swarmlearning-client-py3-none-manylinux_2_24_x86_64.whl

@@ -250,6 +250,18 @@ async def test_volumes_are_kept_while_somebody_has_them(place: Place) -> None:
     assert not await runtime.volume(name)
 
 
+async def test_a_containers_mounts_are_told_by_their_names_on_the_host(place: Place, tmp_path: Path) -> None:
+    """Folders by path, volumes by name, each with its place inside; a container that is not there is no fault."""
+    name, runtime = place.labels["swarm-test"], place.runtime
+    mounts = (Mount(MountKind.VOLUME, name, "/data"), Mount(MountKind.BIND, str(tmp_path), "/site"))
+    spec = place.spec(EXITS, mounts=mounts)
+    await runtime.create(spec)
+    told = await runtime.mounts_of(spec.name)
+    assert told is not None
+    assert {(one.source, one.target) for one in told} == {(name, "/data"), (str(tmp_path), "/site")}
+    assert await runtime.mounts_of("f" * 64) is None
+
+
 async def test_an_image_that_cannot_be_pulled(place: Place) -> None:
     """The name and what the registry, or its absence, says."""
     with pytest.raises(RuntimeFault, match="localhost:1/nothing") as refused:

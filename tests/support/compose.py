@@ -43,6 +43,7 @@ class Project:
             "SWARM_IMAGE_TAG": self.tag,
             "SWARM_CERTS_DIR": str(self.certs),
             "SWARM_NETWORK": self.name,
+            "SWOP_KEEP_CONTAINERS": "true",
             **self.settings,
         }
 
@@ -83,10 +84,20 @@ class Project:
         """Waits for the container's end."""
         return int(self.script("docker", "wait", self.container(service)))
 
+    def programs(self) -> list[str]:
+        """Ids of the programs' containers that this project's SWOP made."""
+        filters = [f"name=^/{self.name}-", "label=swarm-learning.part=u"]
+        return self.script(
+            "docker", "ps", "--all", "--quiet", *(word for one in filters for word in ("--filter", one))
+        ).split()
+
     def sha256(self, service: str, path: str) -> str:
-        """Hash of a file in a container, running or not."""
+        """Hash of a file in a service's container, running or not."""
+        return self.sha256_in(self.container(service), path)
+
+    def sha256_in(self, container: str, path: str) -> str:
         packed = subprocess.run(
-            ["docker", "cp", f"{self.container(service)}:{path}", "-"], capture_output=True, timeout=60, check=True
+            ["docker", "cp", f"{container}:{path}", "-"], capture_output=True, timeout=60, check=True
         ).stdout
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             (member,) = archive.getmembers()
@@ -95,7 +106,36 @@ class Project:
             return hashlib.sha256(file.read()).hexdigest()
 
     def logs(self) -> str:
-        return self.compose("logs", "--no-color", f"--tail={LOG_LINES}")
+        """Of the services, and of what the SWOP made."""
+        said = self.compose("logs", "--no-color", f"--tail={LOG_LINES}")
+        for one in self._of_swop("container"):
+            done = subprocess.run(
+                ["docker", "logs", f"--tail={LOG_LINES}", one], capture_output=True, text=True, timeout=60, check=False
+            )
+            said += f"--- {one}\n{done.stdout}{done.stderr}"
+        return said
+
+    def _of_swop(self, what: str) -> list[str]:
+        """Names of the containers or volumes that this project's SWOP made."""
+        listed = (
+            ["ps", "--all", "--filter", "label=swarm-learning.swop", "--format", "{{.Names}}"]
+            if what == "container"
+            else ["volume", "ls", "--quiet"]
+        )
+        beginning = f"{self.name}-" if what == "container" else f"swop-{self.name}-"
+        return [one for one in self.script("docker", *listed).split() if one.startswith(beginning)]
+
+    def remove(self) -> None:
+        """All containers, volumes and networks, and what the SWOP made."""
+        self.compose("rm", "--force", "--stop", "swop", "task")
+        for one in self._of_swop("container"):
+            self.script("docker", "rm", "--force", "--volumes", one)
+        self.compose("down", "--volumes", "--timeout", "40")
+        for one in self._of_swop("volume"):
+            self.script("docker", "volume", "rm", "--force", one)
+        subprocess.run(
+            ["docker", "rmi", "--force", f"{self.name}-program"], capture_output=True, timeout=60, check=False
+        )
 
 
 @contextmanager
@@ -113,4 +153,4 @@ def project(name: str, certs: Path, nodes: Sequence[str], **settings: str) -> It
         print(made.logs())
         raise
     finally:
-        made.compose("down", "--volumes", "--timeout", "40")
+        made.remove()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from swarm.core.swop.containers import BuildSpec, ContainerSpec, ContainerState, Found, Image, MountKind
-from swarm.swop.runtime import FILE_BYTES_MAX, RuntimeFault, Trouble
+from swarm.swop.runtime import FILE_BYTES_MAX, MountedAt, RuntimeFault, Trouble
 
 TERMINATED, KILLED = 143, 137
 NOT_FOUND = 127
@@ -60,6 +60,11 @@ class FakeRuntime:
         if name not in self.boxes:
             raise RuntimeFault(Trouble.NO_CONTAINER, f"no such container: {name}; it was removed by somebody else")
         return self.boxes[name]
+
+    async def mounts_of(self, container: str) -> tuple[MountedAt, ...] | None:
+        self._answer()
+        box = self.boxes.get(container)
+        return None if box is None else tuple(MountedAt(one.source, one.target) for one in box.spec.mounts)
 
     async def find(self, labels: Mapping[str, str]) -> list[Found]:
         self._answer()

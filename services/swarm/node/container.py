@@ -54,7 +54,7 @@ def _prepared(argv: list[str], environ: dict[str, str], user: pwd.struct_passwd)
             shared.chmod(0o777)
     state = dropping.state_folder(argv, environ)
     if state is not None:
-        _give(Path(state), user, groups)
+        _give(Path(state), user)
     argv, environ = dropping.renamed(argv, environ, taken)
     return [*become, *argv], {**environ, "HOME": user.pw_dir}
 
@@ -158,13 +158,13 @@ def _place(user: pwd.struct_passwd) -> Path:
     )
 
 
-def _give(state: Path, user: pwd.struct_passwd, groups: Sequence[int]) -> None:
-    """The state folder becomes the user's where it cannot write there, and all in it that was its owner's or root's."""
-    if not state.is_dir() or _can(user, groups, "-w", str(state)):
+def _give(state: Path, user: pwd.struct_passwd) -> None:
+    """The state folder, which must be its user's own, becomes that, and all in it that was its owner's or root's."""
+    if not state.is_dir() or not dropping.may_be_given(str(state), state.is_mount()):
         return
-    if not dropping.may_be_given(str(state), state.is_mount()):
-        return  # the node says that it cannot write there
     top = state.stat()
+    if top.st_uid == user.pw_uid or os.statvfs(state).f_flag & os.ST_RDONLY:
+        return  # a node that cannot write there says so
     for folder, _, names in os.walk(state):
         for name in (".", *names):
             path = os.path.join(folder, name)

@@ -29,6 +29,7 @@ from .hands import Hands
 from .judging import Judge
 from .keeping import Keeping, Kept, Made
 from .logins import login_of
+from .ownmounts import OwnMounts
 from .runtime import ContainerRuntime
 from .sighting import Sighting
 from .texts import Texts
@@ -88,7 +89,16 @@ async def assembled(client: ChainClient, swarm: Swarm, journal: Journal, here: H
     texts = Texts(journal, here.site.secrets.values())
     sighting = Sighting(runners, membership, runner, client.address, depth)
     judge = Judge(
-        runners, tasks, SignatureVerifier(), here.runtime, here.profile, here.site, here.policy, made, here.own_paths
+        runners,
+        tasks,
+        SignatureVerifier(),
+        here.runtime,
+        here.profile,
+        here.site,
+        here.policy,
+        made,
+        here.own_paths,
+        OwnMounts(here.runtime, here.usr_dir, here.own_paths),
     )
     follower = Follower(runners, runner, rules, sighting, judge, Keeping(journal), waits, client.waker, here.turn)
     hands = Hands(

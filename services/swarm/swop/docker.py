@@ -39,7 +39,7 @@ from swarm.core.swop.containers import (
 from .building import build_context, fill, stream_build
 from .lanes import LongLane
 from .refused import gone, not_pulled, translated
-from .runtime import FILE_BYTES_MAX, LOG_BYTES_MAX, RuntimeFault, Trouble
+from .runtime import FILE_BYTES_MAX, LOG_BYTES_MAX, MountedAt, RuntimeFault, Trouble
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -297,6 +297,20 @@ class DockerRuntime:
     def _fill_volume(self, name: str, folder: Path, labels: Mapping[str, str]) -> None:
         self._make_volume(name, labels)
         fill(self._api, name, folder, labels)
+
+    async def mounts_of(self, container: str) -> tuple[MountedAt, ...] | None:
+        return await self._do(self._mounts_of, container)
+
+    def _mounts_of(self, container: str) -> tuple[MountedAt, ...] | None:
+        try:
+            found = self._api.inspect_container(container)["Mounts"]
+        except NotFound:
+            return None
+        return tuple(
+            MountedAt(str(one.get("Name") or one["Source"]), str(one["Destination"]))
+            for one in found
+            if one.get("Name") or one.get("Source")
+        )
 
     async def network(self, name: str) -> bool:
         return await self._do(self._network, name)

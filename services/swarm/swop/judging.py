@@ -6,7 +6,7 @@ site, the chain gets its class and its hash.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -78,7 +78,7 @@ class Judged:
 
 
 class Judge:
-    """Args: policy: as it is now, so that a new file counts at once."""
+    """Args: policy: as it is now, so that a new file counts at once; own_mounts: of this SWOP's container."""
 
     def __init__(
         self,
@@ -91,12 +91,13 @@ class Judge:
         policy: Callable[[], Policy],
         made: Made,
         own_paths: tuple[str, ...],
+        own_mounts: Callable[[], Awaitable[tuple[str, ...]]],
     ) -> None:
         self._runners, self._tasks, self._verifier, self._runtime = runners, tasks, verifier, runtime
         self._profile, self._site, self._policy, self._made = profile, site, policy, made
         volumes = tuple(state_volume(profile, node) for node in profile.nodes)
         identity = tuple(one.source for node in profile.nodes for one in node.identity)
-        self._own = (*own_paths, *volumes, *identity)
+        self._own, self._own_mounts = (*own_paths, *volumes, *identity), own_mounts
 
     async def judge(self, current: Assignment) -> Judged:
         """An offer, or a refusal with its sentence.
@@ -197,7 +198,8 @@ class Judge:
         if isinstance(task.body, BuildBody | PullBody):
             await self._refuse_strangers_name(image_of(task.header.outcome))
         secrets = tuple(named_secrets(values))
-        asked = Asked(task, info.creator, bases, tuple(mounts), tuple(options), self._own, urls, secrets)
+        own = (*self._own, *await self._own_mounts())
+        asked = Asked(task, info.creator, bases, tuple(mounts), tuple(options), own, urls, secrets)
         granted = decide(self._policy(), asked)
         if isinstance(granted, str):
             return _refused(REFUSED, granted, task)

@@ -7,6 +7,7 @@ holds every implementation to it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -50,6 +51,14 @@ class RuntimeFault(OperatorFault):
     def __init__(self, trouble: Trouble, text: str, log: str = "") -> None:
         super().__init__(text)
         self.trouble, self.log = trouble, log
+
+
+@dataclass(frozen=True, slots=True)
+class MountedAt:
+    """Args: source: a path of the host, or a volume's name; target: in the container."""
+
+    source: str
+    target: str
 
 
 class ContainerRuntime(Protocol):
@@ -107,6 +116,9 @@ class ContainerRuntime(Protocol):
 
     async def fill_volume(self, name: str, folder: Path, labels: Mapping[str, str]) -> None:
         """Make it if it is not there, and put a folder's files into it: root's, readable by all."""
+
+    async def mounts_of(self, container: str) -> tuple[MountedAt, ...] | None:
+        """Folders of the host and volumes in a container, by their names; None: there is no container of this id."""
 
     async def network(self, name: str) -> bool:
         """Whether there is such a network."""
