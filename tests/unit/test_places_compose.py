@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import pytest
+from ruamel.yaml import YAML
 from support.tools import ROOT
 from swarm.core.errors import OperatorFault
 from swarm.net.tls import TlsFiles, server_context
@@ -48,6 +51,35 @@ def test_compose_before_certs_names_what_to_run(tmp_path: Path, command: list[st
     fill(tmp_path)
     assert run("deploy/docker/certs.sh", certs=tmp_path).returncode == 0
     assert run(*(compose() or []), "config", certs=tmp_path).returncode == 0
+
+
+SCHEMAS = sorted(Path("/usr/lib/python3/dist-packages/compose/config").glob("compose_spec.json"))
+
+
+@pytest.mark.skipif(not SCHEMAS, reason="Debian's docker-compose, which brings the schema, is not here")
+def test_the_file_is_one_of_the_compose_specification() -> None:
+    """Held to the specification's own schema, so that it is not only what docker-compose 1.29 happens to take."""
+    written = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
+    held = jsonschema.Draft201909Validator(json.loads(SCHEMAS[0].read_text()))
+    held.validate(written)
+    broken = {**written, "services": {"sn1": {"helthcheck": {}}}}
+    with pytest.raises(jsonschema.ValidationError):
+        held.validate(broken)
+
+
+def test_every_service_gives_up_its_rights() -> None:
+    """No capability but what a SWOP's first process needs to become another user, a read-only root, one socket."""
+    written = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())["services"]
+    for name, service in written.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        sockets = [mount for mount in service["volumes"] if "docker.sock" in mount]
+        assert bool(sockets) == (name == "swop"), name
+        if not name.startswith("ml"):
+            assert service["read_only"] is True, name
+        if name != "swop":
+            assert "cap_add" not in service, name
+            assert name.startswith("ml") or service["user"] == "10001:10001", name
 
 
 def test_a_folder_that_docker_made_empty_is_not_taken_for_filled(tmp_path: Path) -> None:
