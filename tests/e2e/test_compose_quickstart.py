@@ -160,6 +160,19 @@ def test_three_programs_train_and_end_with_one_model(swarm: Project) -> None:
     assert len({swarm.sha256(program, "/home/swarm/out/model.safetensors") for program in PROGRAMS}) == 1
 
 
+ASK_MOUNTS = """
+import asyncio
+from pathlib import Path
+from swarm.swop.docker import DockerRuntime
+from swarm.swop.ownmounts import OwnMounts
+async def asked():
+    runtime = DockerRuntime()
+    print(*await OwnMounts(runtime, Path('/platform/swarm/usr'), ['/platform/swarm/usr/policy.yaml'])(), sep=chr(10))
+    runtime.close()
+asyncio.run(asked())
+"""
+
+
 def test_tasks_build_an_image_and_train_two_pairs(swarm: Project) -> None:
     """Two SNs; a SWCI's script has the SWOP build an image and run two pairs: complete, and one model at both."""
     swarm.compose("up", "-d", "--no-deps", "sn2")
@@ -173,5 +186,10 @@ def test_tasks_build_an_image_and_train_two_pairs(swarm: Project) -> None:
     programs = swarm.programs()
     assert len(programs) == 2
     assert len({swarm.sha256_in(one, "/tmp/hpe-swarm/out/model.safetensors") for one in programs}) == 1
+    kept = swarm.compose("exec", "-T", "swop", "python3", "-c", ASK_MOUNTS).split()
+    state = f"{swarm.name}_swop-state"
+    assert {str(swarm.certs / "swop1"), "/var/run/docker.sock", state, str(swarm.certs / "usr/policy.yaml")} == set(
+        kept
+    )
     processes = swarm.script("docker", "top", swarm.container("swop"), "-eo", "uid,args").splitlines()
     assert [line.split()[0] for line in processes if "swarm swop" in line and "init" not in line] == ["10001"]
