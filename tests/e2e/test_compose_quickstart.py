@@ -191,5 +191,5 @@ def test_tasks_build_an_image_and_train_two_pairs(swarm: Project) -> None:
     assert {str(swarm.certs / "swop1"), "/var/run/docker.sock", state, str(swarm.certs / "usr/policy.yaml")} == set(
         kept
     )
-    processes = swarm.script("docker", "top", swarm.container("swop"), "-eo", "uid,args").splitlines()
-    assert [line.split()[0] for line in processes if "swarm swop" in line and "init" not in line] == ["10001"]
+    processes = swarm.script("docker", "top", swarm.container("swop"), "-eo", "pid,uid,args").splitlines()
+    assert [line.split()[1] for line in processes if "swarm swop" in line and "init" not in line] == ["10001"]
