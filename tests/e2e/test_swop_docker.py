@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -171,13 +172,15 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
             profile += NODE.format(n=n, share=n + 1, group=group, certs=certs)
         (usr / "profile.yaml").write_text(profile)
         (usr / "policy.yaml").write_text(
-            f"rules:\n- tasks: [build_env]\n  images: ['swarm-learning/ml-demo:{TAG}']\n- kinds: [RUN_SWARM]\n"
+            f"share_logs: true\nrules:\n- tasks: [build_env]\n  images: ['swarm-learning/ml-demo:{TAG}']\n"
+            "- kinds: [RUN_SWARM]\n"
         )
         swop = ca.node(folder / "swop-certs", "swop-1", uri="spiffe://test/site-a/swop/swop-1")
         argv = ["swop", "--usr-dir", str(usr), "--profile-file-name", "profile.yaml", "--policy", "policy.yaml"]
         argv += ["--sl-image", f"swarm-learning/sl:{TAG}", "--state-dir", str(folder / "swop-state")]
         argv += ["--cert", str(swop.cert), "--key", str(swop.key), "--cacert", str(swop.cacert)]
-        argv += ["--ops-port", str(free_port())]
+        argv += ["--ops-port", str(free_port()), "--share-logs", "true"]
+        argv += ["--host-ip", sn.place.host, "--logs-port", str(free_port())]
         made = Host(folder, group, sn, swci.operator(folder / "operator", sn, ca), argv)
         tasks = {"build_env": BUILD.format(outcome=group, tag=TAG, pairs=PAIRS)}
         for name, command in (
@@ -245,14 +248,23 @@ def test_a_task_builds_and_another_trains_in_containers(host: Host) -> None:
 
 @pytest.mark.row("D13")
 @pytest.mark.row("X15")
-@pytest.mark.parametrize(("task", "why"), [("raises", "exit code 1, KeyError"), ("silent", "exit code 0, NeverJoined")])
-def test_a_program_that_does_not_do_its_part_is_told(host: Host, task: str, why: str) -> None:
-    """Within seconds, by pair, exit code and class; its SL goes too."""
+@pytest.mark.parametrize(
+    ("task", "why", "last"),
+    [
+        ("raises", "exit code 1, KeyError", "KeyError: 7"),
+        ("silent", "exit code 0, NeverJoined", "its program wrote nothing before it failed"),
+    ],
+)
+def test_a_program_that_does_not_do_its_part_is_told(host: Host, task: str, why: str, last: str) -> None:
+    """Within seconds, by pair, exit code, class and its last lines, which this site shares; its SL goes too."""
     said = host.shell(
         f"RESET TASKRUNNER {TR} FORCE", f"ASSIGN TASK {task} TO {TR} WITH 1 PEERS", f"WAIT FOR TASKRUNNER {TR}"
     )
     assert f"pair 0: FAILED, {why}" in said, said
+    assert last in said, said
     until(lambda: not host.containers(), "nothing left", host)
+    [uid] = re.findall(r"NODE UID :  (0x[0-9a-f]{40})", host.log)[:1]
+    assert f"ENROLL TO Task : {task}" in host.shell(f"LOGS {uid}")
 
 
 @pytest.mark.row("C25")

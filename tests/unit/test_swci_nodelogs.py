@@ -31,7 +31,7 @@ def test_a_node_is_called_by_its_name_or_its_uuid() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("SL", "joins a training"), ("SN", "--host-ip"), ("SENTINEL", "--host-ip"), ("SWOP", "no log lines yet")],
+    [("SL", "joins a training"), ("SN", "--host-ip"), ("SENTINEL", "--host-ip"), ("SWOP", "started with --host-ip")],
 )
 async def test_a_node_that_told_no_address_is_not_looked_for(kind: str, told: str) -> None:
     """One sentence: why it is not known, and where the lines can be read."""

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from swarm.core.errors import LocalFault
+from swarm.core.failuretext import hash_of
 from swarm.core.ids import NO_DIGEST, Address, Digest, to_hex
 from swarm.core.taskrun.work import Key, Memory, Result, Why
 from swarm.obs.recent import BYTES_MAX, LINE_BYTES_MAX, LINES_MAX
 from swarm.store.journal import Journal
 from swarm.swop.keeping import ENTRY, KEPT_MAX, MADE_MAX, Keeping, Kept, Made, MadeImage, _read, _written
-from swarm.swop.texts import TEXTS_MAX, Texts, hash_of, shown_lines
+from swarm.swop.texts import TEXTS_MAX, Texts, shown_lines
 
 digests = st.binary(min_size=32, max_size=32).map(Digest)
 keys = st.builds(Key, digests, st.integers(0, 249), st.integers(1, 5))

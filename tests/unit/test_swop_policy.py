@@ -157,8 +157,8 @@ def test_the_first_rule_that_fits_decides() -> None:
 @pytest.mark.parametrize(
     ("parsed", "why"),
     [
-        ([], "a policy is a map with one key"),
-        ({"rule": []}, "a policy is a map with one key"),
+        ([], "a policy is a map with the keys rules and share_logs"),
+        ({"rule": []}, "a policy is a map with the keys rules and share_logs"),
         ({"rules": {}}, None),
         ({"rules": "x"}, "rules is a list"),
         ({"rules": ["x"]}, "rule 1: a rule is a map"),

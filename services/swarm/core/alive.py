@@ -57,6 +57,7 @@ class Alive:
         disk_bytes: what its model files take on disk.
         height: number of the newest block it has seen.
         behind: rounds committed since the merged model that its program trains from.
+        logs: of a SWOP, where operators read what it shares, ``https://host:port``; empty: nowhere.
     """
 
     state: str
@@ -74,6 +75,7 @@ class Alive:
     waits: tuple[WaitTold, ...] = field(default=())
     disk_bytes: int = 0
     behind: int = 0
+    logs: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "waits": [asdict(w) for w in self.waits]}
@@ -104,6 +106,7 @@ class Alive:
             state=_text(fields, "state", TEXT_CHARS_MAX),
             job=_text(fields, "job", JOB_CHARS_MAX, ""),
             leading=_text(fields, "leading", TEXT_CHARS_MAX, "-"),
+            logs=_text(fields, "logs", TEXT_CHARS_MAX, ""),
             loss=_number(fields, "loss", INTEGER_MAX),
             metric=_number(fields, "metric", INTEGER_MAX),
             waits=tuple(_wait(w) for w in waits),

@@ -8,6 +8,7 @@ URI_BYTES_MAX = 256
 SN_API_PORT = 30304
 OPS_PORT_SN, OPS_PORT_SL, OPS_PORT_SWOP = 30390, 30391, 30392
 SWCI_WEB_PORT = 30306
+SWOP_LOGS_PORT = 30307
 """Ports, unless a setting says otherwise: of the nodes, and of those that ask them."""
 
 ATTEMPT_AHEAD_MAX = 2**20

@@ -61,7 +61,7 @@ async def nodes_of(view: View, places: Places, now: float) -> list[Node]:
     asked = str(view.status.get("node"))
     found = []
     for sign in sorted(living, key=lambda s: (s["role"] != "sn", s["role"] != "swop", s["name"], s["node"])):
-        host, port = where.get(sign["node"], ("-", "-"))
+        host, port = where.get(sign["node"]) or _told(sign)
         kind = "SENTINEL" if sign["node"] == owner else sign["role"].upper()
         at = (view.status.get("time") or now) - sign["age_seconds"]
         name = shown(sign["name"] or sign["node"]).replace(",", " ")
@@ -69,6 +69,14 @@ async def nodes_of(view: View, places: Places, now: float) -> list[Node]:
         parent = sign["node"] if sign["role"] == "sn" else sns.get(sign["sn"], asked)
         found.append(Node(kind, host, port, name, sign["node"], parent, at))
     return found
+
+
+def _told(sign: dict[str, Any]) -> tuple[str, str]:
+    """Where a node that announces nothing on chain says that it is reached; who answers there is held to its key."""
+    with contextlib.suppress(PeerFault):
+        host, port = parse_uri(str((sign["said"] or {}).get("logs", "")))
+        return host, str(port)
+    return "-", "-"
 
 
 def _by_name(signs: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -27,6 +27,10 @@ OPERATORS_MAX = 256
 NOT_SHARED = "logs_not_shared"
 
 
+def no_operator() -> ApiError:
+    return ApiError(403, "not_an_operator", "log lines are for operators of this swarm: members of role swci")
+
+
 class SharedLogs:
     """The answer of ``GET /v1/logs``.
 
@@ -53,7 +57,18 @@ class SharedLogs:
         """The last lines.
 
         Raises:
-            ApiError: too often; no operator; the site does not share them; or the chain does not answer.
+            ApiError: the site does not share them; or as :meth:`admit`.
+        """
+        await self.admit(peer)
+        if self._recent is None:
+            raise ApiError(403, NOT_SHARED, "this site does not share its log lines (--share-logs, SWARM_SHARE_LOGS)")
+        return self._recent.told()
+
+    async def admit(self, peer: PeerIdentity) -> None:
+        """An operator, not too often.
+
+        Raises:
+            ApiError: too often; no operator; or the chain does not answer.
         """
         wait = self._looks.take(peer.spki) or (0.0 if peer.spki in self._operators else self._all.take(b""))
         if wait:
@@ -69,6 +84,3 @@ class SharedLogs:
         self._operators.move_to_end(peer.spki)
         if len(self._operators) > OPERATORS_MAX:
             self._operators.popitem(last=False)
-        if self._recent is None:
-            raise ApiError(403, NOT_SHARED, "this site does not share its log lines (--share-logs, SWARM_SHARE_LOGS)")
-        return self._recent.told()

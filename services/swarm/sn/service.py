@@ -25,14 +25,13 @@ from swarm.core.alive import ALIVE_SECONDS, Alive, plain, waits_told
 from swarm.core.errors import ChainFault, LocalFault, OperatorFault
 from swarm.core.ids import Address, to_hex
 from swarm.core.limits import JOIN_DEPTH_BLOCKS
-from swarm.net.answers import ApiError
 from swarm.net.identity import PeerIdentity
 from swarm.net.server import serve
 from swarm.net.tls import NodeContext
 from swarm.node.identity import own_account, state_folder, tls_contexts
 from swarm.node.outbox import JournalOutbox
 from swarm.node.rates import Buckets
-from swarm.node.sharing import SharedLogs
+from swarm.node.sharing import SharedLogs, no_operator
 from swarm.obs import log as obs_log
 from swarm.obs import recent
 from swarm.obs.metrics import Values, registry
@@ -96,10 +95,6 @@ async def run(settings: SnSettings) -> None:
         if not stop.is_set():
             raise
     log.info("stopped")
-
-
-def _no_operator() -> ApiError:
-    return ApiError(403, "not_an_operator", "log lines are for operators of this swarm: members of role swci")
 
 
 def _refuse_other_role(settings: SnSettings, tls: NodeContext) -> None:
@@ -184,7 +179,7 @@ class Node:
         self._several = several
         self._version = importlib.metadata.version("swarm-platform")
         self._members = Members(deployed.membership)
-        self._shared_logs = SharedLogs(lines, self._members.record, _no_operator)
+        self._shared_logs = SharedLogs(lines, self._members.record, no_operator)
         self._uris = Uris(host.rpc, deployed)
         assert tls.own is not None
         self._name = tls.own.spiffe.name if tls.own.spiffe else plain(tls.own.common_name)

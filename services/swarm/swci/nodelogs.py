@@ -26,7 +26,10 @@ CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 10.0
 ANSWER_BYTES_MAX = 1024 * 1024
 """JSON writes some bytes of the 128 KiB that a node keeps as six."""
 AS_SN = "an SN tells it when it is started with --host-ip"
-WHEN_KNOWN = {"SL": "an SL tells it when its program joins a training", "SWOP": "a SWOP offers no log lines yet"}
+WHEN_KNOWN = {
+    "SL": "an SL tells it when its program joins a training",
+    "SWOP": "a SWOP tells it when it is started with --host-ip",
+}
 ELSEWHERE = "read them at that site (docker logs, or its files)"
 
 
@@ -49,6 +52,11 @@ async def last_lines(member: Member, view: View, node: Node) -> tuple[list[str],
             where to read them.
         ChainFault: the chain does not tell its key.
     """
+    return await lines_of(member, view, node)
+
+
+async def lines_of(member: Member, view: View, node: Node, query: str = "") -> tuple[list[str], int]:
+    """As :func:`last_lines`; with a query the text that it names (:mod:`swarm.core.failuretext`)."""
     name = f"{node.kind} {shown(node.name)}"
     url = _url(member, view, node)
     if url is None:
@@ -63,8 +71,10 @@ async def last_lines(member: Member, view: View, node: Node) -> tuple[list[str],
             total_seconds=TOTAL_SECONDS,
             answer_bytes_max=ANSWER_BYTES_MAX,
         ) as client:
-            return _checked(url, await client.get(PATH))
+            return _checked(url, await client.get(f"{PATH}?{query}" if query else PATH))
     except BadAnswer as error:
+        if error.code == NOT_SHARED and query:
+            raise OperatorFault(f"the site of {name} does not share it (share_logs of its policy)") from error
         if error.code == NOT_SHARED:
             raise OperatorFault(
                 f"the site of {name} does not share its log lines (its setting --share-logs, SWARM_SHARE_LOGS): "

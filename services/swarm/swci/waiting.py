@@ -16,11 +16,13 @@ from swarm.core.chain_view import Phase
 from swarm.core.errors import ChainFault, OperatorFault, Reverted, SwarmFault
 from swarm.core.ids import Digest, to_hex
 from swarm.core.shown import shown
+from swarm.core.taskrun.work import Key
 from swarm.core.taskview import Assignment, Outcome, Pair, PairState, Peer, PeerState, RunnerState, TaskType
 from swarm.inspect.assignments import described as told
 from swarm.inspect.assignments import why
 from swarm.inspect.operator import Member
 
+from .failuretexts import last_words
 from .freeing import Runner, busy, now_of, runners_of, task_name
 from .say import Say, stamp
 from .session import GENERIC_WAIT, MINUTES_DEFAULT, MINUTES_MAX, OLD_WAIT, RUN_WAIT, Session, TimedOut
@@ -252,12 +254,13 @@ async def _tell_end(
     # All is asked before anything is said: an SN that goes away in between must not have it said twice.
     causes = [] if complete else await failures(member, runners, found)
     name = "" if complete else await task_name(member, found.task)
+    words = [] if complete else await first_words(member, runners, found)
     _finished(say, RunnerState.COMPLETE if complete else RunnerState.ERROR, found.ended_time or now)
     if complete:
         return
     if found.open:
         say.line(f"  OPEN PAIRS : {found.open}")
-    for line in causes[:LISTED_MAX]:
+    for line in [*causes[:LISTED_MAX], *words]:
         say.line(f"  {line}")
     raise TaskFailed(f"task {name} on {runner.name}: {why(found)}" + (f"; {causes[0]}" if causes else ""))
 
@@ -271,6 +274,15 @@ async def failures(member: Member, runners: Taskrunners, found: Assignment) -> l
         for number, pair in await _ended_badly(runners, found, peer):
             lines.append(f"SWOP {to_hex(peer.swop)} pair {number}: {await described(member, pair)}")
     return lines
+
+
+async def first_words(member: Member, runners: Taskrunners, found: Assignment) -> list[str]:
+    """What the first program that failed wrote last, or where it is kept."""
+    for peer in await runners.peers(found.aid):
+        for number, pair in await _ended_badly(runners, found, peer):
+            if pair.state is PairState.FAILED:
+                return await last_words(member, peer.swop, Key(found.aid, number, pair.attempt), pair)
+    return []
 
 
 async def _ended_badly(runners: Taskrunners, found: Assignment, peer: Peer) -> list[tuple[int, Pair]]:

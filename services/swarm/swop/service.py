@@ -9,7 +9,8 @@ import asyncio
 import importlib.metadata
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,27 +18,34 @@ from typing import Any
 
 from swarm.chain.client import ChainClient
 from swarm.chain.keys import LocalSigner
+from swarm.chain.membership import Membership
 from swarm.chain.wake import Waker
 from swarm.core.alive import Alive, plain, waits_told
-from swarm.core.chain_view import Role
+from swarm.core.chain_view import Member, Role
 from swarm.core.errors import OperatorFault, SwarmFault
 from swarm.core.ids import to_hex
 from swarm.core.swop.pairs import Site
+from swarm.core.swop.policy import Policy
 from swarm.core.tasktext.profile import Profile
 from swarm.net.server import serve
+from swarm.net.tls import NodeContext
 from swarm.node.identity import own_account, state_folder, tls_contexts
 from swarm.node.joining import Swarm, check_pin, find_swarm, join_swarm
 from swarm.node.lifesigns import last_word, tell
 from swarm.node.outbox import JournalOutbox
+from swarm.node.sharing import SharedLogs, no_operator
 from swarm.node.sn_link import SnLink
 from swarm.node.sn_list import SnList, sn_urls
 from swarm.node.stopping import unless
 from swarm.obs import log as obs_log
+from swarm.obs import recent
 from swarm.obs.metrics import Values, registry
 from swarm.obs.ops import ops_app
+from swarm.obs.recent import Recent
 from swarm.obs.waits import Waits, tell_long_waits, timed
 from swarm.store.journal import Journal
 
+from .app import OperatorApp
 from .assembly import Here, Parts, assembled
 from .docker import DockerRuntime
 from .files import policy_file, policy_of, profile_of, secrets_of, sl_image_of
@@ -67,16 +75,17 @@ async def run(settings: SwopSettings) -> int:
     urls = _sns(settings, profile)
     for line in profile_lines(profile, urls):
         log.info(line)
-    _, client_tls = tls_contexts(settings)
+    server_tls, client_tls = tls_contexts(settings)
     account = await own_account(settings)
     waker = Waker()
     runtime = DockerRuntime(_engine(settings.docker))
-    with Journal(state_folder(settings) / "journal.db") as journal:
+    with recent.kept(settings.share_logs) as lines, Journal(state_folder(settings) / "journal.db") as journal:
         sns = SnList(urls, journal)
         link = SnLink(sns, client_tls, waker, partial(check_pin, journal))
         node = Node(settings, profile, journal, link, waker, LocalSigner(bytes(account.key)), client_tls, runtime)
         try:
-            return await node.serve(stop, account)
+            async with node.operators_served(server_tls, lines):
+                return await node.serve(stop, account)
         finally:
             runtime.close()
             await link.aclose()
@@ -99,9 +108,34 @@ class Node:
         self._waits = Waits()
         self._stage = "starting"
         self._parts: Parts | None = None
+        self._policy: Callable[[], Policy] | None = None
+        self._membership: Membership | None = None
         self._client: ChainClient | None = None
         self._told_at = 0.0
         self._version = importlib.metadata.version("swarm-platform")
+
+    @asynccontextmanager
+    async def operators_served(self, tls: NodeContext, lines: Recent | None) -> AsyncIterator[None]:
+        """While the block runs, operators of the swarm may read what this site shares; with ``--host-ip`` only."""
+        if not self.settings.logs_url:
+            yield
+            return
+        shared = SharedLogs(lines, self._record, no_operator)
+        app = OperatorApp(
+            shared,
+            lambda: self._parts.texts if self._parts is not None else None,
+            lambda: self._policy is not None and self._policy().share_logs,
+        )
+        async with serve(app, self.settings.listen, self.settings.logs_port, tls) as running:
+            log.info("what this site shares", url=self.settings.logs_url, port=running.port)
+            yield
+
+    async def _record(self, spki: bytes) -> Member | None:
+        """Who holds a certificate's key."""
+        if self._membership is None:
+            return None
+        node = await self._membership.holder_of(spki)
+        return None if node is None else await self._membership.member(node)
 
     async def serve(self, stop: asyncio.Event, account: Any) -> int:
         metrics = registry(role="swop", version=self._version, read=self.figures)
@@ -129,6 +163,7 @@ class Node:
         client.waker = self.waker
         link.on_turn.append(client.resend)
         self._client = client
+        self._membership = Membership(client, swarm.membership)
         self._parts = await assembled(client, swarm, self.journal, self._here(swarm), self._waits)
         for line in boxed(f"NODE UID :  {to_hex(self.signer.address)}"):
             log.info(line)
@@ -145,11 +180,12 @@ class Node:
             {"SN_API_SERVICE": settings.sn_api_service} if settings.sn_api_service else _sn_variables(settings),
             secrets_of(secrets),
         )
+        self._policy = policy_of(settings.policy, profile, settings.usr_dir, log.warning)
         return Here(
             self.runtime,
             profile,
             site,
-            policy_of(settings.policy, profile, settings.usr_dir, log.warning),
+            self._policy,
             tuple(str(path.resolve()) for path in files if path is not None),
             self._turn,
             settings.usr_dir,
@@ -232,7 +268,7 @@ class Node:
         return sorted(self._waits.told() + self.link.told(), key=lambda row: -float(row["since_seconds"]))
 
     def _alive(self) -> Alive:
-        return Alive(state=plain(self._state()), waits=waits_told(self._wait_rows()))
+        return Alive(state=plain(self._state()), waits=waits_told(self._wait_rows()), logs=self.settings.logs_url)
 
     async def _tell(self, said: dict[str, Any]) -> None:
         self._told_at = time.monotonic()

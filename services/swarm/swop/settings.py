@@ -8,9 +8,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from swarm.core.limits import OPS_PORT_SWOP
+from swarm.core.limits import OPS_PORT_SWOP, SWOP_LOGS_PORT
 from swarm.core.options import Opt
-from swarm.node.settings import ThroughSn, load_node_settings
+from swarm.net.uri import node_url
+from swarm.node.settings import Port, ShareLogs, ThroughSn, load_node_settings
 
 
 class SwopSettings(ThroughSn):
@@ -54,6 +55,15 @@ class SwopSettings(ThroughSn):
     may_stay_alone: Annotated[bool, Opt("--allow-alone", env="SWOP_ALLOW_ALONE", unit="true or false")] = Field(
         False, description="true: a program that ends well and never joined a run counts as a success"
     )
+    host_ip: Annotated[str | None, Opt("--host-ip", env=("SWOP_HOST_IP", "THIS_NODE_IP"))] = Field(
+        None,
+        description="address at which operators of other hosts reach this node for what it shares (default: nothing "
+        "is offered)",
+    )
+    logs_port: Annotated[Port, Opt("--logs-port", env="SWOP_LOGS_PORT", unit="TCP port")] = Field(
+        SWOP_LOGS_PORT, description="port of what it shares; with --host-ip"
+    )
+    share_logs: ShareLogs = False
     ops_port: Annotated[int, Opt("--ops-port", env="SWARM_OPS_PORT", unit="TCP port")] = Field(
         OPS_PORT_SWOP, description="port for health, waits, status, metrics (0: any free port)", ge=0, le=65535
     )
@@ -75,6 +85,11 @@ class SwopSettings(ThroughSn):
     def user(self) -> str | None:
         """Of ML programs, as an engine takes it."""
         return None if self.uid is None else f"{self.uid}:{self.uid if self.gid is None else self.gid}"
+
+    @property
+    def logs_url(self) -> str:
+        """Where operators read what this node shares; empty: nowhere."""
+        return "" if self.host_ip is None else node_url("--host-ip", self.host_ip, self.logs_port, port_apart=True)
 
     def inside(self, path: Path) -> Path:
         """A relative path is one in USR_DIR, as the original's."""

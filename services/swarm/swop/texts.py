@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from hashlib import sha256
 
+from swarm.core.failuretext import hash_of
 from swarm.core.ids import NO_DIGEST, Digest
 from swarm.core.taskrun.work import Key
 from swarm.obs import log as obs_log
@@ -40,13 +40,6 @@ def shown_lines(output: str, secrets: Iterable[str] = ()) -> list[str]:
             break
         lines.append(kept.decode("utf-8", "ignore"))
     return lines[::-1]
-
-
-def hash_of(lines: list[str]) -> Digest:
-    """SHA-256 of the lines, each with its end; zeros if there is none."""
-    if not lines:
-        return NO_DIGEST
-    return Digest(sha256("".join(f"{line}\n" for line in lines).encode()).digest())
 
 
 class Texts:

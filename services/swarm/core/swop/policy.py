@@ -77,6 +77,8 @@ class Policy:
 
     rules: tuple[Rule, ...] = ()
     source: str = "no policy file"
+    share_logs: bool = False
+    """Operators of the swarm may read what programs wrote before they failed."""
 
 
 COMPATIBLE = Policy(
@@ -255,12 +257,15 @@ def read_policy(parsed: Any, source: str) -> Policy:
     Raises:
         OperatorFault: what is wrong, where, and how it is written.
     """
-    if not isinstance(parsed, Mapping) or set(parsed) - {"rules"}:
-        raise OperatorFault(f"{source}: a policy is a map with one key, rules; see docs/swop.md")
+    if not isinstance(parsed, Mapping) or set(parsed) - {"rules", "share_logs"}:
+        raise OperatorFault(f"{source}: a policy is a map with the keys rules and share_logs; see docs/swop.md")
+    shares = parsed.get("share_logs", False)
+    if not isinstance(shares, bool):
+        raise OperatorFault(f"{source}: share_logs is {shares!r}; write true or false")
     rules = parsed.get("rules") or []
     if not isinstance(rules, list) or len(rules) > RULES_MAX:
         raise OperatorFault(f"{source}: rules is a list of at most {RULES_MAX} rules")
-    return Policy(tuple(_rule(one, f"{source}, rule {n}") for n, one in enumerate(rules, 1)), source)
+    return Policy(tuple(_rule(one, f"{source}, rule {n}") for n, one in enumerate(rules, 1)), source, shares)
 
 
 def _rule(given: Any, where: str) -> Rule:
