@@ -281,15 +281,17 @@ def test_content_is_a_volume_for_each_node(world: World) -> None:
         assert b'"healthy": true' in node.runtime.files["sets-1"]["raw/healthz"]
 
 
-def test_an_engine_that_goes_away_is_waited_for(world: World) -> None:
-    """For less than a lease nothing is lost: the program that went on meanwhile ends well."""
+def test_an_engine_that_goes_away_is_waited_for(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """For less than a lease nothing is lost: the program that went on ends well. Its end is said once."""
     with swop_node(world.sn, world.ca, world.folder, "g1") as node:
         node.has_image()
         node.runtime.programs["train"] = Program(None)
         world.assigns(f"ASSIGN TASK train TO {TR} WITH 1 PEERS")
         until(lambda: parts(node, Part.ML, ContainerState.RUNNING), "a program")
+        capsys.readouterr()
         node.runtime.gone = True
         time.sleep(3)
+        assert "goes on" not in capsys.readouterr().out
         [program] = parts(node, Part.ML, ContainerState.RUNNING)
         for name in list(node.runtime.boxes):
             node.runtime.ends(name, 0)
@@ -297,3 +299,4 @@ def test_an_engine_that_goes_away_is_waited_for(world: World) -> None:
         said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
         assert "STATE : COMPLETE" in said, said
         assert program not in parts(node, Part.ML, ContainerState.RUNNING)
+    assert capsys.readouterr().out.count("goes on") == 1

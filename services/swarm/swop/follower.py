@@ -66,6 +66,8 @@ class Follower:
         self.hands: Hands | None = None
         self.running = 0
         self.trouble = ""
+        self._noted = False
+        """There was a trouble in this pass, which went on in spite of it."""
 
     def judged(self, key: Key) -> Judged | None:
         """What this site said to the attempt's assignment."""
@@ -79,9 +81,11 @@ class Follower:
             while True:
                 ticket = self._waker.ticket()
                 again = False
+                self._noted = False
                 try:
                     again = await self.step()
-                    self._well()
+                    if not self._noted:
+                        self._well()
                 except (ChainFault, RuntimeFault) as fault:
                     self._note(str(fault))
                 row.what, row.whom, row.then = self._waited_for()
@@ -217,6 +221,7 @@ class Follower:
         return self._current.op if self._current is not None else 0
 
     def _note(self, trouble: str) -> None:
+        self._noted = True
         if trouble != self.trouble:
             log.warning(trouble)
         self.trouble = trouble
