@@ -384,6 +384,39 @@ class TestDocker:
         said = (await place.runtime.output(spec.name, 9)).splitlines()
         assert said == ["./run.sh 755 0", "./set/a.csv 644 0", "1,2"]
 
+    async def test_a_link_in_a_path_is_seen_by_its_part(self, place: Place, tmp_path: Path) -> None:
+        """In the middle, at the end, relative, to nowhere, of links; a path without one, or that ends early."""
+        (tmp_path / "site" / "data").mkdir(parents=True)
+        (tmp_path / "site" / "file").write_text("x")
+        for name, target in (
+            ("middle", "site"),
+            ("absolute", "/etc"),
+            ("socket", "/var/run/docker.sock"),
+            ("nowhere", "none"),
+            ("chain", "middle"),
+            ("site/up", "../.."),
+            ("site/self", "self"),
+        ):
+            (tmp_path / name).symlink_to(target)
+        for path, found in (
+            ("site/data", None),
+            ("site/file", None),
+            ("site/data/not/there", None),
+            ("middle/data", "middle"),
+            ("absolute", "absolute"),
+            ("socket", "socket"),
+            ("nowhere/x", "nowhere"),
+            ("chain/data", "chain"),
+            ("site/up/site", "site/up"),
+            ("site/data/../up", "site/up"),
+            ("site/self", "site/self"),
+        ):
+            link = await place.runtime.link_in(f"{tmp_path}/{path}", place.labels)
+            assert link == (None if found is None else f"{tmp_path}/{found}"), path
+        assert await place.runtime.link_in("/no-such-folder-here/x", place.labels) is None
+        assert await place.runtime.link_in("/", place.labels) is None
+        assert await place.runtime.find(place.labels) == []
+
     async def test_an_engine_that_is_not_there_is_named(self) -> None:
         """No socket, and a socket that may not be used: each with its fix."""
         runtime = DockerRuntime("unix:///nonexistent/docker.sock")

@@ -143,6 +143,20 @@ def test_a_task_is_built_and_then_run_by_two_sites(world: World, capsys: pytest.
 
 
 @pytest.mark.row("L04")
+def test_a_mount_that_a_link_leads_elsewhere_is_refused(world: World) -> None:
+    """An earlier program left a link in a folder that it could write: the next one does not get what it leads to."""
+    shared = "SharedContent :\n    - Src : /srv/shared/model\n      Tgt : /model\n      MType : BIND\n"
+    text = RUN.replace("Name : train", "Name : linked").replace("SharedContent :\n", shared)
+    (world.here.usr / "linked.yaml").write_text(text)
+    world.here.shell("create task from linked.yaml", "finalize task linked")
+    with swop_node(world.sn, world.ca, world.folder, "l1", nodes=1) as node:
+        node.has_image()
+        node.runtime.links = {"/srv/shared/model"}
+        said = world.assigns(f"ASSIGN TASK linked TO {TR} WITH 1 PEERS", f"WAIT FOR TASKRUNNER {TR}")
+        assert "pair 0: FAILED, exit code 0, MountIsALink" in said or "MountIsALink" in said, said
+        assert not node.runtime.boxes
+
+
 def test_a_program_that_raises_is_told_and_a_reset_leaves_nothing(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,8 @@ class FakeRuntime:
         """What was put into volumes."""
         self.networks: set[str] = {"bridge", "host", "none"}
         self.registry: dict[str, Image] = {}
+        self.links: set[str] = set()
+        """Paths of the host that are symbolic links."""
         self.gone = False
         """The engine does not answer."""
         self.on_start: Callable[[ContainerSpec], None] | None = None
@@ -60,6 +62,11 @@ class FakeRuntime:
         if name not in self.boxes:
             raise RuntimeFault(Trouble.NO_CONTAINER, f"no such container: {name}; it was removed by somebody else")
         return self.boxes[name]
+
+    async def link_in(self, path: str, labels: Mapping[str, str]) -> str | None:
+        self._answer()
+        parts = path.split("/")
+        return next((p for n in range(3, len(parts) + 1) if (p := "/".join(parts[:n])) in self.links), None)
 
     async def mounts_of(self, container: str) -> tuple[MountedAt, ...] | None:
         self._answer()

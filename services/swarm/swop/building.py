@@ -74,18 +74,27 @@ def holding(api: Any, volume: str, labels: Mapping[str, str], *, write: bool = F
             f"the volume {volume} does not exist on this host; make it with `docker volume create {volume}` and copy"
             " the files into it",
         ) from None
+    host = api.create_host_config(
+        binds={volume: {"bind": MOUNTED, "mode": "rw" if write else "ro"}}, network_mode="none"
+    )
+    with holder(api, host, labels) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def holder(api: Any, host: Any, labels: Mapping[str, str]) -> Iterator[str]:
+    """A container of an empty image, with these mounts; it never runs, and is gone after the block."""
     empty = io.BytesIO()
     with tarfile.open(fileobj=empty, mode="w"):
         pass
     image = json.loads(api.import_image_from_data(empty.getvalue(), repository=None))["status"]
-    host = api.create_host_config(
-        binds={volume: {"bind": MOUNTED, "mode": "rw" if write else "ro"}}, network_mode="none"
-    )
-    holder = api.create_container(image, ["never-run"], host_config=host, labels=dict(labels))["Id"]
     try:
-        yield holder
+        made = api.create_container(image, ["never-run"], host_config=host, labels=dict(labels))["Id"]
+        try:
+            yield made
+        finally:
+            api.remove_container(made, force=True, v=False)
     finally:
-        api.remove_container(holder, force=True, v=False)
         api.remove_image(image, force=True)
 
 
@@ -96,8 +105,8 @@ def fill(api: Any, volume: str, folder: Path, labels: Mapping[str, str]) -> None
             for path in sorted(folder.rglob("*")):
                 archive.add(path, str(path.relative_to(folder)), recursive=False, filter=_everybodys)
         packed.seek(0)
-        with holding(api, volume, labels, write=True) as holder:
-            api.put_archive(holder, MOUNTED, packed)
+        with holding(api, volume, labels, write=True) as made:
+            api.put_archive(made, MOUNTED, packed)
 
 
 def _everybodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:

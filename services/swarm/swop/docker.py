@@ -38,6 +38,7 @@ from swarm.core.swop.containers import (
 
 from .building import build_context, fill, stream_build
 from .lanes import LongLane
+from .links import link_in
 from .refused import gone, not_pulled, translated
 from .runtime import FILE_BYTES_MAX, LOG_BYTES_MAX, MountedAt, RuntimeFault, Trouble
 
@@ -297,6 +298,9 @@ class DockerRuntime:
     def _fill_volume(self, name: str, folder: Path, labels: Mapping[str, str]) -> None:
         self._make_volume(name, labels)
         fill(self._api, name, folder, labels)
+
+    async def link_in(self, path: str, labels: Mapping[str, str]) -> str | None:
+        return await self._do(link_in, self._api, path, labels)
 
     async def mounts_of(self, container: str) -> tuple[MountedAt, ...] | None:
         return await self._do(self._mounts_of, container)

@@ -16,8 +16,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from swarm.core.errors import OperatorFault
-from swarm.core.ids import NO_DIGEST
-from swarm.core.swop.containers import GRACE_SECONDS, BuildSpec, ContainerState, Found, Image
+from swarm.core.ids import NO_DIGEST, to_hex
+from swarm.core.swop.containers import (
+    GRACE_SECONDS,
+    BuildSpec,
+    ContainerSpec,
+    ContainerState,
+    Found,
+    Image,
+    MountKind,
+)
 from swarm.core.swop.content import content_volumes
 from swarm.core.swop.outcome import JOINED_FILE, Joined, joined_of, verdict
 from swarm.core.swop.pairs import (
@@ -53,6 +61,8 @@ T = TypeVar("T")
 FINISHING_SECONDS = 120.0
 """How long an SL may go on when its program has ended: others may still fetch its last model."""
 OUTPUT_LINES = 500
+LOOKS = "swarm-learning.looks"
+"""Label of what is made to look at a path of the host, and is gone in the same moment: no part of a pair."""
 STOPS_MAX = 64
 """Pairs that are being stopped at once."""
 
@@ -232,6 +242,7 @@ class Hands:
                     f" `docker network create {network}`",
                 )
             mine = labels(self._site.swop, key)
+            await self._refuse_links(made.ml)
             await self._runtime.make_volume(made.state, {SWOP: mine[SWOP]})
             await self._runtime.make_volume(made.exchange, mine)
             await self._runtime.create(made.sl)
@@ -243,6 +254,17 @@ class Hands:
                     await self.remove(key)
             return result
         return None
+
+    async def _refuse_links(self, spec: ContainerSpec) -> None:
+        """The policy judged the path that is written; a link in it, as a program may leave one, leads elsewhere."""
+        for source in dict.fromkeys(one.source for one in spec.mounts if one.kind is MountKind.BIND):
+            link = await self._runtime.link_in(source, {LOOKS: to_hex(self._site.swop)})
+            if link is not None:
+                raise RuntimeFault(
+                    Trouble.LINKED,
+                    f"{source} is not mounted: {link} is a symbolic link on this host, and what it leads to was not"
+                    " judged by this site's policy; name the folder itself in profile, task and policy",
+                )
 
     async def start(self, key: Key) -> Result | None:
         """Start what was created, the SL first; a result where that cannot be."""

@@ -37,6 +37,7 @@ class Trouble(StrEnum):
     BUILD_FAILED = "BuildFailed"
     PULL_FAILED = "PullFailed"
     CONTENT_FAILED = "ContentFailed"
+    LINKED = "MountIsALink"
     REFUSED = "RuntimeRefused"
 
 
@@ -116,6 +117,13 @@ class ContainerRuntime(Protocol):
 
     async def fill_volume(self, name: str, folder: Path, labels: Mapping[str, str]) -> None:
         """Make it if it is not there, and put a folder's files into it: root's, readable by all."""
+
+    async def link_in(self, path: str, labels: Mapping[str, str]) -> str | None:
+        """The first part of a path of the host that is a symbolic link; None: none is, as far as the path is there.
+
+        Args:
+            labels: of what is made to look.
+        """
 
     async def mounts_of(self, container: str) -> tuple[MountedAt, ...] | None:
         """Folders of the host and volumes in a container, by their names; None: there is no container of this id."""
