@@ -65,6 +65,8 @@ HEARTBEATS_PER_RESCUE = 12
 """Block time of the embedded chain moves so often within rescueAfter while a call is open, and only then."""
 HEARTBEAT_SECONDS_MIN = 0.5
 HEARTBEAT_GAS = 21_000
+SETTLE_SECONDS = 0.5
+"""On a geth that seals on demand: from block to block on top of a task runner's news."""
 OWN_LOOK_SECONDS = 1.0
 STALL_SECONDS = 15.0
 """A head that stands still for so long while own transactions wait means a chain that does not seal."""
@@ -242,6 +244,7 @@ class Node:
                 group.create_task(self._tell(), name="own signs of life"),
                 group.create_task(several.run(self._signs.merge), name="several SNs"),
                 group.create_task(self._beat(), name="heartbeat"),
+                group.create_task(self._settle(), name="blocks on top of news"),
             ]
             await several.starting.run()
             tasks.append(group.create_task(self._carrying.run(), name="import of an earlier chain"))
@@ -393,9 +396,33 @@ class Node:
                     if beat is not None:
                         await asyncio.to_thread(beat)
                     else:
-                        await self._client.submit(Transaction(self._me, b"", HEARTBEAT_GAS, "heartbeat"))
+                        await self._beaten()
             except (ChainFault, LocalFault) as error:
                 log.warning(f"no heartbeat: {error}")
+
+    async def _beaten(self) -> None:
+        await self._client.submit(Transaction(self._me, b"", HEARTBEAT_GAS, "heartbeat"))
+
+    async def _settle(self) -> None:
+        """SWOPs believe a geth what stands some blocks deep. Where blocks come on demand alone none would come on
+        top of a task's newest step, and the next step would wait for as many heartbeats."""
+        runners, settled = to_hex(self._deployed.runners.address), -1
+        while True:
+            await asyncio.sleep(SETTLE_SECONDS)
+            head, geth = self._heads.latest, self._host.geth
+            if geth is None or geth.period or head is None or head.number == settled:
+                continue
+            if time.monotonic() - self._head_at < SETTLE_SECONDS:
+                continue
+            first = hex(max(0, head.number - JOIN_DEPTH_BLOCKS))
+            try:
+                where = {"address": runners, "fromBlock": first, "toBlock": hex(head.number)}
+                if await self._host.rpc("eth_getLogs", [where]):
+                    await self._beaten()
+                else:
+                    settled = head.number
+            except (ChainFault, LocalFault) as error:
+                log.warning(f"no block on top of a task runner's news: {error}")
 
     async def _ops_rpc(self, body: bytes) -> Answer:
         """Reading the chain from this host, for ``swarm audit``, ``wait`` and ``status``: no transactions."""
