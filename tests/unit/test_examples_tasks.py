@@ -9,10 +9,11 @@ import pytest
 import yaml
 from support.tools import ROOT
 from swarm.core.ids import Address, Digest
+from swarm.core.swop.asked import Asked
 from swarm.core.swop.containers import Mount, MountKind
 from swarm.core.swop.dockerfile import images_of
 from swarm.core.swop.pairs import Site, Terms, pair
-from swarm.core.swop.policy import Asked, Granted, decide, read_policy
+from swarm.core.swop.policy import Granted, decide, read_policy
 from swarm.core.taskrun.work import Key
 from swarm.core.tasktext.model import BuildBody, RunBody, Task, TaskType, image_of
 from swarm.core.tasktext.profile import Profile, read_profile

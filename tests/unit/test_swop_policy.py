@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from support import taskfiles
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address
+from swarm.core.swop.asked import Asked
 from swarm.core.swop.containers import Devices, Gpus, Mount, MountKind
 from swarm.core.swop.pairs import Terms
-from swarm.core.swop.policy import COMPATIBLE, Asked, Granted, Policy, Rule, decide, meets, read_policy
+from swarm.core.swop.policy import COMPATIBLE, Granted, Policy, Rule, decide, meets, read_policy
 from swarm.core.tasktext.reading import read
 
 ROOT, USER = "/" + "root", "/" + "home/someone"
@@ -37,8 +38,9 @@ def test_without_a_file_everything_is_refused_with_the_ways_on() -> None:
     said = decide(Policy(), asked(taskfiles.BUILD, bases=("tensorflow/tensorflow:2.7.0",)))
     assert said == (
         f"this site's policy does not allow MAKE_USER_CONTAINER user_env of 0x{'aa' * 20} on"
-        " tensorflow/tensorflow:2.7.0: this site has no policy file; write a rule for it into this"
-        " site's policy (--policy FILE, docs/swop.md), or take all tasks as the original does (--policy compatible)"
+        " tensorflow/tensorflow:2.7.0: this site has no policy file; allow this very task by"
+        " `swarm policy allow policy.yaml --task user_env --kind MAKE_USER_CONTAINER --author 0x" + "aa" * 20 + ""
+        " --image tensorflow/tensorflow:2.7.0`, or take all tasks as the original does (--policy compatible)"
     )
 
 

@@ -17,6 +17,8 @@ OWN: Mapping[str, str] = {
     "task check": "swarm.cli.here:check",
     "task render": "swarm.cli.here:render",
     "task schema": "swarm.cli.here:task_schema",
+    "policy allow": "swarm.cli.policies:allow",
+    "policy check": "swarm.cli.policies:check",
     "node ready": "swarm.cli.here:ready",
     "member approve": "swarm.cli.here:approve",
     "chain export": "swarm.cli.here:chain_export",

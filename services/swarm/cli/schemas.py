@@ -41,6 +41,8 @@ SHAPES: dict[str, Any] = {
     "Checked": shapes_host.CheckedFiles,
     "Rendered": shapes_host.RenderedSites,
     "CertFindings": shapes_host.CertFindings,
+    "PolicyAllowed": shapes_host.PolicyAllowed,
+    "PolicyChecked": shapes_host.PolicyChecked,
 }
 """By the name that a row of the table has."""
 

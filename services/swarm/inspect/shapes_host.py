@@ -130,3 +130,31 @@ class Fault(TypedDict):
     """whose"""
     fix: str | None
     """what to do, where that is known apart from the message"""
+
+
+class PolicyAllowed(TypedDict):
+    """A rule that was written into a site's policy file."""
+
+    file: str
+    rule: dict[str, list[str] | bool]
+    rules: int
+    """how many the file has"""
+
+
+class PolicyRule(TypedDict):
+    """What one rule names."""
+
+    tasks: list[str]
+    kinds: list[str]
+    authors: list[str]
+    images: list[str]
+    mounts: list[str]
+    network: bool
+
+
+class PolicyChecked(TypedDict):
+    """What a site's policy file says."""
+
+    file: str
+    share_logs: bool
+    rules: list[PolicyRule]

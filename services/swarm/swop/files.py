@@ -76,14 +76,14 @@ class _Watched:
     def __init__(self, path: Path, say: Callable[[str], object]) -> None:
         self._path, self._say = path, say
         self._seen = self._stamp()
-        self._policy = _policy(path)
+        self._policy = policy_in(path)
         self._trouble = ""
 
     def __call__(self) -> Policy:
         try:
             stamp = self._stamp()
             if stamp != self._seen:
-                self._policy, self._seen, self._trouble = _policy(self._path), stamp, ""
+                self._policy, self._seen, self._trouble = policy_in(self._path), stamp, ""
         except OperatorFault as fault:
             if str(fault) != self._trouble:
                 self._trouble = str(fault)
@@ -98,7 +98,12 @@ class _Watched:
         return found.st_mtime_ns, found.st_size
 
 
-def _policy(path: Path) -> Policy:
+def policy_in(path: Path) -> Policy:
+    """What a policy file says.
+
+    Raises:
+        OperatorFault: it cannot be read or understood; where, and how it is written.
+    """
     found = Findings()
     try:
         top = tree(decoded(_bytes(path, "the policy"), POLICY_BYTES_MAX, found), POLICY_VALUES_MAX, found)

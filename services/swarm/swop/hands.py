@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import NO_DIGEST, to_hex
+from swarm.core.swop.asked import pulled_name
 from swarm.core.swop.containers import (
     GRACE_SECONDS,
     BuildSpec,
@@ -42,7 +43,6 @@ from swarm.core.swop.pairs import (
     stamp,
     standing,
 )
-from swarm.core.swop.policy import pulled_name
 from swarm.core.taskrun.work import Key, Result, Why, Work, WorkState
 from swarm.core.tasktext.model import BuildBody, ContentBody, PullBody, RunBody, image_of
 from swarm.core.tasktext.profile import Profile

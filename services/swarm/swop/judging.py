@@ -19,11 +19,12 @@ from swarm.chain.tasksigned import signed_task
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import NO_DIGEST, Digest, to_hex
 from swarm.core.statements import Signature, Verifier
+from swarm.core.swop.asked import Asked
 from swarm.core.swop.containers import Devices, Mount, MountKind
 from swarm.core.swop.content import content_volumes, step_of
 from swarm.core.swop.dockerfile import addresses_of, images_of
 from swarm.core.swop.pairs import Site, Terms, pair, state_volume
-from swarm.core.swop.policy import REFUSED, Asked, Granted, Policy, decide
+from swarm.core.swop.policy import REFUSED, Granted, Policy, decide
 from swarm.core.taskrun.passes import Offer, Refusal
 from swarm.core.taskrun.work import Key
 from swarm.core.taskstatements import OrderStatement, assignment_id, signed_by

@@ -16,7 +16,9 @@ from typing import Any
 
 from ..errors import OperatorFault
 from ..ids import Address, from_hex, to_hex
-from ..tasktext.model import ContentBody, PullBody, RunBody, Task
+from ..tasktext.model import ContentBody, PullBody, RunBody
+from .allowing import command_for, rule_for
+from .asked import Asked, pulled_name
 from .containers import Devices, Mount, MountKind
 from .pairs import Terms
 
@@ -102,28 +104,6 @@ COMPATIBLE = Policy(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a task would do here.
-
-    Args:
-        author: the creator, by its signature.
-        bases: images that a build begins from, or that a run uses and no task made here, by their names.
-        mounts: of all pairs, or a build's context, or what a task's content goes into; devices: of all pairs.
-        own_paths: the site's own secrets and state on this host, which nothing may mount.
-        urls: what a build's ADD fetches; secrets: names of the site's that the task asks for.
-    """
-
-    task: Task
-    author: Address
-    bases: tuple[str, ...] = ()
-    mounts: tuple[Mount, ...] = ()
-    devices: tuple[Devices, ...] = ()
-    own_paths: tuple[str, ...] = ()
-    urls: tuple[str, ...] = ()
-    secrets: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Granted:
     """Args: build_network: whether build steps reach the network; urls: what may be downloaded, also by a redirect."""
 
@@ -151,9 +131,16 @@ def decide(policy: Policy, asked: Asked) -> Granted | str:
     because = closest or f"this site has {policy.source}"
     return (
         f"this site's policy does not allow {header.type} {header.name} of {to_hex(asked.author)}{based}: {because};"
-        f" write a rule for it into this site's policy (--policy FILE, docs/swop.md), or take all tasks as the original"
-        " does (--policy compatible)"
+        f" {_way_on(policy, asked)}, or take all tasks as the original does (--policy compatible)"
     )
+
+
+def _way_on(policy: Policy, asked: Asked) -> str:
+    """The command that writes a rule for this very task, where a rule can take it."""
+    rule = rule_for(asked)
+    if _misfit(_rule(rule, "the rule for this task"), asked) is not None:
+        return "write a rule for it into this site's policy (--policy FILE, docs/swop.md)"
+    return f"allow this very task by `{command_for(rule, policy.source)}`"
 
 
 def _misfit(rule: Rule, asked: Asked) -> str | None:
@@ -244,11 +231,6 @@ def _mountable(mount: Mount, allowed: Sequence[str]) -> bool:
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def pulled_name(body: PullBody) -> str:
-    """The image that a PULL_IMAGE task names."""
-    return f"{body.registry.rstrip('/')}/{body.repository}:{body.tag}"
 
 
 def read_policy(parsed: Any, source: str) -> Policy:

@@ -57,6 +57,53 @@ ROWS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        "policy allow",
+        "host",
+        "Writes a rule into a site's policy file: what a SWOP of this site takes from then on, without a restart.",
+        lines=(
+            Line(
+                "policy allow",
+                Way.HERE,
+                (
+                    Option("FILE", "the policy file; made if it is not there", Takes.PATH, needed=True),
+                    Option(
+                        "--task",
+                        "name of a task (repeatable, as the next ones) [default: any]",
+                        many=True,
+                        into="tasks",
+                    ),
+                    Option("--kind", "its type [default: any]", many=True, into="kinds"),
+                    Option(
+                        "--author", "address of the operator who signed it [default: any]", many=True, into="authors"
+                    ),
+                    Option("--image", "base of a build, image of a run, or what is pulled", many=True, into="images"),
+                    Option("--mount", "folder of this host, or volume", many=True, into="mounts"),
+                    Option("--url", "what content and ADD are downloaded from", many=True, into="urls"),
+                    Option("--secret", "name in this site's file of secrets", many=True, into="secrets"),
+                    Option("--capability", "of usrcontaineropts", many=True, into="capabilities"),
+                    Option("--build-network", "build steps reach the network", Takes.SWITCH),
+                    Option("--network", "the program reaches the network", Takes.SWITCH),
+                    Option("--devices", "devices of usrcontaineropts", Takes.SWITCH),
+                    Option("--privileged", "privileged of usrcontaineropts", Takes.SWITCH),
+                ),
+                answer="PolicyAllowed",
+            ),
+        ),
+    ),
+    Command(
+        "policy check",
+        "host",
+        "Says what a site's policy file allows, or what is wrong with it.",
+        lines=(
+            Line(
+                "policy check",
+                Way.HERE,
+                (Option("FILE", "the policy file", Takes.PATH, needed=True),),
+                answer="PolicyChecked",
+            ),
+        ),
+    ),
+    Command(
         "node ready",
         "host",
         "Tells whether the node of this host does its work, for health checks: exit code 0, else 1 and the reason.",
@@ -159,7 +206,6 @@ ROWS: tuple[Command, ...] = (
         Command(words, "host", told, lines=(Line(words, Way.RESERVED, bare=f"it comes with {LATER}"),))
         for words, told in (
             ("site", "What belongs to a site as a whole."),
-            ("policy", "What a site allows others."),
             ("new", "Begins a project."),
             ("try", "Tries a program before it trains in a swarm."),
             ("doctor", "Looks for what is wrong on this host."),

@@ -1,0 +1,36 @@
+"""What a task would do on a host, as a site's policy is asked about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ids import Address
+from ..tasktext.model import PullBody, Task
+from .containers import Devices, Mount
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a task would do here.
+
+    Args:
+        author: the creator, by its signature.
+        bases: images that a build begins from, or that a run uses and no task made here, by their names.
+        mounts: of all pairs, or a build's context, or what a task's content goes into; devices: of all pairs.
+        own_paths: the site's own secrets and state on this host, which nothing may mount.
+        urls: what a build's ADD fetches; secrets: names of the site's that the task asks for.
+    """
+
+    task: Task
+    author: Address
+    bases: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    devices: tuple[Devices, ...] = ()
+    own_paths: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+
+def pulled_name(body: PullBody) -> str:
+    """The image that a PULL_IMAGE task names."""
+    return f"{body.registry.rstrip('/')}/{body.repository}:{body.tag}"

@@ -1,0 +1,85 @@
+"""Writes a rule into a site's policy file, and says what a file allows; what is there stays as its author wrote it."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from swarm.core.errors import OperatorFault
+from swarm.core.swop.policy import Policy, read_policy
+from swarm.store.files import sync_folder
+
+from .files import policy_in
+
+MODE = 0o644
+"""It holds no secret; whoever may write it decides what runs here."""
+
+
+def allow(path: Path, rule: Mapping[str, Any]) -> int:
+    """Add a rule at the end of a file, which is made if it is not there; how many rules it has then.
+
+    A rule that is there already, word by word, is not written again.
+
+    Raises:
+        OperatorFault: the file cannot be read or written, is no policy, or would be none with this rule.
+    """
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    there = path.exists()
+    if there:
+        policy_in(path)
+    try:
+        data: Any = yaml.load(path.read_bytes()) if there else None
+        data = {} if data is None else data
+        if data.get("rules") is None:
+            data["rules"] = []
+        rules: list[Any] = data["rules"]
+        if dict(rule) not in [dict(one) for one in rules]:
+            rules.append(dict(rule))
+        read_policy(_plain(data), str(path))
+        text = io.BytesIO()
+        yaml.dump(data, text)
+        _put(path, text.getvalue())
+    except OSError as error:
+        raise OperatorFault(f"the policy {path} cannot be written: {error.strerror}") from error
+    return len(rules)
+
+
+def check(path: Path) -> Policy:
+    """The policy in a file.
+
+    Raises:
+        OperatorFault: what is wrong with it.
+    """
+    return policy_in(path)
+
+
+def _plain(data: Any) -> Any:
+    """Without the loader's own types, as :func:`read_policy` takes it."""
+    if isinstance(data, Mapping):
+        return {str(name): _plain(value) for name, value in data.items()}
+    if isinstance(data, list):
+        return [_plain(one) for one in data]
+    return str(data) if isinstance(data, str) else data
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Whole or not at all: a SWOP reads it at any moment."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), path.stat().st_mode & 0o777 if path.exists() else MODE)
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    sync_folder(path.parent)
