@@ -161,7 +161,7 @@ def test_a_fault_has_its_code_and_says_whose_it_is(fault: Any, code: int, whose:
         (["job", "list", "--sn", "x"], "--cert"),
         (["schema", "no", "such"], "no command is called 'no such'"),
         (["schema", "sn"], "answers no JSON"),
-        (["site"], "is not there yet"),
+        (["new"], "is not there yet"),
         (["doctor"], "is not there yet"),
     ],
 )

@@ -26,6 +26,10 @@ def issue(call: Call) -> int:
     return _made(call, commands.issue)
 
 
+def request(call: Call) -> int:
+    return _made(call, commands.request)
+
+
 def sign(call: Call) -> int:
     return _made(call, commands.sign)
 

@@ -41,6 +41,7 @@ SHAPES: dict[str, Any] = {
     "Checked": shapes_host.CheckedFiles,
     "Rendered": shapes_host.RenderedSites,
     "CertFindings": shapes_host.CertFindings,
+    "SiteBundles": list[shapes_host.SiteBundle],
     "PolicyAllowed": shapes_host.PolicyAllowed,
     "PolicyChecked": shapes_host.PolicyChecked,
 }

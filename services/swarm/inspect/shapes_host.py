@@ -158,3 +158,12 @@ class PolicyChecked(TypedDict):
     file: str
     share_logs: bool
     rules: list[PolicyRule]
+
+
+class SiteBundle(TypedDict):
+    """One site's join bundle, as it was written."""
+
+    site: str
+    folder: str
+    written: list[str]
+    kept: list[str]

@@ -1,4 +1,4 @@
-"""What ``swarm cert init|issue|sign|check`` do, as functions: each says in lines what was made or found.
+"""What ``swarm cert init|issue|request|sign|check`` do, as functions: each says in lines what was made or found.
 
 How they are typed is the table's (:mod:`swarm.swci.table.certs`). This package opens no connections: the clock of
 another node and a rehearsed handshake are handed in.
@@ -56,6 +56,25 @@ def issue(
     files = issuing.issue_node(issuing.load_authority(ca), out, names, days=days, force=force)
     say(f"certificate of {names}, valid for {days} days; the node's flags:")
     say(f"--cert {files.cert} --key {files.key} --cacert {files.cacert}")
+
+
+def request(
+    say: Say,
+    *,
+    role: str,
+    name: str,
+    site: str,
+    dns: Sequence[str],
+    ip: Sequence[str],
+    out: Path,
+    trust_domain: str,
+    force: bool,
+) -> None:
+    """A key that stays at this site, and a request for its certificate."""
+    names = make_names(trust_domain, site, role, name, list(dns), list(ip))
+    key, csr = issuing.create_request(out, names, force=force)
+    say(f"keep here, mode 0600: {key}")
+    say(f"request for {names}: send {csr} to whoever signs")
 
 
 def sign(

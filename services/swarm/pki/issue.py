@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from swarm.core.errors import OperatorFault
@@ -197,6 +198,20 @@ def issue_node(
     if not files.cacert.exists() or files.cacert.read_bytes() != ours:
         write(files.cacert, ours, secret=False, force=force)
     return files
+
+
+def create_request(folder: Path, names: Names, *, force: bool = False) -> tuple[Path, Path]:
+    """A new key (0600) and the request that it signs, as ``<name>-key.pem`` and ``<name>.csr``; the two paths.
+
+    Raises:
+        OperatorFault: a file exists and ``force`` is False, or the folder cannot be used.
+    """
+    key_file, csr = folder / f"{names.spiffe.name}-key.pem", folder / f"{names.spiffe.name}.csr"
+    refuse_existing([key_file, csr], force=force)
+    key = new_key()
+    write(key_file, key_pem(key), secret=True, force=force)
+    write(csr, build_request(key, names).public_bytes(Encoding.PEM), secret=False, force=force)
+    return key_file, csr
 
 
 def _days(days: int) -> timedelta:

@@ -127,6 +127,8 @@ class Session:
     leaving: bool = False
     terminated: bool = False
     """The process was asked to end (SIGTERM)."""
+    viewer: bool = False
+    """Its caller may only look: what sites give to operators alone is not fetched for it."""
     plain_secrets: bool = False
     """Let a task file's Username and Password pass with a warning: for files of the original's."""
     created: dict[str, Digest] = field(default_factory=dict)

@@ -145,7 +145,7 @@ async def wait(session: Session, member: Member, runner: Runner, aid: Digest | N
                 found, gone = there, None
                 verdict, lines = watch.look(found, now, session.steady() - began)
                 if verdict is Verdict.OVER and await _stands(member, runners, found, now):
-                    await _tell_end(member, runners, runner, found, now, say)
+                    await _tell_end(member, runners, runner, found, now, say, texts=not session.viewer)
                     return
             else:
                 verdict, lines = Verdict.ON, []
@@ -248,13 +248,14 @@ async def _stands(member: Member, runners: Taskrunners, found: Assignment, now: 
 
 
 async def _tell_end(
-    member: Member, runners: Taskrunners, runner: Runner, found: Assignment, now: float, say: Say
+    member: Member, runners: Taskrunners, runner: Runner, found: Assignment, now: float, say: Say, *, texts: bool
 ) -> None:
+    """Say the end. Args: texts: whether the caller may read what a program wrote before it failed."""
     complete = found.outcome is Outcome.COMPLETE
     # All is asked before anything is said: an SN that goes away in between must not have it said twice.
     causes = [] if complete else await failures(member, runners, found)
     name = "" if complete else await task_name(member, found.task)
-    words = [] if complete else await first_words(member, runners, found)
+    words = [] if complete or not texts else await first_words(member, runners, found)
     _finished(say, RunnerState.COMPLETE if complete else RunnerState.ERROR, found.ended_time or now)
     if complete:
         return

@@ -209,6 +209,7 @@ def web_app(web: Web, version: str) -> FastAPI:
             shell = web.shells.of(caller, request.cookies.get(COOKIE))
         except OperatorFault as fault:
             return _content([ERROR + str(fault)])
+        shell.session.viewer = role is not CallerRole.OPERATOR
         if shell.queued >= WAITING_MAX:
             return _content([ERROR + f"{WAITING_MAX} commands of this shell wait already: wait for their answers"])
         answer = _content(await _run(web, shell, cmd, request))

@@ -243,6 +243,8 @@ class Hands:
                 )
             mine = labels(self._site.swop, key)
             await self._refuse_links(made.ml)
+            for spec in (made.sl, made.ml):
+                await self._refuse_missing(spec, (made.state, made.exchange))
             await self._runtime.make_volume(made.state, {SWOP: mine[SWOP]})
             await self._runtime.make_volume(made.exchange, mine)
             await self._runtime.create(made.sl)
@@ -264,6 +266,16 @@ class Hands:
                     Trouble.LINKED,
                     f"{source} is not mounted: {link} is a symbolic link on this host, and what it leads to was not"
                     " judged by this site's policy; name the folder itself in profile, task and policy",
+                )
+
+    async def _refuse_missing(self, spec: ContainerSpec, own: tuple[str, ...]) -> None:
+        """An engine makes a volume that is not there, empty: a program would train on nothing."""
+        for name in dict.fromkeys(one.source for one in spec.mounts if one.kind is MountKind.VOLUME):
+            if name not in own and not await self._runtime.volume(name):
+                raise RuntimeFault(
+                    Trouble.NO_VOLUME,
+                    f"the volume {name} does not exist on this host; make it with `docker volume create {name}` and"
+                    " copy the data into it, or run the task that makes it here first",
                 )
 
     async def start(self, key: Key) -> Result | None:

@@ -52,6 +52,7 @@ NOUNS: Mapping[str, str] = {
     "task": "Tasks: files and profiles before they are sent, and what is on chain.",
     "runner": "Task runners: what they run, for whom, and how it goes.",
     "chain": "The chain as a whole: members, jobs and runs into a new one.",
+    "site": "Sites of a swarm: what each gets to join it.",
     "policy": "What a site takes: rules for the tasks that its SWOP runs.",
     "cert": "Certificates: make a CA, issue, sign, check.",
 }

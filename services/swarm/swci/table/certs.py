@@ -67,6 +67,29 @@ ROWS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        "cert request",
+        "host",
+        "Makes a node's key, which stays here, and the request that a CA elsewhere signs.",
+        lines=(
+            Line(
+                "cert request",
+                Way.HERE,
+                (
+                    ROLE,
+                    Option("--name", "the node's name: A-Z a-z 0-9 . _ -", needed=True),
+                    SITE,
+                    Option("--dns", "a DNS name of its host; repeatable", many=True),
+                    Option("--ip", "an IP address; repeatable", many=True),
+                    OUT,
+                    DOMAIN,
+                    FORCE,
+                ),
+                answer="Said",
+                old=("certs request",),
+            ),
+        ),
+    ),
+    Command(
         "cert sign",
         "host",
         "Signs a request that was made elsewhere, if it asks for the site and role that you say it has.",

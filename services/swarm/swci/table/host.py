@@ -57,6 +57,41 @@ ROWS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        "site init",
+        "host",
+        "Writes each site's join bundle from the inventory of a swarm: no secret is in it, and no key leaves its host.",
+        lines=(
+            Line(
+                "site init",
+                Way.HERE,
+                (
+                    Option("INVENTORY", "YAML: sites, hosts, nodes, ports, folders of data", Takes.PATH, needed=True),
+                    Option("--out", "folder for the bundles, one folder a site", Takes.PATH, default="bundles"),
+                    Option("--site", "this site alone (repeatable)", many=True, into="sites"),
+                    Option("--force", "write over what was changed by hand", Takes.SWITCH),
+                ),
+                answer="SiteBundles",
+            ),
+        ),
+    ),
+    Command(
+        "site add",
+        "host",
+        "Writes the bundle of one further site, if no other site's changes by it.",
+        lines=(
+            Line(
+                "site add",
+                Way.HERE,
+                (
+                    Option("INVENTORY", "the inventory, with the further site in it", Takes.PATH, needed=True),
+                    Option("NAME", "of the site", needed=True),
+                    Option("--out", "folder of the bundles", Takes.PATH, default="bundles"),
+                ),
+                answer="SiteBundles",
+            ),
+        ),
+    ),
+    Command(
         "policy allow",
         "host",
         "Writes a rule into a site's policy file: what a SWOP of this site takes from then on, without a restart.",
@@ -205,7 +240,6 @@ ROWS: tuple[Command, ...] = (
     *(
         Command(words, "host", told, lines=(Line(words, Way.RESERVED, bare=f"it comes with {LATER}"),))
         for words, told in (
-            ("site", "What belongs to a site as a whole."),
             ("new", "Begins a project."),
             ("try", "Tries a program before it trains in a swarm."),
             ("doctor", "Looks for what is wrong on this host."),
