@@ -7,6 +7,7 @@ What of the two counts in which round is the contracts' rule (``Membership.succe
 ======================================  ==========================================================================
 the certificate's key belongs to        decision
 ======================================  ==========================================================================
+another one, and this key is revoked    Refuse: it had an heir
 a member that is not active any more    Refuse: nobody comes back by this way
 a member of another role, site or id    Refuse
 the owner of the contracts              Refuse: its rights cannot be passed on
@@ -75,6 +76,12 @@ def succession(join: Join, holder: Holder, known: Member | None, now: int) -> In
     """
     who = f"this certificate's key belongs to member {to_hex(holder.node)}"
     record = holder.record
+    if known is not None and known.status is Status.REVOKED:
+        return Refused(
+            "revoked",
+            f"status: this chain key is revoked, and {to_hex(holder.node)} took its place under this certificate: go on "
+            "with that node's state folder; with a new one this node takes its place back once that one is silent",
+        )
     if known is not None and known.status is not Status.NONE:
         return Refused(
             "key_taken", f"spki: {who}, and this chain key to another member of this swarm; {OWN_CERTIFICATE}"
