@@ -70,6 +70,30 @@ async def test_an_sn_that_is_busy_or_away_or_waits_for_its_operator_is_asked_aga
     assert len({asked["nonce"] for asked in sn.asked}) == 5
 
 
+async def test_a_key_in_use_is_asked_for_until_its_holder_would_be_silent() -> None:
+    """The time counts from the first such answer, however long an approval took before; then the SN's words end it."""
+    in_use = BadAnswer(
+        URL, 503, "key_in_use", "spki: this certificate's key belongs to member 0xab, which may be alive"
+    )
+    waiting = {"admitted": False, "waiting": "approval"}
+    now = [0.0]
+
+    class Slow(Answers):
+        async def post(self, path: str, body: Any) -> Any:
+            now[0] += 40.0
+            return await super().post(path, body)
+
+    async def asked(*answers: Any) -> int:
+        sn = Slow(*answers)
+        own = LocalSigner(b"\6" * 32)
+        await join_swarm(sn, SWARM, own, OWN, Role.SL, Waits(), monotonic=lambda: now[0])  # type: ignore[arg-type]
+        return len(sn.asked)
+
+    assert await asked(*[waiting] * 5, *[in_use] * 3, {"admitted": True}) == 9
+    with pytest.raises(OperatorFault, match="belongs to member 0xab"):
+        await asked(*[in_use] * 4, {"admitted": True})
+
+
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [

@@ -174,6 +174,7 @@ async def join_swarm(
     waits: Waits,
     *,
     clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> None:
     """Be a member: asks the SN, which proves both keys and submits the admission; waits for an approval if needed.
 
@@ -185,7 +186,7 @@ async def join_swarm(
     spiffe, site = name_and_site(own)
     domain = domain_separator(MEMBERSHIP_DOMAIN, swarm.chain_id, swarm.membership)
     with waits.row(what="admission to the swarm", whom=client.url, then="this node takes part") as row:
-        began = time.monotonic()
+        held_since: float | None = None
         while True:
             join = Join(
                 spki=own.spki,
@@ -202,8 +203,10 @@ async def join_swarm(
             except TlsRefused as error:  # it ran out, or the SN's did, while this node waited
                 raise OperatorFault(str(error)) from error
             except BadAnswer as error:
-                if error.code == KEY_IN_USE and time.monotonic() - began > KEY_IN_USE_SECONDS_MAX:
-                    raise OperatorFault(str(error)) from error
+                if error.code == KEY_IN_USE:
+                    held_since = monotonic() if held_since is None else held_since
+                    if monotonic() - held_since > KEY_IN_USE_SECONDS_MAX:
+                        raise OperatorFault(str(error)) from error
                 if error.status not in BUSY:
                     raise (ChainFault if error.status >= 500 else OperatorFault)(str(error)) from error
                 log.info("joining: %s; trying again", error)

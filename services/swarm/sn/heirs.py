@@ -79,8 +79,8 @@ def succession(join: Join, holder: Holder, known: Member | None, now: int) -> In
     if known is not None and known.status is Status.REVOKED:
         return Refused(
             "revoked",
-            f"status: this chain key is revoked, and {to_hex(holder.node)} took its place under this certificate: go on "
-            "with that node's state folder; with a new one this node takes its place back once that one is silent",
+            f"status: this chain key is revoked, and {to_hex(holder.node)} took its place under this certificate: go "
+            "on with that node's state folder; with a new one this node takes its place back once that one is silent",
         )
     if known is not None and known.status is not Status.NONE:
         return Refused(
