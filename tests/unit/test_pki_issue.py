@@ -20,7 +20,7 @@ from swarm.net.client import JsonClient
 from swarm.net.identity import role_of
 from swarm.net.server import serve
 from swarm.net.tls import TlsFiles, client_context, server_context
-from swarm.pki.issue import create_authority, issue_node, load_authority, make_authority, sign
+from swarm.pki.issue import create_authority, create_request, issue_node, load_authority, make_authority, sign
 from swarm.pki.request import Names, build_request, make_names, names_in, new_key
 
 NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
@@ -173,3 +173,9 @@ async def test_issued_certificates_open_a_mutual_connection(tmp_path: Path) -> N
         JsonClient(f"https://127.0.0.1:{server.port}", client_context(tls[1]), role_of("sn")) as client,
     ):
         assert await client.get("/") == {"you": "spiffe://swarm.test/site-b/sl/sl-1"}
+
+
+def test_a_folder_that_cannot_be_looked_into_is_one_sentence(tmp_path: Path) -> None:
+    """Where nobody can see whether a key is there: named with the reason, as an operator's fault, no trace."""
+    with pytest.raises(OperatorFault, match=r"sn-1-key\.pem cannot be looked at: File name too long"):
+        create_request(tmp_path / ("x" * 300), NAMES)

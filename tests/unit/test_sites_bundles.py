@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +219,80 @@ def test_scripts_are_bash_and_preflight_names_what_lacks(site: str, tmp_path: Pa
     assert "FAILED: no Docker engine answers: start it" in done.stderr
     assert re.search(r"FAILED: certs/\w+/key\.pem is missing: see README\.md", done.stderr)
     assert "FAILED: the folder of data /" in done.stderr
+
+
+ENGINE = """#!/bin/bash
+# An engine that has one image, and runs its program here: words before --entrypoint are the engine's own.
+case "$1" in
+version|info) exit 0 ;;
+image) [ "$3" = swarm-learning/{role}:1.0 ] ;;
+run)
+    while [ $# -gt 0 ] && [ "$1" != --entrypoint ]; do [ "$1" = --volume ] && folder=${{2%:/certs}}; shift; done
+    [ "$2" = /opt/swarm/bin/swarm ] || exit 1
+    shift 3; exec {swarm} "${{@//\\/certs/$folder}}" ;;
+*) exit 1 ;;
+esac
+"""
+
+
+def _in_bundle(folder: Path, script: str, role: str) -> subprocess.CompletedProcess[str]:
+    """A script of a bundle, beside an engine that has the image of one role."""
+    tools = folder.parent / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "docker").write_text(ENGINE.format(role=role, swarm=Path(sys.executable).with_name("swarm")))
+    (tools / "docker").chmod(0o755)
+    return subprocess.run(
+        ["bash", f"./{script}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": f"{tools}:/usr/bin:/bin"},
+    )
+
+
+def test_keys_are_made_once_and_a_call_that_was_cut_off_is_taken_up(tmp_path: Path) -> None:
+    """Each node has its key beside nobody else's, and a request; what an interrupted call left is in nobody's way."""
+    write(inventory(), tmp_path)
+    south = tmp_path / "south"
+    (south / "certs/.swop").mkdir(parents=True)
+    (south / "certs/.swop/south-swop-key.pem").write_text("cut off")
+    first = _in_bundle(south, "make-requests.sh", "swop")
+    assert first.returncode == 0, first.stderr
+    made = {path: path.read_bytes() for path in (south / "certs").rglob("*.pem")}
+    assert {str(path.relative_to(south)) for path in made} == {f"certs/{n}/key.pem" for n in ("swop", "pair1", "pair2")}
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
+    assert {one.name for one in (south / "requests").iterdir()} == {"swop.csr", "pair1.csr", "pair2.csr"}
+    again = _in_bundle(south, "make-requests.sh", "swop")
+    assert again.returncode == 0
+    assert again.stdout.count("has a key; left as it is") == 3
+    assert {path: path.read_bytes() for path in (south / "certs").rglob("*.pem")} == made
+
+
+def test_scripts_say_what_lacks_of_images_and_of_the_file_that_names_them(tmp_path: Path) -> None:
+    """An image that is not to be had, and a misspelt variable: one sentence with the fix, and nothing made."""
+    write(inventory(), tmp_path)
+    south = tmp_path / "south"
+    for script in ("make-requests.sh", "preflight.sh"):
+        done = _in_bundle(south, script, "sn")
+        assert done.returncode == 1
+        assert "swarm-learning/swop:1.0 is neither here nor to be pulled: docker load brings it" in done.stderr
+    environment = south / ".env"
+    environment.write_text(environment.read_text().replace("SWARM_IMAGE_TAG", "SWARM_IMAGES_TAG"))
+    for script in ("make-requests.sh", "preflight.sh", "start.sh"):
+        done = _in_bundle(south, script, "swop")
+        assert done.returncode != 0
+        assert "SWARM_IMAGE_TAG: is not set in .env: which version of the images" in done.stderr
+    assert not (south / "certs").exists()
+
+
+def test_the_firewalls_table_goes_by_what_a_port_is_for(tmp_path: Path) -> None:
+    """A pair's models are for all sites, also on the port that SWCI's REST face has elsewhere."""
+    write(inventory(), tmp_path)
+    south = (tmp_path / "south/README.md").read_text()
+    assert "| 30306 | pair2's models | all sites |" in south
+    assert "| 30307 | swop's shared logs | operators' hosts |" in south
+    north = (tmp_path / "north/README.md").read_text()
+    assert "| 30306 | swci's REST face | this host alone |" in north
+    assert "| 30303 | sn's chain | hosts with an SN |" in north

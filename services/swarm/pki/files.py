@@ -51,7 +51,10 @@ def write(path: Path, data: bytes, *, secret: bool, force: bool) -> None:
 
 def refuse_existing(paths: list[Path], *, force: bool) -> None:
     """Before anything is made: is there a file that we would have to overwrite?"""
-    taken = [str(path) for path in paths if path.exists()]
+    try:
+        taken = [str(path) for path in paths if path.exists()]
+    except OSError as error:
+        raise OperatorFault(f"{error.filename} cannot be looked at: {error.strerror}") from error
     if taken and not force:
         raise OperatorFault(f"{', '.join(taken)} exist; nothing is overwritten without --force")
 

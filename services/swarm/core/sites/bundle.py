@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..limits import SWCI_WEB_PORT, SWOP_LOGS_PORT
 from .compose import compose_of, network, nodes_of
-from .inventory import P2P_PORT, Inventory, SiteOf
+from .inventory import CHAIN, LOGS, REST, Inventory, SiteOf
 
 Written = Callable[[Mapping[str, Any]], str]
 """Plain values as YAML."""
@@ -57,22 +56,42 @@ HEAD = """#!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./.env
+: "${SWARM_IMAGES:?is not set in .env: where the node images come from}"
+: "${SWARM_IMAGE_TAG:?is not set in .env: which version of the images}"
 """
+IMAGE_THERE = """there() { # a node image
+    docker image inspect "$1" >/dev/null 2>&1 || timeout 600 docker pull --quiet "$1" >/dev/null 2>&1
+}"""
+NO_IMAGE = (
+    "is neither here nor to be pulled: docker load brings it, or correct SWARM_IMAGES and SWARM_IMAGE_TAG in .env"
+)
+NO_ENGINE = "no Docker engine answers: start it, and let this user speak to it"
 
 
 def _requests(inventory: Inventory, site: SiteOf) -> str:
     lines = [
         HEAD
         + "# A key for each node, which stays in certs/ on this host, and a request for its certificate in requests/.",
+        IMAGE_THERE,
+        f"docker version >/dev/null 2>&1 || {{ echo '{NO_ENGINE}' >&2; exit 1; }}",
+        f"image=$SWARM_IMAGES/{nodes_of(site)[0][1]}:$SWARM_IMAGE_TAG",
+        f'there "$image" || {{ echo "the image $image {NO_IMAGE}" >&2; exit 1; }}',
+        "# The keys become this user's: user 0 of a rootless engine is the one who started it.",
+        "user=$(id -u):$(id -g)",
+        "case $(docker info --format '{{.SecurityOptions}}') in *name=rootless*) user=0:0 ;; esac",
         "mkdir -p certs requests",
         "chmod 700 certs",
         "request() { # node, then what its certificate says",
         "    local node=$1; shift",
         '    if [ -e "certs/$node/key.pem" ]; then echo "$node has a key; left as it is"; return; fi',
-        '    docker run --rm --network none --user "$(id -u):$(id -g)" --volume "$PWD/certs:/certs" \\',
-        '        "$SWARM_IMAGES/sl:$SWARM_IMAGE_TAG" cert request "$@" --out "/certs/$node" >/dev/null',
-        '    mv "certs/$node/"*-key.pem "certs/$node/key.pem"',
-        '    mv "certs/$node/"*.csr "requests/$node.csr"',
+        "    # Made beside and moved at the end: a call that was interrupted leaves nothing in the next one's way.",
+        '    rm -rf "certs/.$node" && mkdir -p "certs/.$node" "certs/$node"',
+        "    # The program itself: the image's own start would make another user of root.",
+        '    docker run --rm --network none --user "$user" --volume "$PWD/certs:/certs" \\',
+        '        --entrypoint /opt/swarm/bin/swarm "$image" cert request "$@" --out "/certs/.$node" >/dev/null',
+        '    mv "certs/.$node/"*.csr "requests/$node.csr"',
+        '    mv "certs/.$node/"*-key.pem "certs/$node/key.pem"',
+        '    rmdir "certs/.$node"',
         '    echo "$node: requests/$node.csr"',
         "}",
     ]
@@ -91,7 +110,13 @@ def _preflight(inventory: Inventory, site: SiteOf) -> str:
         HEAD + "# What has to be there before the first start; each line that fails names its fix.",
         "failed=0",
         'fails() { echo "FAILED: $*" >&2; failed=1; }',
-        "docker version >/dev/null 2>&1 || fails 'no Docker engine answers: start it, and let this user speak to it'",
+        IMAGE_THERE,
+        "if docker version >/dev/null 2>&1; then",
+        f"    for node in {' '.join(sorted({role for _, role in nodes_of(site)}))}; do",
+        "        image=$SWARM_IMAGES/$node:$SWARM_IMAGE_TAG",
+        f'        there "$image" || fails "the image $image {NO_IMAGE}"',
+        "    done",
+        f"else fails '{NO_ENGINE}'; fi",
         "docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1 \\",
         "    || fails 'neither the compose plug-in nor docker-compose is here: install one'",
     ]
@@ -108,7 +133,7 @@ def _preflight(inventory: Inventory, site: SiteOf) -> str:
             )
     lines.append(
         "mine=label=com.docker.compose.project=$COMPOSE_PROJECT_NAME\n"
-        'running=$(docker ps --quiet --filter "$mine" 2>/dev/null | head -1)'
+        'running=$(docker ps --quiet --filter "$mine" 2>/dev/null | head -1 || true)'
     )
     for port, whose in site.ports():
         lines.append(
@@ -179,24 +204,32 @@ def _readme(inventory: Inventory, site: SiteOf) -> str:
         if site is first
         else (f"The SN of site {first.name} ({first.host}) begins the chain: it is started first.")
     )
-    opened = [f"| {port} | {whose} | {_from(port, site)} |" for port, whose in site.ports()]
+    opened = [f"| {port} | {whose} | {_from(whose)} |" for port, whose in site.ports()]
     signs = [
         f"swarm cert sign {site.name}/requests/{name}.csr --role {role} --site {site.name} "
         f"--trust-domain {inventory.trust_domain} --ca CA --out {site.name}/certificates/{name}/cert.pem"
         for name, role in nodes_of(site)
     ]
+    tls = "All of them speak mutual TLS"
+    tls += f", but {site.sn.p2p_port}, the chain's own: it is for the SNs' hosts alone." if site.sn is not None else "."
     return f"""# Site {site.name} of the swarm {inventory.swarm}
 
 This folder is all that the site needs, but keys: those are made here and stay here. {begins}
 
 ## Certificates
 1. `./make-requests.sh` makes a key for each node in `certs/` and its request in `requests/`.
-2. Send `requests/` to whoever signs for the swarm. Who signs looks at each and types:
+2. Send `requests/` to whoever signs for the swarm. Who signs puts it into a folder `{site.name}`,
+   looks at each request, and types beside that folder (CA is the folder of `swarm certs init`):
 
 ```
 {chr(10).join(signs)}
 ```
-3. What comes back goes beside the keys: `certs/<node>/cert.pem`, and the swarm's `ca-cert.pem` into each folder.
+3. `{site.name}/certificates` and the CA's `ca-cert.pem` come back, and go beside the keys. In this folder:
+
+```
+cp -r PATH/certificates/. certs/
+for node in certs/*/; do cp PATH/ca-cert.pem "$node"; done
+```
 
 ## Start
 `./preflight.sh` looks at what has to be there; `./start.sh` looks again and starts the nodes.
@@ -208,7 +241,7 @@ What other hosts must reach on {site.host}:
 | --- | --- | --- |
 {chr(10).join(opened)}
 
-Everything is mutual TLS but the chain's own port {P2P_PORT}, which only the SNs' hosts need.
+{tls}
 
 ## Later
 - New images: change `SWARM_IMAGE_TAG` in `.env`, then `./start.sh`. State and keys stay in volumes and `certs/`.
@@ -216,11 +249,5 @@ Everything is mutual TLS but the chain's own port {P2P_PORT}, which only the SNs
 """
 
 
-def _from(port: int, site: SiteOf) -> str:
-    if site.sn is not None and port == site.sn.p2p_port:
-        return "hosts with an SN"
-    if port == SWCI_WEB_PORT:
-        return "this host alone"
-    if port == SWOP_LOGS_PORT:
-        return "operators' hosts"
-    return "all sites"
+def _from(whose: str) -> str:
+    return {CHAIN: "hosts with an SN", LOGS: "operators' hosts", REST: "this host alone"}.get(whose, "all sites")

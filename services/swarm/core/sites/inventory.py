@@ -19,6 +19,8 @@ SITES_MAX = 64
 PAIRS_MAX = 16
 """Of one site: as many SLs as one SN was ever seen to serve."""
 FS_PORT, P2P_PORT = 30305, 30303
+CHAIN, LOGS, REST = "sn's chain", "swop's shared logs", "swci's REST face"
+"""What a published port is for, where not every site needs it."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 """Of a swarm or site: it becomes a part of names of containers, networks and certificates."""
@@ -91,14 +93,14 @@ class SiteOf(_Part):
         """What the host publishes, and for whom."""
         if self.sn is not None:
             yield self.sn.api_port, "sn's API"
-            yield self.sn.p2p_port, "sn's chain"
+            yield self.sn.p2p_port, CHAIN
         for kind, nodes in (("sl", self.sls), ("pair", self.swop)):
             for number, port in enumerate(nodes.ports if nodes is not None else (), 1):
                 yield port, f"{kind}{number}'s models"
         if self.swop is not None:
-            yield SWOP_LOGS_PORT, "swop's shared logs"
+            yield SWOP_LOGS_PORT, LOGS
         if self.swci:
-            yield SWCI_WEB_PORT, "swci's REST face"
+            yield SWCI_WEB_PORT, REST
 
 
 class Inventory(_Part):
