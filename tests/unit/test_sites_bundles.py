@@ -146,6 +146,9 @@ def test_what_somebody_changed_is_not_written_over(tmp_path: Path) -> None:
         ({"sites": [{"name": "a", "host": "127.1.2.3", "sn": {}}]}, "is this host itself"),
         ({"sites": [{"name": "a", "host": "a:30304", "sn": {}}]}, "without a port"),
         ({"sites": [{"name": "a", "host": "$(id)", "sn": {}}]}, "neither an address nor a host's name"),
+        ({"sites": [{"name": "a", "host": "fe80::1%$(id)", "sn": {}}]}, "neither an address nor a host's name"),
+        ({"sites": [{"name": "a", "host": "fe80::1%a\nid", "sn": {}}]}, "neither an address nor a host's name"),
+        ({"sites": [{"name": "a", "host": "0.0.0.0", "sn": {}}]}, "is this host itself"),
         ({"sites": [{"name": "a;b", "host": "a", "sn": {}}]}, "sites.0.name"),
         ({"sites": [{"name": "a", "host": "a", "sn": {}, "sls": {"data": ["/x'; rm -rf /"]}}]}, "sites.0.sls.data.0"),
         ({"sites": [{"name": "a", "host": "a", "sn": {}, "sls": {"data": ["x"]}}]}, "sites.0.sls.data.0"),
@@ -161,6 +164,8 @@ def test_what_somebody_changed_is_not_written_over(tmp_path: Path) -> None:
         ({"sites": [{"name": f"a{n}", "host": f"a{n}", "sn": {}} for n in range(SITES_MAX + 1)]}, "sites: "),
         ({"sites": [{"name": "a", "host": "a", "sn": {}, "sls": {"data": ["/x"] * (PAIRS_MAX + 1)}}]}, "sls.data"),
         ({"images": "a b"}, "images: "),
+        ({"images": "-v/:/host"}, "images: "),
+        ({"trust_domain": "--force"}, "trust_domain: "),
         ({"tag": "1.0; id"}, "tag: "),
     ],
 )

@@ -70,7 +70,8 @@ class SiteOf(_Part):
     @classmethod
     def _is_a_host(cls, value: str) -> str:
         try:
-            return str(ipaddress.ip_address(value))
+            if "%" not in value:  # a zone is of one host alone, and any text may stand in it
+                return str(ipaddress.ip_address(value))
         except ValueError:
             if _HOST.fullmatch(value):
                 return value
@@ -79,7 +80,7 @@ class SiteOf(_Part):
     @field_validator("host")
     @classmethod
     def _others_reach_it(cls, value: str) -> str:
-        if value == "localhost" or value.startswith("127.") or value == "::1":
+        if value.lower() == "localhost" or value.startswith("127.") or value in ("::1", "::", "0.0.0.0"):  # noqa: S104
             raise ValueError(f"{value} is this host itself on every host; write the name that the other sites use")
         return value
 
@@ -107,8 +108,8 @@ class Inventory(_Part):
     """Args: swarm: its name; trust_domain: in all certificates; images, tag: where the node images come from."""
 
     swarm: Name
-    trust_domain: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]{1,100}$")] = "swarm.local"
-    images: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._:/-]{1,200}$")] = "swarm-learning"
+    trust_domain: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,99}$")] = "swarm.local"
+    images: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,199}$")] = "swarm-learning"
     tag: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,120}$")] = "dev"
     sites: tuple[SiteOf, ...] = Field(min_length=1, max_length=SITES_MAX)
 
