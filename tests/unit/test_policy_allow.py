@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import shlex
 import stat
@@ -15,7 +16,7 @@ import pytest
 from support import taskfiles
 from swarm.cli.main import main
 from swarm.core.errors import OperatorFault
-from swarm.core.ids import Address
+from swarm.core.ids import Address, Digest
 from swarm.core.swop.asked import Asked
 from swarm.core.swop.containers import Devices, Gpus, Mount, MountKind
 from swarm.core.swop.policy import Granted, Policy, decide
@@ -25,6 +26,7 @@ from swarm.swop.files import policy_in
 from swarm.swop.policyfile import allow
 
 WHO, OTHER = Address(b"\xaa" * 20), Address(b"\xbb" * 20)
+TEXT, NEXT = Digest(b"\x01" * 32), Digest(b"\x02" * 32)
 GPU = Devices(gpus=Gpus(count=-1), capabilities=("CAP_NET_RAW",))
 DATA = Mount(MountKind.BIND, "/srv/site one", "/data")
 
@@ -40,10 +42,12 @@ def named(one: Task, name: str) -> Task:
 
 
 ASKED = {
-    "build": Asked(task(taskfiles.BUILD), WHO, ("tensorflow/tensorflow:2.7.0",), urls=("https://x.example/a?b=1",)),
-    "run": Asked(task(taskfiles.RUN), WHO, (), (DATA,), (GPU,), secrets=("token",)),
-    "pull": Asked(task(taskfiles.PULL), WHO),
-    "content": Asked(task(taskfiles.CONTENT), WHO),
+    "build": Asked(
+        task(taskfiles.BUILD), WHO, ("tensorflow/tensorflow:2.7.0",), urls=("https://x.example/a?b=1",), text=TEXT
+    ),
+    "run": Asked(task(taskfiles.RUN), WHO, (), (DATA,), (GPU,), secrets=("token",), text=TEXT),
+    "pull": Asked(task(taskfiles.PULL), WHO, text=TEXT),
+    "content": Asked(task(taskfiles.CONTENT), WHO, text=TEXT),
 }
 
 
@@ -74,6 +78,9 @@ def test_what_a_refusal_prints_takes_that_task(asked: Asked, there: str | None, 
     assert isinstance(decide(after, asked), Granted)
     assert isinstance(decide(after, replace(asked, author=OTHER)), str)
     assert isinstance(decide(after, replace(asked, task=named(asked.task, "another"))), str)
+    upgraded = decide(after, replace(asked, text=NEXT))
+    assert isinstance(upgraded, str), "its next version"
+    assert there is not None or "is another one than the rule names" in upgraded
     if there is not None:
         assert path.read_text().startswith('# ours\nrules:\n- tasks: ["mine"]   # kept\n')
         assert after.share_logs
@@ -81,9 +88,28 @@ def test_what_a_refusal_prints_takes_that_task(asked: Asked, there: str | None, 
     assert policy_in(path) == after, "twice is once"
 
 
-@pytest.mark.parametrize("name", ["*", "train-[ab]", "t?", "x; rm -rf /", "$(id)", "`id`", "--network", "a b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "*",
+        "train-[ab]",
+        "t?",
+        "x; rm -rf /",
+        "$(id)",
+        "`id`",
+        "--network",
+        "a b",
+        "no",
+        "on",
+        "1:30",
+        "~",
+        "0x12",
+        "a\x85b",
+        "\u2028",
+    ],
+)
 def test_attack_a_tasks_name_is_no_pattern_and_no_command(name: str, tmp_path: Path) -> None:
-    """Another site's author picks it: the rule takes that name alone, and a shell reads it as one word."""
+    """Another site's author picks it: the rule takes that name alone, a shell reads it as one word, YAML as text."""
     asked = replace(ASKED["run"], task=named(ASKED["run"].task, name))
     said = decide(Policy(), asked)
     assert isinstance(said, str)
@@ -124,9 +150,40 @@ def test_a_file_that_is_no_policy_stays_as_it_is(tmp_path: Path) -> None:
 def test_check_says_what_a_file_allows(tmp_path: Path) -> None:
     """In words, and as one envelope."""
     path = tmp_path / "policy.yaml"
-    path.write_text("share_logs: true\nrules:\n- tasks: [a]\n  images: [base:1]\n- {}\n")
+    path.write_text(
+        "share_logs: true\nrules:\n- tasks: [a]\n  images: [base:1]\n"
+        "- {privileged: true, confined: false, secrets: [t]}\n"
+    )
     said = typed("policy", "check", str(path))
     assert "2 rules; operators may read what failed programs wrote" in said
     assert "1: a (" in said
+    assert "secrets t; privileged; not confined" in said
     found = json.loads(typed("policy", "check", str(path), "--output", "json"))
     assert [one["images"] for one in found["data"]["rules"]] == [["base:1"], []]
+
+
+def test_attack_what_would_be_read_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a SWOP could not start with, or that says more than was typed, never takes the old one's place."""
+    path = tmp_path / "policy.yaml"
+    allow(path, {"tasks": ["a"]})
+    before = path.read_bytes()
+    monkeypatch.setattr("swarm.swop.policyfile._quoted", dict)
+    with pytest.raises(OperatorFault, match=r"policy\.yaml"):
+        allow(path, {"tasks": ["no"]})
+    assert path.read_bytes() == before
+
+
+def test_a_files_mode_owner_and_link_stay(tmp_path: Path) -> None:
+    """A SWOP that may read the file, by whatever name, may read it after a rule was added."""
+    real, link = tmp_path / "real.yaml", tmp_path / "policy.yaml"
+    real.write_text("rules: []\n")
+    real.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(real, 10001, 10002)
+    before = real.stat()
+    link.symlink_to(real)
+    allow(link, {"tasks": ["a"]})
+    after = real.stat()
+    assert link.is_symlink()
+    assert policy_in(real).rules[0].tasks == ("a",)
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from .building import Call
 
 
+LISTS = ("texts", "urls", "secrets", "capabilities")
+GRANTS = ("build_network", "network", "writable_root", "devices", "privileged")
+
+
 def allow(call: Call) -> int:
     from swarm.core.swop.allowing import FLAGS
     from swarm.swop.policyfile import allow as act
@@ -29,18 +33,18 @@ def _allowed(data: Any) -> None:
 
 
 def check(call: Call) -> int:
+    from dataclasses import asdict
+
     from swarm.core.ids import to_hex
     from swarm.swop.policyfile import check as act
 
     found = act(Path(call.values["file"]))
     rows = [
         {
-            "tasks": list(one.tasks),
-            "kinds": list(one.kinds),
-            "authors": [to_hex(author) for author in one.authors],
-            "images": list(one.images),
-            "mounts": list(one.mounts),
-            "network": one.network,
+            name: [to_hex(each) if isinstance(each, bytes) else each for each in value]
+            if isinstance(value, tuple)
+            else value
+            for name, value in asdict(one).items()
         }
         for one in found.rules
     ]
@@ -54,3 +58,7 @@ def _checked(data: Any) -> None:
         who = ", ".join(one["authors"]) or "any operator"
         print(f"  {number}: {', '.join(one['tasks'])} ({', '.join(one['kinds'])}) of {who}")
         print(f"     images {', '.join(one['images']) or 'none'}; mounts {', '.join(one['mounts']) or 'none'}")
+        also = [f"{name} {', '.join(one[name])}" for name in LISTS if one[name]]
+        also += [name for name in GRANTS if one[name]] + ([] if one["confined"] else ["not confined"])
+        if also:
+            print(f"     {'; '.join(also)}")

@@ -142,14 +142,23 @@ class PolicyAllowed(TypedDict):
 
 
 class PolicyRule(TypedDict):
-    """What one rule names."""
+    """What one rule names and grants."""
 
     tasks: list[str]
     kinds: list[str]
     authors: list[str]
+    texts: list[str]
     images: list[str]
     mounts: list[str]
+    urls: list[str]
+    secrets: list[str]
+    capabilities: list[str]
+    build_network: bool
     network: bool
+    writable_root: bool
+    confined: bool
+    devices: bool
+    privileged: bool
 
 
 class PolicyChecked(TypedDict):

@@ -104,12 +104,17 @@ def policy_in(path: Path) -> Policy:
     Raises:
         OperatorFault: it cannot be read or understood; where, and how it is written.
     """
+    return policy_of_bytes(_bytes(path, "the policy"), str(path))
+
+
+def policy_of_bytes(data: bytes, source: str) -> Policy:
+    """As :func:`policy_in`, of a file's content."""
     found = Findings()
     try:
-        top = tree(decoded(_bytes(path, "the policy"), POLICY_BYTES_MAX, found), POLICY_VALUES_MAX, found)
+        top = tree(decoded(data, POLICY_BYTES_MAX, found), POLICY_VALUES_MAX, found)
     except (Unreadable, YAMLError):
-        raise OperatorFault(f"{path}: " + "; ".join(str(one) for one in found.sorted())) from None
-    return read_policy(plain(top), str(path))
+        raise OperatorFault(f"{source}: " + "; ".join(str(one) for one in found.sorted())) from None
+    return read_policy(plain(top), source)
 
 
 def _local(uri: str | None) -> Path:

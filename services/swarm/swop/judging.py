@@ -200,7 +200,7 @@ class Judge:
             await self._refuse_strangers_name(image_of(task.header.outcome))
         secrets = tuple(named_secrets(values))
         own = (*self._own, *await self._own_mounts())
-        asked = Asked(task, info.creator, bases, tuple(mounts), tuple(options), own, urls, secrets)
+        asked = Asked(task, info.creator, bases, tuple(mounts), tuple(options), own, urls, secrets, info.root)
         granted = decide(self._policy(), asked)
         if isinstance(granted, str):
             return _refused(REFUSED, granted, task)

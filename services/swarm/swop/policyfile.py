@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
 from swarm.core.errors import OperatorFault
 from swarm.core.swop.policy import Policy, read_policy
 from swarm.store.files import sync_folder
 
-from .files import policy_in
+from .files import policy_in, policy_of_bytes
 
 MODE = 0o644
 """It holds no secret; whoever may write it decides what runs here."""
@@ -41,10 +42,12 @@ def allow(path: Path, rule: Mapping[str, Any]) -> int:
             data["rules"] = []
         rules: list[Any] = data["rules"]
         if dict(rule) not in [dict(one) for one in rules]:
-            rules.append(dict(rule))
-        read_policy(_plain(data), str(path))
+            rules.append(_quoted(rule))
+        wanted = read_policy(_plain(data), str(path))
         text = io.BytesIO()
         yaml.dump(data, text)
+        if policy_of_bytes(text.getvalue(), str(path)) != wanted:
+            raise OperatorFault(f"the policy {path} would say something else with this rule: write it by hand")
         _put(path, text.getvalue())
     except OSError as error:
         raise OperatorFault(f"the policy {path} cannot be written: {error.strerror}") from error
@@ -60,6 +63,11 @@ def check(path: Path) -> Policy:
     return policy_in(path)
 
 
+def _quoted(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Names are others': unquoted, one such as ``no`` or ``1:30`` is no text to all readers of YAML."""
+    return {key: [Quoted(one) for one in value] if isinstance(value, list) else value for key, value in rule.items()}
+
+
 def _plain(data: Any) -> Any:
     """Without the loader's own types, as :func:`read_policy` takes it."""
     if isinstance(data, Mapping):
@@ -70,13 +78,17 @@ def _plain(data: Any) -> Any:
 
 
 def _put(path: Path, data: bytes) -> None:
-    """Whole or not at all: a SWOP reads it at any moment."""
+    """Whole or not at all: a SWOP reads it at any moment. Mode and owner stay, and so does a link to it."""
+    path = path.resolve()
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), path.stat().st_mode & 0o777 if path.exists() else MODE)
+            there = path.stat() if path.exists() else None
+            if there is not None and (there.st_uid, there.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(file.fileno(), there.st_uid, there.st_gid)
+            os.fchmod(file.fileno(), MODE if there is None else there.st_mode & 0o777)
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:

@@ -20,6 +20,7 @@ FLAGS: Mapping[str, str] = {
     "tasks": "--task",
     "kinds": "--kind",
     "authors": "--author",
+    "texts": "--text",
     "images": "--image",
     "mounts": "--mount",
     "urls": "--url",
@@ -34,7 +35,7 @@ FLAGS: Mapping[str, str] = {
 
 
 def rule_for(asked: Asked) -> dict[str, Any]:
-    """What a policy file says to take this task: by name, type and author, with what it asks for."""
+    """What a policy file says to take this task: by name, type, author and text, with what it asks for."""
     header, body = asked.task.header, asked.task.body
     images = (pulled_name(body),) if isinstance(body, PullBody) else asked.bases
     urls = list(asked.urls)
@@ -45,6 +46,7 @@ def rule_for(asked: Asked) -> dict[str, Any]:
         "tasks": _literal([header.name]),
         "kinds": [str(header.type)],
         "authors": [to_hex(asked.author)],
+        "texts": [to_hex(asked.text)] if any(asked.text) else [],
         "images": _literal(images),
         "mounts": _literal(one.source for one in asked.mounts),
         "urls": _literal(urls),

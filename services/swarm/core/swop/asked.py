@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ids import Address
+from ..ids import NO_DIGEST, Address, Digest
 from ..tasktext.model import PullBody, Task
 from .containers import Devices, Mount
 
@@ -19,6 +19,7 @@ class Asked:
         mounts: of all pairs, or a build's context, or what a task's content goes into; devices: of all pairs.
         own_paths: the site's own secrets and state on this host, which nothing may mount.
         urls: what a build's ADD fetches; secrets: names of the site's that the task asks for.
+        text: root of the task's text, as its author signed it; another version under the same name has another one.
     """
 
     task: Task
@@ -29,6 +30,7 @@ class Asked:
     own_paths: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    text: Digest = NO_DIGEST
 
 
 def pulled_name(body: PullBody) -> str:

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ..errors import OperatorFault
-from ..ids import Address, from_hex, to_hex
+from ..ids import Address, Digest, from_hex, to_hex
 from ..tasktext.model import ContentBody, PullBody, RunBody
 from .allowing import command_for, rule_for
 from .asked import Asked, pulled_name
@@ -47,6 +47,7 @@ class Rule:
     Args:
         authors: addresses of creators; empty: any operator of the swarm.
         tasks: names of tasks; kinds: their types.
+        texts: roots of tasks' texts; empty: any version that its author gives the name.
         images: names of images that may be pulled, or be the base of a build (also ``name@sha256:...``).
         mounts: folders of the host and names of volumes that may be mounted, or be a build's context; below a folder
             counts.
@@ -60,6 +61,7 @@ class Rule:
     authors: tuple[Address, ...] = ()
     tasks: tuple[str, ...] = ("*",)
     kinds: tuple[str, ...] = KINDS
+    texts: tuple[Digest, ...] = ()
     images: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
     build_network: bool = False
@@ -150,6 +152,8 @@ def _misfit(rule: Rule, asked: Asked) -> str | None:
         return f"no rule names {header.type} {header.name}"
     if rule.authors and asked.author not in rule.authors:
         return f"its author {to_hex(asked.author)} is in no rule for it"
+    if rule.texts and asked.text not in rule.texts:
+        return f"its text {to_hex(asked.text)} is another one than the rule names"
     wanted = asked.bases
     if isinstance(body, PullBody):
         wanted = (pulled_name(body),)
@@ -275,6 +279,10 @@ def _rule(given: Any, where: str) -> Rule:
         raise OperatorFault(
             f"{where}: authors: {error}; write addresses as `LIST TASKS` and STATUS show them"
         ) from error
+    try:
+        values["texts"] = tuple(Digest(from_hex(one, 32)) for one in values.get("texts", ()))
+    except ValueError as error:
+        raise OperatorFault(f"{where}: texts: {error}; write a text's root as a refusal shows it") from error
     return Rule(**values)
 
 

@@ -111,6 +111,7 @@ ROWS: tuple[Command, ...] = (
                     Option(
                         "--author", "address of the operator who signed it [default: any]", many=True, into="authors"
                     ),
+                    Option("--text", "root of its text, as a refusal shows it [default: any]", many=True, into="texts"),
                     Option("--image", "base of a build, image of a run, or what is pulled", many=True, into="images"),
                     Option("--mount", "folder of this host, or volume", many=True, into="mounts"),
                     Option("--url", "what content and ADD are downloaded from", many=True, into="urls"),
