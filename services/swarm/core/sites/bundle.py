@@ -56,7 +56,10 @@ HEAD = """#!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "$0")"
 case $PWD in
-*[:\|\&\\#]* | *$'\n'*) echo "this folder's path, $PWD, has one of : | & \\ # or a line break: move it" >&2; exit 1 ;;
+*[:\\|\\&\\\\#]* | *$'\\n'*)
+    echo "this folder's path, $PWD, has one of : | & \\\\ # or a line break: move it" >&2
+    exit 1
+    ;;
 esac
 . ./.env
 : "${SWARM_IMAGES:?is not set in .env: where the node images come from}"
