@@ -58,7 +58,7 @@ def doctor(swarm: Lab, files: TlsFiles, *more: str) -> tuple[int, dict[str, Any]
 
 
 def test_the_sn_and_all_nodes_that_it_knows_are_reached(swarm: Lab) -> None:
-    """The SLs' addresses are learnt from the SN, once it has heard that they are in a job; the engine alone is wrong."""
+    """The SLs' addresses are learnt from the SN, once it knows that they are in a job; the engine alone is wrong."""
     files = swarm.sites[0].files
     expected = {swarm.sn.port, *(one.fs_port for one in swarm.sites)}
     swarm.wait(

@@ -32,6 +32,15 @@ sites:
 - {{name: north, host: north.example.org, sn: {{}}, sls: {{data: [{data}]}}}}
 - {{name: south, host: 10.0.0.2, swop: {{data: [{data}]}}}}
 """
+PROFILE = """groupname: g
+taskrunner: r
+network: n
+nodes:
+- slnodedef:
+    idx: 0
+    slhostip: sl-0
+    privatedata: {src: /srv/a, mType: BIND}
+"""
 
 
 @dataclass
@@ -153,10 +162,7 @@ def test_a_good_certificate_is_told_with_its_end_and_a_bad_one_with_its_field(tm
 def test_what_looks_around_in_a_container_gets_what_a_program_gets_and_is_removed(tmp_path: Path) -> None:
     """The folder, the GPUs and the memory of its pair; no network, no rights; gone afterwards."""
     profile = tmp_path / "profile.yaml"
-    profile.write_text(
-        "groupname: g\ntaskrunner: r\nnetwork: n\nnodes:\n- slnodedef:\n    idx: 0\n    slhostip: sl-0\n    privatedata: {src: /srv/a, mType: BIND}\n"
-        '    usrcontaineropts:\n    - gpus: all\n    - shm-size: "2G"\n'
-    )
+    profile.write_text(PROFILE + '    usrcontaineropts:\n    - gpus: all\n    - shm-size: "2G"\n')
     box = Box(all_well)
     facts = facts_of(Asked(profile=profile, images={"sl": "s/sl:1"}, user="1000"), box)
     (spec,) = box.made.values()
@@ -180,9 +186,7 @@ def test_what_an_engine_refuses_is_laid_on_what_it_refused(tmp_path: Path, refus
     """GPUs, a folder, both; an image without a doctor in it. Each container is removed."""
     profile = tmp_path / "profile.yaml"
     gpus = "" if refused in ("image", "mounts") else "    usrcontaineropts:\n    - gpus: all\n"
-    profile.write_text(
-        f"groupname: g\ntaskrunner: r\nnetwork: n\nnodes:\n- slnodedef:\n    idx: 0\n    slhostip: sl-0\n    privatedata: {{src: /srv/a, mType: BIND}}\n{gpus}"
-    )
+    profile.write_text(PROFILE + gpus)
 
     def sees(spec: ContainerSpec) -> str:
         if refused == "image":
