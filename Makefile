@@ -82,7 +82,7 @@ sbom:  ## what is in each node image, as SPDX in dist/sbom/ (after make images)
 TASK_WHEEL := dist/swarmlearning-client-py3-none-manylinux_2_24_x86_64.whl
 wheel: $(STAMPS)/base  ## the SDK as a wheel in dist/, also under the file name that the original's task files install
 	@cd sdk && $(abspath $(BIN))/python -m hatchling build -t wheel -d ../dist
-	@cp dist/swarmlearning-[0-9]*-py3-none-any.whl $(TASK_WHEEL) && echo $(TASK_WHEEL)
+	@cp "$$(ls -t dist/swarmlearning-[0-9]*-py3-none-any.whl | head -n 1)" $(TASK_WHEEL) && echo $(TASK_WHEEL)
 
 # ---- what a developer runs ---------------------------------------------------------------------
 

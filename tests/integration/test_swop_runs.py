@@ -254,6 +254,41 @@ def test_a_program_that_trains_alone_is_a_success_also_when_nobody_looked(world:
         assert "STATE : COMPLETE" in said, said
 
 
+@pytest.mark.row("T07")
+def test_a_tasks_life_from_its_first_line_to_its_second_run(world: World) -> None:
+    """Typed, final, then frozen; a SWOP has one task at a time, and runs the same one again once that has ended."""
+    with swop_node(world.sn, world.ca, world.folder, "life", joins=False) as node:
+        node.has_image()
+        node.runtime.programs["later"] = Program(None)
+        body = ("---", "Command : later", "Entrypoint : python3", "WorkingDir : /tmp/test", "PrivateContent :",
+                "SharedContent :", "Envvars :", "  - SWARM_LOOPBACK : true")  # fmt: skip
+        said = world.assigns(
+            "CREATE TASK RUN_SWARM lived Somebody build lived",
+            *(f"APPEND TASK BODY lived {number} {line}" for number, line in enumerate(body) if number),
+            f"ASSIGN TASK lived TO {TR} WITH 1 PEERS",
+            "FINALIZE TASK lived",
+            "APPEND TASK BODY lived 1 Command : other",
+            f"ASSIGN TASK lived TO {TR} WITH 1 PEERS",
+        )
+        assert "ERROR task lived is a draft" in said, said
+        assert "ERROR task lived is final" in said, said
+        assert said.count("Task assigned to TaskRunner") == 1, said
+        until(lambda: parts(node, Part.ML, ContainerState.RUNNING), "a program")
+        [first] = parts(node, Part.ML, ContainerState.RUNNING)
+        said = world.here.shell(f"ASSIGN TASK alone TO {TR} WITH 1 PEERS").stdout
+        assert f"ERROR task runner {TR} is busy: task lived" in said, said
+        assert parts(node, Part.ML, ContainerState.RUNNING) == [first]
+        node.runtime.ends(first, 0)
+        said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}", f"ASSIGN TASK lived TO {TR} WITH 1 PEERS").stdout
+        assert "STATE : COMPLETE" in said, said
+        until(lambda: parts(node, Part.ML, ContainerState.RUNNING), "the program again")
+        [second] = parts(node, Part.ML, ContainerState.RUNNING)
+        assert second != first
+        node.runtime.ends(second, 0)
+        said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
+        assert "STATE : COMPLETE" in said, said
+
+
 @pytest.mark.row("E12")
 def test_containers_stay_where_the_site_wants_that(world: World) -> None:
     """SWOP_KEEP_CONTAINERS: they are not taken for something that runs, and the next task is done beside them."""

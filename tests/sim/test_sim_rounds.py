@@ -26,6 +26,17 @@ def test_a_swarm_trains_without_a_clock(count: int) -> None:
     assert world.counts == {"tx join": count, "tx close": count}
 
 
+@pytest.mark.row("U11")
+def test_more_sites_at_one_sn_than_the_original_ever_showed() -> None:
+    """It advises 4 SLs for an SN, and 16 are the most that were seen: 40 here, each of them needed in each round."""
+    world = World(16, [Plan(syncs=4, min_peers=40)] * 40, sns=1)
+    world.start()
+    ends_well(world, 120)
+    assert world.checks.rounds == 5
+    assert attempts(world) == [0] * 5
+    assert all(len(world.checks.check_ins(node)) == 5 for node in world.nodes)
+
+
 def test_a_round_takes_no_longer_than_its_parts() -> None:
     """Training 0.2 s, load 0.01, merge up to 0.1, a block up to 0.075 and some messages: never a pulse's 2 s."""
     world = World(2, [Plan(syncs=20, min_peers=8)] * 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -127,3 +128,17 @@ def test_the_wheel_alone_says_it_and_gives_way_to_the_nodes(tmp_path: Path) -> N
         "Requires-Dist: numpy>=1.21",
         "Requires-Dist: protobuf>=3.15",
     ]
+
+
+@pytest.mark.row("E15c")
+@pytest.mark.parametrize(
+    ("given", "version"),
+    [({}, "0.1.0"), ({"SWARM_VER": "2.3.0"}, "2.3.0"), ({"SWARMVER": "2.2.1"}, "2.2.1"),
+     ({"SWARM_VER": "", "SWARMVER": "2.2.1"}, "2.2.1"), ({"SWARM_VER": "2.3.0", "SWARMVER": "2.2.1"}, "2.3.0")],
+)  # fmt: skip
+def test_a_wheels_version_is_the_environments_where_it_is_built(given: dict[str, str], version: str) -> None:
+    """SWARM_VER before SWARMVER; none, or an empty one: the source's own."""
+    environ = {name: value for name, value in os.environ.items() if name not in ("SWARM_VER", "SWARMVER")}
+    asked = [sys.executable, "-m", "hatchling", "metadata", "version"]
+    done = subprocess.run(asked, cwd=ROOT / "sdk", env=environ | given, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == version

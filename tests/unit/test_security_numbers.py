@@ -23,7 +23,7 @@ from swarm.inspect import at_head, looks, source
 from swarm.inspect import tasks as read_tasks
 from swarm.net import answers, blobserve, lines, refusals, server, transfer
 from swarm.node import joining, rated, sharing, sn_list
-from swarm.obs import recent
+from swarm.obs import logfiles, recent
 from swarm.sl import app as sl_app
 from swarm.sl import directory, records, schemas, transfers
 from swarm.sn import admission, app, approvals, fleet, gateway, gethhost, heirs, join, lifesigns, relay, starting
@@ -277,6 +277,9 @@ ROWS: dict[str, Row] = {
         "{}, {} KiB, {} KiB; {} a second, burst {}; {} a second, burst {}",
         recent.LINES_MAX, recent.LINE_BYTES_MAX / KIB, recent.BYTES_MAX / KIB,
         sharing.LOOKS_PER_SECOND, sharing.LOOKS_BURST, sharing.ALL_PER_SECOND, sharing.ALL_BURST,
+    ),
+    "log lines in a folder (LOGS_DIR): a file, of which two stay; processes of one kind that write there": (
+        "{} MiB; {}", logfiles.FILE_BYTES_MAX / MIB, logfiles.PROCESSES_MAX,
     ),
     "log lines about refused connections, certificates and invalid requests": (
         "{} a second a port", refusals.REFUSALS_LOGGED_PER_SECOND,

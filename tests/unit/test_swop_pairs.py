@@ -101,6 +101,16 @@ def test_any_name_makes_a_name_that_an_engine_takes(group: str, name: str) -> No
     assert pairs._safe(name) != pairs._safe(name + "é")
 
 
+@pytest.mark.row("E15b")
+def test_proxies_reach_an_sl_in_the_case_in_which_they_are_written() -> None:
+    """All six names; programs of some tools read the one case, some the other."""
+    names = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    given = ", ".join(f"{name}: 'of {name}'" for name in names)
+    text = PROFILE.replace("http_proxy: ~, no_proxy: localhost", given).replace(", no_proxy: ~]", "]")
+    environment = made(text).sl.environment
+    assert {name: environment.get(name) for name in names} == {name: f"of {name}" for name in names}
+
+
 @pytest.mark.row("P06")
 @pytest.mark.row("P08")
 @pytest.mark.row("P10")

@@ -9,17 +9,26 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from swarm.core.errors import SwarmFault
 from swarm.obs import log as obs_log
+from swarm.obs import logfiles
 
 T = TypeVar("T")
 
 
-def start_logs(level: str) -> None:
-    """Lines for people unless SWARM_LOG_FORMAT says otherwise."""
+def start_logs(level: str, node: str = "") -> None:
+    """Lines for people unless SWARM_LOG_FORMAT says otherwise; those of a ``node`` also in a file, by LOGS_DIR."""
     obs_log.setup(level=level, form=os.environ.get("SWARM_LOG_FORMAT") or "human")
+    folder = os.environ.get("LOGS_DIR")
+    if node and folder:
+        try:
+            logfiles.keep(Path(folder), node)
+        except OSError as error:
+            why = error.strerror or str(error)
+            obs_log.get("swarm").warning(f"LOGS_DIR={folder} is not used ({why}): log lines go to standard error alone")
 
 
 def run_node(work: Coroutine[Any, Any, T]) -> T:

@@ -16,7 +16,7 @@ def main(argv: Sequence[str]) -> int:
         SwarmFault: what the caller prints as one line.
     """
     settings = load_settings(argv)
-    start_logs(settings.log_level)
+    start_logs(settings.log_level, "swop")
     from .service import run  # heavy: only once the settings are right
 
     return run_node(run(settings))
