@@ -50,7 +50,7 @@ def main() -> None:
         evaluate=lambda merged: evaluate(merged, data.x, data.y),
     )
     swarm.on_train_begin()
-    for epoch in range(settings.epochs):
+    for epoch in range(swarm.resumedEpoch, settings.epochs):
         for batch in batches(len(data.x), random):
             x, y = data.x[batch], data.y[batch]
             error = (probabilities(model, x) - y) / np.float32(len(batch))

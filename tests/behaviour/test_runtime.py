@@ -114,7 +114,7 @@ async def test_what_is_created_waits_for_its_start(place: Place) -> None:
 
 
 async def test_an_exit_code_stays_and_nothing_starts_twice(place: Place) -> None:
-    """What has ended is not started again by a second start."""
+    """What has ended is not started again by a second start, unless just that is asked for."""
     spec = place.spec(EXITS)
     await place.runtime.create(spec)
     await place.runtime.start(spec.name)
@@ -122,6 +122,8 @@ async def test_an_exit_code_stays_and_nothing_starts_twice(place: Place) -> None
     assert (found.exit_code, found.labels["swarm-test"]) == (3, place.labels["swarm-test"])
     await place.runtime.start(spec.name)
     assert (await place.only()).state is ContainerState.EXITED
+    await place.runtime.start(spec.name, again=True)
+    assert (await place.ended()).exit_code == 3
 
 
 @pytest.mark.parametrize(("script", "code"), [(SLEEPS, 143), (DEAF, 137)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,13 @@ from pathlib import Path
 import pytest
 from support import patience, swci
 from support.certs import Authority
-from support.fakeruntime import Program
+from support.fakeruntime import LOST, Program
 from support.snprocess import SnProcess, running_sn
 from support.swopnode import IMAGE, SwopNode, swop_node
-from swarm.core.swop.containers import ContainerState
+from swarm.core.swop.containers import ContainerSpec, ContainerState
 from swarm.core.swop.pairs import PART, Part
 from swarm.core.swop.policy import Policy
+from swarm.swop.hands import REVIVALS_MAX
 
 pytestmark = pytest.mark.timeout(400)
 TR = "defaulttaskbb.taskdb.sml.hpe"
@@ -235,6 +237,49 @@ def test_a_swop_that_comes_back_adopts_what_runs(world: World, crash: bool) -> N
             node.runtime.ends(sl, 0)
         said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
         assert "STATE : COMPLETE" in said, said
+        until(lambda: not node.runtime.boxes, "nothing left")
+
+
+@pytest.mark.parametrize("lost", ["host", "engine"])
+def test_a_pair_goes_on_after_a_power_cut(world: World, lost: str) -> None:
+    """Both containers down, with this SWOP (the host) or under it (its engine): started again, once, as they were."""
+    with swop_node(world.sn, world.ca, world.folder, f"p{lost}") as node:
+        node.has_image()
+        node.runtime.programs["train"] = Program(None)
+        world.assigns(f"ASSIGN TASK train TO {TR} WITH 1 PEERS")
+        until(lambda: parts(node, Part.ML, ContainerState.RUNNING), "a program")
+        before = sorted(node.runtime.boxes)
+        if lost == "host":
+            node.stop(crash=True)
+            node.runtime.power_cut()
+            node.start()
+        else:
+            node.runtime.power_cut()
+        until(lambda: parts(node, Part.SL, ContainerState.RUNNING), "its SL again")
+        assert sorted(node.runtime.boxes) == before
+        for part in (Part.ML, Part.SL):
+            [name] = parts(node, part, ContainerState.RUNNING)
+            node.runtime.ends(name, 0)
+        said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
+        assert "STATE : COMPLETE" in said, said
+        until(lambda: not node.runtime.boxes, "nothing left")
+
+
+def test_a_pair_that_is_ended_from_outside_again_and_again_has_failed(world: World) -> None:
+    """It goes on so many times, and then it is told what its program ended with; nothing is left."""
+    with swop_node(world.sn, world.ca, world.folder, "again") as node:
+        node.has_image()
+        node.runtime.programs["train"] = Program(None)
+        starts: Counter[str] = Counter()
+
+        def goes_down(spec: ContainerSpec) -> None:
+            starts[spec.labels[PART]] += 1
+            node.runtime.boxes[spec.name].program = Program(LOST)
+
+        node.runtime.on_start = goes_down
+        said = world.assigns(f"ASSIGN TASK train TO {TR} WITH 1 PEERS", f"WAIT FOR TASKRUNNER {TR}")
+        assert f"SWOP {node.uid} pair 0: FAILED, exit code {LOST}, exit {LOST}" in said, said
+        assert starts == {Part.SL: 1 + REVIVALS_MAX, Part.ML: 1 + REVIVALS_MAX}
         until(lambda: not node.runtime.boxes, "nothing left")
 
 

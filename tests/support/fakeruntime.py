@@ -13,7 +13,7 @@ from pathlib import Path
 from swarm.core.swop.containers import BuildSpec, ContainerSpec, ContainerState, Found, Image, MountKind
 from swarm.swop.runtime import FILE_BYTES_MAX, MountedAt, RuntimeFault, Trouble
 
-TERMINATED, KILLED = 143, 137
+TERMINATED, KILLED, LOST = 143, 137, 255
 NOT_FOUND = 127
 
 
@@ -96,9 +96,9 @@ class FakeRuntime:
         words = spec.command or spec.entrypoint or ("",)
         self.boxes[spec.name] = Box(spec, self.programs.get(words[-1], Program(ends=NOT_FOUND)))
 
-    async def start(self, name: str) -> None:
+    async def start(self, name: str, *, again: bool = False) -> None:
         box = self._box(name)
-        if box.state is not ContainerState.CREATED:
+        if box.state is ContainerState.RUNNING or (box.state is ContainerState.EXITED and not again):
             return
         if box.spec.network is not None and box.spec.network not in self.networks:
             raise RuntimeFault(Trouble.NO_NETWORK, f"network {box.spec.network} not found; make it")
@@ -120,6 +120,11 @@ class FakeRuntime:
         box = self.boxes[name]
         if box.state is ContainerState.RUNNING:
             box.state, box.exit_code = ContainerState.EXITED, exit_code
+
+    def power_cut(self) -> None:
+        """The host goes down under all that runs; what the engine shows afterwards."""
+        for name in self.boxes:
+            self.ends(name, LOST)
 
     def says(self, name: str, output: str) -> None:
         """Its program writes; what it wrote before goes."""

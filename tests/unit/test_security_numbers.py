@@ -223,9 +223,9 @@ ROWS: dict[str, Row] = {
     "a build's context; its log that is kept": (
         "{} GiB; {} lines", building.CONTEXT_BYTES_MAX / GIB, building.LOG_LINES_MAX,
     ),
-    "a SWOP: texts of failures kept; assignments it has judged; pairs being stopped; an SL after its program's end": (
-        "{}; {}; {}; {} s",
-        texts.TEXTS_MAX, follower.JUDGED_MAX, hands.STOPS_MAX, hands.FINISHING_SECONDS,
+    "a SWOP: texts of failures kept; assignments it has judged; pairs being stopped; an SL after its program's end; how often a pair goes on that was ended from outside": (  # noqa: E501
+        "{}; {}; {}; {} s; {}",
+        texts.TEXTS_MAX, follower.JUDGED_MAX, hands.STOPS_MAX, hands.FINISHING_SECONDS, hands.REVIVALS_MAX,
     ),
     "a site's file for its SWOP, a registry's config.json; its policy: bytes, values; attempts whose containers are kept": (  # noqa: E501
         "{} KiB, {} KiB; {} KiB, {}; {}",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from swarm.core.ids import NO_DIGEST, Address, Digest
 from swarm.core.swop.containers import ContainerState, Found
-from swarm.core.swop.outcome import Joined, joined_of, joined_text, raised, verdict
+from swarm.core.swop.outcome import Joined, interrupted, joined_of, joined_text, raised, verdict
 from swarm.core.swop.pairs import Standing
 from swarm.core.taskrun.work import Why, WorkState
 
@@ -104,3 +104,40 @@ def test_no_output_breaks_the_search_for_a_class(output: str) -> None:
     """Whatever a program prints."""
     word = raised("Traceback (most recent call last):\n" + output)
     assert word is None or (word and len(word) <= 31 and word.isidentifier())
+
+
+RUNS = None
+"""In place of an exit code."""
+
+
+@pytest.mark.parametrize(
+    ("sl", "ml", "down"),
+    [
+        (255, 255, True),  # the engine went down with both
+        (137, 137, True),
+        (137, 255, True),
+        (0, 143, True),  # the engine was told to stop, and they with it
+        (143, 143, True),
+        (137, RUNS, True),  # the SL alone: its program waits for it
+        (RUNS, 137, False),  # the program alone: it has failed
+        (RUNS, RUNS, False),
+        (0, RUNS, False),
+        (1, 137, False),
+        (1, RUNS, False),
+        (0, 137, False),
+        (137, 0, False),
+        (137, 1, False),
+        (0, 0, False),
+    ],
+)
+def test_what_something_outside_ended_is_no_outcome(sl: int | None, ml: int | None, down: bool) -> None:
+    """A program cannot end its SL by a signal; a program that alone was killed, or ended by itself, has its outcome."""
+
+    def found(name: str, code: int | None, *, oom: bool = False) -> Found:
+        state = ContainerState.RUNNING if code is RUNS else ContainerState.EXITED
+        return Found(name, state, "i", {}, -1 if code is RUNS else code, out_of_memory=oom)
+
+    assert interrupted(Standing(WorkState.EXITED, found("s", sl), found("u", ml))) is down
+    assert not interrupted(Standing(WorkState.EXITED, found("s", sl, oom=True), found("u", ml, oom=True)))
+    assert not interrupted(Standing(WorkState.EXITED, None, found("u", ml)))
+    assert not interrupted(Standing(WorkState.EXITED, found("s", sl), None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -46,7 +47,8 @@ def write(path: Path, data: bytes, *, secret: bool, force: bool) -> None:
     except OSError as error:
         raise OperatorFault(f"{path} cannot be written: {error.strerror}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that cannot be written has its sentence
+            beside.unlink(missing_ok=True)
 
 
 def refuse_existing(paths: list[Path], *, force: bool) -> None:

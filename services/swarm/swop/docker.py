@@ -116,10 +116,6 @@ class DockerRuntime:
             trouble = Trouble.NO_SPACE if error.errno in (errno.ENOSPC, errno.EDQUOT) else Trouble.REFUSED
             raise RuntimeFault(trouble, f"a file of this SWOP for the container engine: {error}") from error
 
-    async def about(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """The engine's own words: its version, and what it says of itself and its host."""
-        return await self._do(lambda: (self._api.version(), self._api.info()))
-
     # ---- containers ---------------------------------------------------------------------------------
 
     async def find(self, labels: Mapping[str, str]) -> list[Found]:
@@ -152,12 +148,13 @@ class DockerRuntime:
                 f" `docker inspect {spec.name}` and remove it",
             )
 
-    async def start(self, name: str) -> None:
-        await self._do(self._start, name)
+    async def start(self, name: str, *, again: bool = False) -> None:
+        await self._do(self._start, name, again)
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, again: bool) -> None:
         api = self._api
-        if _found(api.inspect_container(name)).state is ContainerState.CREATED:
+        state = _found(api.inspect_container(name)).state
+        if state is ContainerState.CREATED or (again and state is ContainerState.EXITED):
             api.start(name)
 
     async def stop(self, name: str, grace_seconds: int) -> None:

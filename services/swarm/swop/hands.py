@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from swarm.core.swop.containers import (
     MountKind,
 )
 from swarm.core.swop.content import content_volumes
-from swarm.core.swop.outcome import JOINED_FILE, Joined, joined_of, verdict
+from swarm.core.swop.outcome import JOINED_FILE, Joined, interrupted, joined_of, verdict
 from swarm.core.swop.pairs import (
     PART,
     SWOP,
@@ -65,6 +65,8 @@ LOOKS = "swarm-learning.looks"
 """Label of what is made to look at a path of the host, and is gone in the same moment: no part of a pair."""
 STOPS_MAX = 64
 """Pairs that are being stopped at once."""
+REVIVALS_MAX = 5
+"""How often an attempt goes on after its host, its engine or somebody ended it, in one life of this SWOP."""
 
 
 @dataclass
@@ -110,6 +112,10 @@ class Hands:
         self._finishing: dict[Key, float] = {}
         self._stopped: set[Key] = set()
         """Told to end: a program that then ends with 0 has not done its task."""
+        self._ended: set[Key] = set()
+        """Whose containers this process has told to end, for whatever reason."""
+        self._interrupted: set[Key] = set()
+        self._revived: Counter[Key] = Counter()
 
     async def aclose(self) -> None:
         """Give up what runs in this process; containers go on."""
@@ -148,6 +154,9 @@ class Hands:
             if not self._stopping[key].done():
                 return Work(key, WorkState.STOPPING)
             del self._stopping[key]
+        if interrupted(stands) and key not in self._ended and self._revived[key] < REVIVALS_MAX:
+            self._interrupted.add(key)
+            return Work(key, WorkState.CREATED)  # as before its first start: a pass that wants it starts it
         if stands.finishing and await self._is_over(key, stands):
             self._begin_stop(key)
             return Work(key, WorkState.STOPPING)
@@ -285,13 +294,20 @@ class Hands:
             if job.state is WorkState.CREATED:
                 job.state, job.task = WorkState.RUNNING, asyncio.ensure_future(self._run_job(key, job))
             return None
+        again = key in self._interrupted
         try:
-            for part in (Part.SL, Part.ML):
+            # Again the program first: it waits for its SL, and one that has ended beside an SL that runs has failed.
+            for part in (Part.ML, Part.SL) if again else (Part.SL, Part.ML):
                 for found in await self._of(key):
                     if found.labels.get(PART) == part:
-                        await self._runtime.start(found.name)
+                        await self._runtime.start(found.name, again=again)
         except OperatorFault as fault:
             return self._failed(key, fault)
+        if again:
+            self._interrupted.discard(key)
+            self._revived[key] += 1
+            log.warning("goes on after its containers were ended from outside", pair=key.pair, attempt=key.attempt)
+            return None
         log.info("SWOPRunTask: Started containers successfully", pair=key.pair, attempt=key.attempt)
         return None
 
@@ -307,6 +323,7 @@ class Hands:
             self._begin_stop(key)
 
     def _begin_stop(self, key: Key) -> None:
+        self._ended.add(key)
         if key not in self._stopping or self._stopping[key].done():
             self._stopping[key] = asyncio.ensure_future(self._end(key))
 
@@ -327,7 +344,9 @@ class Hands:
             self._begin_stop(key)  # removed by a later pass, once it has ended
             return
         self._results.pop(key, None)
-        self._stopped.discard(key)
+        for noted in (self._stopped, self._ended, self._interrupted):
+            noted.discard(key)
+        del self._revived[key]
         ended = any(found.state is ContainerState.EXITED for found in mine)
         if self._kept is not None and ended and self._kept.add(key):
             return

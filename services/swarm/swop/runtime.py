@@ -71,8 +71,8 @@ class ContainerRuntime(Protocol):
     async def create(self, spec: ContainerSpec) -> None:
         """Make it, without starting it. One that is there by this name stays as it is if all its labels are these."""
 
-    async def start(self, name: str) -> None:
-        """Start what was created; one that runs stays as it is, one that has ended is not started again."""
+    async def start(self, name: str, *, again: bool = False) -> None:
+        """Start what was created; one that runs stays as it is, one that has ended is started only ``again``."""
 
     async def stop(self, name: str, grace_seconds: int) -> None:
         """SIGTERM, and SIGKILL after the grace; returns when it has ended. One that is gone counts as stopped."""

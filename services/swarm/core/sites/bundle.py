@@ -6,7 +6,6 @@ What a site gets hangs on the site itself and on where the sentinel is: a furthe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from .inventory import CHAIN, LOGS, REST, Inventory, SiteOf
 
 Written = Callable[[Mapping[str, Any]], str]
 """Plain values as YAML."""
-COMPOSE, ENVIRONMENT, README, SITE = "docker-compose.yml", ".env", "README.md", "site.json"
+COMPOSE, ENVIRONMENT, README = "docker-compose.yml", ".env", "README.md"
 PROFILE, POLICY = "usr/swop-profile.yaml.in", "usr/policy.yaml"
 REQUESTS, PREFLIGHT, START = "make-requests.sh", "preflight.sh", "start.sh"
 SCRIPTS = (REQUESTS, PREFLIGHT, START)
@@ -33,7 +32,6 @@ def bundle_of(inventory: Inventory, site: SiteOf, yaml: Written) -> dict[str, st
         PREFLIGHT: _preflight(inventory, site),
         START: _start(site),
         README: _readme(inventory, site),
-        SITE: json.dumps(_told(inventory, site), indent=1) + "\n",
     }
     if site.swop is not None:
         files[PROFILE] = _profile(inventory, site, yaml)
@@ -44,21 +42,6 @@ def bundle_of(inventory: Inventory, site: SiteOf, yaml: Written) -> dict[str, st
     elif site.swci:
         files["usr/README"] = "Task files and scripts of this site's operator.\n"
     return files
-
-
-def _told(inventory: Inventory, site: SiteOf) -> dict[str, Any]:
-    """What this site is, for ``swarm doctor``: its form is :class:`.described.Described`."""
-    first = inventory.sentinel
-    assert first.sn is not None
-    return {
-        "swarm": inventory.swarm,
-        "site": site.name,
-        "host": site.host,
-        "nodes": dict(nodes_of(site)),
-        "ports": {str(port): whose for port, whose in site.ports()},
-        "sentinel": {"host": first.host, "port": first.sn.api_port, "here": site is first},
-        "data": [one for nodes in (site.sls, site.swop) if nodes is not None for one in nodes.data],
-    }
 
 
 def _names(inventory: Inventory, site: SiteOf, name: str, role: str) -> str:
@@ -72,12 +55,6 @@ def _host_option(site: SiteOf) -> str:
 HEAD = """#!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "$0")"
-case $PWD in
-*[:\\|\\&\\\\#]* | *$'\\n'*)
-    echo "this folder's path, $PWD, has one of : | & \\\\ # or a line break: move it" >&2
-    exit 1
-    ;;
-esac
 . ./.env
 : "${SWARM_IMAGES:?is not set in .env: where the node images come from}"
 : "${SWARM_IMAGE_TAG:?is not set in .env: which version of the images}"
@@ -164,8 +141,13 @@ def _preflight(inventory: Inventory, site: SiteOf) -> str:
             f'|| fails "port {port} ({whose}) is taken on this host: free it, or change it in the inventory"'
         )
     if site is not first:
+        lines += [
+            "# Nodes that were here before know other SNs than the sentinel, which may be away.",
+            'known=$(docker volume ls --quiet --filter "$mine" 2>/dev/null | head -1 || true)',
+        ]
         lines.append(
-            f"timeout 10 bash -c ': </dev/tcp/{first.host}/{first.sn.api_port}' 2>/dev/null || fails 'the sentinel "
+            f"[ -n \"$known\" ] || timeout 10 bash -c ': </dev/tcp/{first.host}/{first.sn.api_port}' 2>/dev/null "
+            "|| fails 'the sentinel "
             f"{first.host}:{first.sn.api_port} is not reached: is it started, and open to this host in its firewall?'"
         )
     return "\n".join([*lines, '[ "$failed" = 0 ] && echo "all is there"', 'exit "$failed"', ""])
@@ -228,6 +210,8 @@ def _readme(inventory: Inventory, site: SiteOf) -> str:
         else (f"The SN of site {first.name} ({first.host}) begins the chain: it is started first.")
     )
     opened = [f"| {port} | {whose} | {_from(whose)} |" for port, whose in site.ports()]
+    asks = "`docker compose exec swci swarm swci --mode CLI`"
+    shell = f"- The operator's shell: {asks}; its files are those in `usr/`." if site.swci else ""
     signs = [
         f"swarm cert sign {site.name}/requests/{name}.csr --role {role} --site {site.name} "
         f"--trust-domain {inventory.trust_domain} --ca CA --out {site.name}/certificates/{name}/cert.pem"
@@ -267,7 +251,9 @@ What other hosts must reach on {site.host}:
 {tls}
 
 ## Later
+{shell}
 - New images: change `SWARM_IMAGE_TAG` in `.env`, then `./start.sh`. State and keys stay in volumes and `certs/`.
+- After a power cut the nodes start by themselves where the engine does; `./start.sh` starts what does not.
 - A site that comes to the swarm changes nothing here.
 """
 

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 
 from ..ids import NO_DIGEST, Address, Digest, from_hex, to_hex
 from ..taskrun.work import Result, Why
-from .containers import Found
+from .containers import ContainerState, Found
 from .pairs import STATE, Standing
 
 JOINED_NAME = "joined.json"
 """In an SL's state folder: it writes it once its program has a session and it has joined the run."""
 JOINED_FILE = f"{STATE}/{JOINED_NAME}"
 KILLED, TERMINATED, NO_PROGRAM, NOT_EXECUTABLE = 137, 143, 127, 126
+LOST = 255
+"""What an engine shows of a container that went down with it."""
 NEVER_JOINED = "NeverJoined"
 FAULT_CHARS_MAX = 31
 _RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)(?::\s.*|:)?$")
+_FROM_OUTSIDE = frozenset({KILLED, TERMINATED, LOST})
 _WORDS = {
     KILLED: "Killed",
     TERMINATED: "Terminated",
@@ -70,6 +73,23 @@ def raised(output: str) -> str | None:
             found = _RAISED.match(line)
             return None if found is None else found[1][:FAULT_CHARS_MAX]
     return None
+
+
+def interrupted(stands: Standing) -> bool:
+    """Whether something from outside ended the pair, or its SL beside a program that goes on: it is no outcome.
+
+    The host lost its power, its engine was killed or told to stop with all that it ran, or somebody killed the SL. A
+    program cannot do that to its SL; one that alone was killed has failed. Only for what its SWOP did not end.
+    """
+    sl, ml = stands.sl, stands.ml
+    if sl is None or ml is None or sl.state is not ContainerState.EXITED:
+        return False
+    down = sl.exit_code in _FROM_OUTSIDE and not sl.out_of_memory
+    if ml.state is ContainerState.RUNNING:
+        return down
+    if ml.state is not ContainerState.EXITED or ml.exit_code not in _FROM_OUTSIDE or ml.out_of_memory:
+        return False
+    return down or (sl.exit_code, ml.exit_code) == (0, TERMINATED)  # an SL ends well on SIGTERM
 
 
 def verdict(
