@@ -91,7 +91,8 @@ def _approvals(data: Any) -> None:
     if not data["waiting"]:
         print(f"no node waits for approval at the SN of {data['folder']}")
     for one in data["waiting"]:
-        print(f"{one['node']}  {one['role']}  {one['certificate']}")
+        instead = f"  instead of {one['instead']}, which is revoked then" if one.get("instead") else ""
+        print(f"{one['node']}  {one['role']}  {one['certificate']}{instead}")
 
 
 def chain_export(call: Call) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -35,6 +35,8 @@ class Waiting(TypedDict):
     node: str
     role: str
     certificate: str
+    instead: NotRequired[str]
+    """the member under the same certificate that it takes the place of"""
 
 
 class Approvals(TypedDict):

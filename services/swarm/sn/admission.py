@@ -105,6 +105,8 @@ class Admission:
     async def _decided(self, peer: PeerIdentity, join: Join, signature: Signature) -> tuple[int, dict[str, Any]]:
         now = int(self._clock())
         known = await self._membership.member(join.node)
+        holder = await self._holder(join, now)
+        told = _told(peer, join, holder)
         decision = decide(
             join,
             recovered=self._verifier.recover(join.digest(self._domain), signature),
@@ -112,9 +114,9 @@ class Admission:
             now=now,
             policy=self.policy,
             known=known,
-            holder=await self._holder(join, now),
+            holder=holder,
             nonce_seen=await asyncio.to_thread(self._seen, join, now),
-            approved=self._approvals.is_approved(join.node),
+            approved=self._approvals.is_approved(join.node, told),
             crowded=await self._membership.has_members(OPEN_MEMBERS_MAX),
         )
         node = to_hex(join.node)
@@ -124,12 +126,6 @@ class Admission:
         if isinstance(decision, InUse):
             raise ApiError(503, "key_in_use", decision.reason, wait=decision.wait_seconds)
         if isinstance(decision, Wait):
-            told = {
-                "role": Role(join.role).name.lower(),
-                "certificate": str(peer),
-                "key": to_hex(join.spki),
-                "site": to_hex(join.site),
-            }
             if not self._approvals.wait(join.node, told):
                 raise ApiError(503, "busy", "too many nodes wait for approval; the operator must answer some")
             log.info("%s (%s) asks to join and waits for approval: swarm approve %s", node, peer, node)
@@ -219,6 +215,19 @@ class Admission:
 
 def _heirs_of(join: Join) -> str:
     return f"{HEIR_PREFIX}{join.spki.hex()}/"
+
+
+def _told(peer: PeerIdentity, join: Join, holder: Holder | None) -> dict[str, Any]:
+    """What an operator is shown of a request, and so approves: nothing else passes by that approval."""
+    told = {
+        "role": Role(join.role).name.lower() if join.role in list(Role) else str(join.role),
+        "certificate": str(peer),
+        "key": to_hex(join.spki),
+        "site": to_hex(join.site),
+    }
+    if holder is not None and holder.node != join.node:
+        told["instead"] = to_hex(holder.node)
+    return told
 
 
 def parse_request(body: bytes) -> tuple[Join, Signature]:

@@ -32,13 +32,19 @@ class Approvals:
         self._approved = private_folder(state / "approvals" / "approved")
         self._clock = clock
 
-    def is_approved(self, node: Address) -> bool:
-        return (self._approved / to_hex(node)).exists()
+    def is_approved(self, node: Address, told: dict[str, Any]) -> bool:
+        """Whether an operator let it in: with what was shown then; with anything, if it was not heard of yet."""
+        try:
+            given = (self._approved / to_hex(node)).read_bytes()
+        except FileNotFoundError:
+            return False
+        return not given or json.loads(given) == told
 
     def wait(self, node: Address, told: dict[str, Any]) -> bool:
         """Note that a node waits; False when too many do. ``told["key"]`` is its certificate's key."""
         name = self._waiting / to_hex(node)
-        if not name.exists():
+        if _told(name) != told:
+            name.unlink(missing_ok=True)
             self._forget_old()
             rows = self.waiting()
             same = [row for row in rows if rows[row].get("key") == told["key"]]
@@ -60,7 +66,7 @@ class Approvals:
         return {p.name: json.loads(p.read_text()) for p in sorted(self._waiting.iterdir()) if p.name[0] != "."}
 
     def approve(self, text: str) -> None:
-        """Let the node of this address in when it next asks (within seconds, as a rule).
+        """Let the node of this address in when it next asks (within seconds, as a rule) for what it asked for.
 
         Raises:
             OperatorFault: not an address.
@@ -69,10 +75,21 @@ class Approvals:
             node = address(text.lower())
         except ValueError as error:
             raise OperatorFault(f"{text} is not a node's address: {error}") from None
-        write_private(self._approved / to_hex(node), b"")
+        told = _told(self._waiting / to_hex(node))
+        write_private(self._approved / to_hex(node), b"" if told is None else json.dumps(told).encode())
 
     def _forget_old(self) -> None:
         oldest = self._clock() - WAITING_SECONDS_MAX
         for path in list(self._waiting.iterdir()):
             if path.stat().st_mtime < oldest:
                 path.unlink(missing_ok=True)
+
+
+def _told(waiting: Path) -> dict[str, Any] | None:
+    """What a node that waits has asked for."""
+    try:
+        found: dict[str, Any] = json.loads(waiting.read_bytes())
+    except FileNotFoundError:
+        return None
+    del found["since"]
+    return found
