@@ -16,7 +16,7 @@ from swarm.chain.embedded import EmbeddedChain
 from swarm.chain.exporting import read_swarm
 from swarm.chain.importing import carry_over
 from swarm.chain.rpc import embedded_rpc
-from swarm.core.chain_view import Merged, Phase, Role, Status
+from swarm.core.chain_view import Member, Merged, Phase, Role, Status
 from swarm.core.errors import ChainFault, OperatorFault
 from swarm.core.exported import Export, from_text, to_text
 from swarm.core.ids import DEFAULT_JOB, ZERO32, Address, BlobId, from_hex, job_id, sha256, to_hex
@@ -125,6 +125,21 @@ async def test_the_chain_of_version_1_is_carried_over(export: Export, new: New) 
     origin = await find_origin(training, DEFAULT, 1)
     assert (origin.blob, origin.size, origin.fault) == (final, 1000, "")
     assert "it is open, not complete" in (await find_origin(training, DEFAULT, 2)).fault
+
+
+async def test_members_whose_heirs_have_their_keys_are_carried_over(export: Export, new: New) -> None:
+    """Each stays revoked without a key, also where this chain has such members; a second import is nothing."""
+    lost = Member(Role.SL, Status.REVOKED, ZERO32, ZERO32, sha256(b"site"), FAR, 0, 0)
+    gone = {Address(bytes([n]) * 20): lost for n in (1, 2, 3)}
+    first, *rest = gone
+    await new.swarm.membership.restore(first, lost, 0)
+    given = from_text(to_text(replace(export, members={**export.members, **gone})).encode(), "F")
+    assert len(await carry_over(new.swarm, given, quiet)) == 1
+    here = await new.swarm.membership.members()
+    assert {node: replace(here[node], since=0, changed_block=0) for node in rest} == dict.fromkeys(rest, lost)
+    before = await new.blocks()
+    await carry_over(new.swarm, given, quiet)
+    assert await new.blocks() == before
 
 
 async def test_a_second_import_changes_nothing_also_after_the_swarm_went_on(export: Export, new: New) -> None:

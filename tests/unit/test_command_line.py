@@ -162,7 +162,8 @@ def test_a_fault_has_its_code_and_says_whose_it_is(fault: Any, code: int, whose:
         (["schema", "no", "such"], "no command is called 'no such'"),
         (["schema", "sn"], "answers no JSON"),
         (["new"], "is not there yet"),
-        (["doctor"], "is not there yet"),
+        (["try"], "is not there yet"),
+        (["doctor", "/no/such/folder"], "swarm site init writes it"),
     ],
 )
 @pytest.mark.parametrize("form", ["text", "json", "jsonl"])

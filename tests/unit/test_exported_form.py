@@ -15,6 +15,8 @@ from swarm.core.exported import Export, PastJob, PastRun, from_text, to_text
 from swarm.core.ids import ZERO32, Address, BlobId, Digest, from_hex
 
 A, B = Address(b"\x0a" * 20), Address(b"\x0b" * 20)
+C, D = Address(b"\x0c" * 20), Address(b"\x0d" * 20)
+"""Two that lost their keys; their heirs have their certificates' keys."""
 GENESIS = Digest(b"\x07" * 32)
 RUN = PastRun(
     run=1,
@@ -35,6 +37,8 @@ EXPORT = Export(
     members={
         A: Member(Role.SN, Status.ACTIVE, b"\x0a" * 32, ZERO32, b"\x05" * 32, 2**40, 0, 0),
         B: Member(Role.SL, Status.REVOKED, b"\x0b" * 32, b"\x06" * 32, b"\x05" * 32, 1, 0, 0),
+        C: Member(Role.SL, Status.REVOKED, ZERO32, b"\x06" * 32, b"\x05" * 32, 1, 0, 0),
+        D: Member(Role.SL, Status.REVOKED, ZERO32, b"\x06" * 32, b"\x05" * 32, 1, 0, 0),
     },
     jobs=(
         PastJob("défaut", 2, '{"strict":true}', (RUN,)),
@@ -98,7 +102,7 @@ RUN_AT = ("jobs", 0, "runs", 0)
         (put("chain", "block", value=True), "chain.block: expected a whole number"),
         (put("chain", "genesis", value="0x" + "0" * 64), "chain.genesis: a hash of zeros"),
         (put("chain", "directory", value="0x" + "zz" * 20), "chain.directory: "),
-        (again("members"), r"members\[2\]: member 0x0a0a.* twice"),
+        (again("members"), r"members\[4\]: member 0x0a0a.* twice"),
         (put("members", 1, "spki", value="0x" + "0a" * 32), r"members\[1\]: .* same certificate key"),
         (put("members", 0, "node", value="0x" + "00" * 20), r"members\[0\].node: an address of zeros"),
         (put("members", 0, "node", value="0x" + "ab " * 12 + "abcd"), r"members\[0\].node: expected 0x and 40"),

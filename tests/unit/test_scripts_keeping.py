@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import tarfile
@@ -96,6 +97,58 @@ def test_the_log_collector_packs_what_is_here(tmp_path: Path) -> None:
         text = facts.read().decode()
     for heading in ("==== id", "==== cat /etc/os-release", "==== docker version", "==== docker ps --all", "nvidia-smi"):
         assert heading in text
+
+
+INSPECTED = """[
+    {
+        "Config": {
+            "Env": [
+                "LOGIN=site-secret",
+                "DB_PASSWORD=site-\\"secret",
+                "https_proxy=http://me:site-secret@proxy:3128",
+                "SWARM_LOG_LEVEL=DEBUG",
+                "SWARM_KEY_TOKEN=site-secret"
+            ],
+            "Cmd": [
+                "--db=x://h?password=site-secret&a=1",
+                "--rounds=5"
+            ],
+            "Labels": {"my.token": "site-secret"}
+        }
+    }
+]"""
+
+
+@pytest.mark.row("O10b")
+def test_attack_a_sites_secrets_are_not_collected(tmp_path: Path) -> None:
+    """Neither its file of them, which lies beside the profile, nor what a program was given by any variable's name."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    engine = programs / "docker"
+    engine.write_text(
+        '#!/bin/sh\ncase "$1" in images) echo hub/sl:1 ;; ps) echo id ;;\n'
+        f"inspect) cat <<'END'\n{INSPECTED}\nEND\n;; esac\n"
+    )
+    engine.chmod(0o755)
+    (tmp_path / "ws" / "swop").mkdir(parents=True)
+    (tmp_path / "ws" / "swop" / "profile.yaml").write_text("groupname: a\n")
+    (tmp_path / "ws" / "swop" / "secrets.yaml").write_text("hub: site-secret\n")
+    (tmp_path / "ws" / "swop" / "secrets.yaml").chmod(0o600)
+    env = scripts.environ()
+    env["PATH"] = f"{programs}:{env['PATH']}"
+    done = scripts.run("swarmLogCollector", ["hub", "workspace=ws"], tmp_path, env)
+    assert done.returncode == 0, done.stderr
+    assert "left out, as it is its owner's alone: " in done.stdout
+    [archive] = (tmp_path / "logs").iterdir()
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    with tarfile.open(archive) as packed:
+        files = {Path(one.name).name: packed.extractfile(one) for one in packed.getmembers() if one.isfile()}
+        texts = {name: file.read().decode() for name, file in files.items() if file is not None}
+    assert {"profile.yaml", "sl_inspect_1.json"} <= texts.keys()
+    assert not [name for name, text in texts.items() if "secret" in text and "site-" in text]
+    inspected = json.loads(texts["sl_inspect_1.json"])[0]["Config"]
+    assert "SWARM_LOG_LEVEL=DEBUG" in inspected["Env"]
+    assert inspected["Cmd"][1] == "--rounds=5"
 
 
 @pytest.mark.row("O11")

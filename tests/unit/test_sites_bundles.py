@@ -204,6 +204,23 @@ def test_the_command_line_writes_and_adds(tmp_path: Path, capsys: pytest.Capture
     assert (tmp_path / "bundles" / "south" / MANIFEST).is_file()
 
 
+@pytest.mark.parametrize("name", ["a&b", "a|b", "a #b", "a:b", "a\\1", "a\nb"])
+def test_attack_a_folder_whose_name_would_be_read_as_more(name: str, tmp_path: Path) -> None:
+    """Its path comes into the SWOP's profile and into mounts: it is refused before anything is done."""
+    write(inventory(), tmp_path / name, ["south"])
+    for script in ("make-requests.sh", "start.sh", "preflight.sh"):
+        done = subprocess.run(
+            ["bash", f"./{script}"],
+            cwd=tmp_path / name / "south",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith("this folder's path, ")
+
+
 @pytest.mark.parametrize("site", ["north", "south", "west"])
 def test_scripts_are_bash_and_preflight_names_what_lacks(site: str, tmp_path: Path) -> None:
     """Each line that fails says what to do; it ends with 1 and starts nothing."""

@@ -24,9 +24,23 @@ remove_image() {
     if "${engine[@]}" image inspect "$1" >/dev/null 2>&1; then doing "${engine[@]}" image rm --force "$1"; else echo "There is no image $1"; fi
 }
 
-# What looks like a secret in variables of containers does not leave the host.
+# What may be a secret does not leave the host: variables that are not the platform's own (a site's secrets come to a program
+# by any name), what has a secret's name, logins in addresses.
 without_secrets() {
-    sed -E 's/("[^"=]*(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL)[^"=]*=)[^"]*"/\1<redacted>"/I'
+    sed -E \
+        -e 's#://[^/@" ]*@#://<redacted>@#g' \
+        -e '/"(Env|CreateCommand)": \[/,/^ *\]/{/^ *"((SWARM|SN|SL|SWOP|SWCI|SENTINEL)_|(THIS_NODE_IP|USR_DIR|PATH)=)/!s/^( *"[^"=]*=)([^"\\]|\\.)*"/\1<redacted>"/}' \
+        -e 's/((PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL)[^"=]*=)([^"\\]|\\.)*"/\1<redacted>"/Ig' \
+        -e 's/("[^"]*(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL)[^"]*": )"([^"\\]|\\.)*"/\1"<redacted>"/Ig'
+}
+
+# copied FILE...: into the folder; a file of secrets, which must be its owner's alone, stays where it is.
+copied() {
+    local file
+    for file in "$@"; do
+        [ -f "$file" ] || continue
+        if [ -n "$(find -L "$file" -perm /044)" ]; then cp "$file" "$folder/"; else echo "left out, as it is its owner's alone: $file"; fi
+    done
 }
 
 # logs_of KIND IMAGE...: output and settings of all containers of these images, also of stopped ones.
@@ -59,6 +73,7 @@ outcome_of() {
 collect() {
     local hub=$1 kind=$2 what=$3 name image role folder archive
     local -a images
+    umask 077
     command -v "${engine[0]}" >/dev/null || fail "docker is not installed on this host: there is nothing to collect"
     "${engine[@]}" version >/dev/null 2>&1 || fail "docker does not answer: start it, or let your user use it (group docker, or sudo)"
     name=swarm_logs_$(hostname)_$(date +%Y%m%d%H%M%S)
@@ -69,9 +84,7 @@ collect() {
     image=$what
     if [ "$kind" = workspace ]; then
         image=$(outcome_of "$what")
-        for file in "$what"/swci/taskdefs/*.y*ml "$what"/swop/*.y*ml; do
-            [ ! -f "$file" ] || cp "$file" "$folder/"
-        done
+        copied "$what"/swci/taskdefs/*.y*ml "$what"/swop/*.y*ml
         [ -n "$image" ] || echo "no task in $what/swci/taskdefs builds an image: the programs' logs are left out"
     fi
     {

@@ -75,7 +75,7 @@ class _Import:
     async def _missing_members(self) -> dict[Address, Member]:
         """Whom this chain does not know; notes where it knows better."""
         here = await self._swarm.membership.members()
-        holders = {member.spki: node for node, member in here.items()}
+        holders = {member.spki: node for node, member in here.items() if any(member.spki)}
         missing = {}
         for node, member in self._export.members.items():
             known, holder = here.get(node), holders.get(member.spki)

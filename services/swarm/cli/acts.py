@@ -19,6 +19,8 @@ OWN: Mapping[str, str] = {
     "task schema": "swarm.cli.here:task_schema",
     "site init": "swarm.cli.sites:init",
     "site add": "swarm.cli.sites:add",
+    "site check": "swarm.cli.sites:check",
+    "doctor": "swarm.cli.doctoring:doctor",
     "cert request": "swarm.cli.certs:request",
     "policy allow": "swarm.cli.policies:allow",
     "policy check": "swarm.cli.policies:check",

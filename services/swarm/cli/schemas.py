@@ -42,6 +42,8 @@ SHAPES: dict[str, Any] = {
     "Rendered": shapes_host.RenderedSites,
     "CertFindings": shapes_host.CertFindings,
     "SiteBundles": list[shapes_host.SiteBundle],
+    "HostReport": shapes_host.HostReport,
+    "SiteCheck": shapes_host.SiteCheck,
     "PolicyAllowed": shapes_host.PolicyAllowed,
     "PolicyChecked": shapes_host.PolicyChecked,
 }

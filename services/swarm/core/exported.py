@@ -171,9 +171,14 @@ def from_text(data: bytes, where: str) -> Export:
         node, member = _member(place)
         if node in members:
             place.refuse(f"member {to_hex(node)} stands there twice")
+        members[node] = member
+        if not any(member.spki):
+            if member.status is not Status.REVOKED:  # one whose heir has its key
+                place.at("spki").refuse("a hash of zeros stands for none: only who is REVOKED may have none")
+            continue
         if member.spki in keys:
             place.refuse(f"{to_hex(node)} and {to_hex(keys[member.spki])} have the same certificate key")
-        members[node], keys[member.spki] = member, node
+        keys[member.spki] = node
     jobs: dict[str, PastJob] = {}
     for place in top.at("jobs").items(JOBS_MAX):
         job = _job(place)
@@ -196,7 +201,7 @@ def _member(place: _Place) -> tuple[Address, Member]:
     member = Member(
         role=Role[place.at("role").one_of([r.name for r in Role if r])],
         status=Status[place.at("status").one_of([s.name for s in Status if s])],
-        spki=place.at("spki").hash_(),
+        spki=place.at("spki").word(),
         spiffe=place.at("spiffe").word(),
         site=place.at("site").word(),
         expires=place.at("expires").integer(0, _UINT64_MAX),

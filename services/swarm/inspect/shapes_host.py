@@ -178,3 +178,54 @@ class SiteBundle(TypedDict):
     folder: str
     written: list[str]
     kept: list[str]
+
+
+class HostFinding(TypedDict):
+    """One thing that was looked at on a host, or between sites."""
+
+    area: str
+    """such as engine, certificates, path, data"""
+    level: str
+    """ok, warn or fault"""
+    text: str
+    fix: str
+    """what to do; empty where all is well"""
+
+
+class PathTold(TypedDict):
+    """A path to a port of another host."""
+
+    host: str
+    port: int
+    whose: str
+    reach: str
+    """answers, taken, refused, silent, unknown name, stuck or untrusted"""
+    milliseconds: float | None
+    """of a TCP connection, the shortest of a few"""
+    segment_bytes: int | None
+    """largest TCP segment"""
+
+
+class HostReport(TypedDict):
+    """What is right and wrong on a host."""
+
+    site: str
+    version: str
+    """of the swarm program that looked"""
+    contracts: int
+    """version of the contracts that it knows"""
+    at: float
+    images: dict[str, str | None]
+    """id of each node image by role; null: it is not there"""
+    reached: list[PathTold]
+    findings: list[HostFinding]
+    faults: int
+
+
+class SiteCheck(TypedDict):
+    """What runs, and what sites told, beside the inventory."""
+
+    inventory: str
+    sites: list[str]
+    findings: list[HostFinding]
+    faults: int

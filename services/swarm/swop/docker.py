@@ -116,6 +116,10 @@ class DockerRuntime:
             trouble = Trouble.NO_SPACE if error.errno in (errno.ENOSPC, errno.EDQUOT) else Trouble.REFUSED
             raise RuntimeFault(trouble, f"a file of this SWOP for the container engine: {error}") from error
 
+    async def about(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The engine's own words: its version, and what it says of itself and its host."""
+        return await self._do(lambda: (self._api.version(), self._api.info()))
+
     # ---- containers ---------------------------------------------------------------------------------
 
     async def find(self, labels: Mapping[str, str]) -> list[Found]:

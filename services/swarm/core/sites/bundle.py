@@ -6,6 +6,7 @@ What a site gets hangs on the site itself and on where the sentinel is: a furthe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from .inventory import CHAIN, LOGS, REST, Inventory, SiteOf
 
 Written = Callable[[Mapping[str, Any]], str]
 """Plain values as YAML."""
-COMPOSE, ENVIRONMENT, README = "docker-compose.yml", ".env", "README.md"
+COMPOSE, ENVIRONMENT, README, SITE = "docker-compose.yml", ".env", "README.md", "site.json"
 PROFILE, POLICY = "usr/swop-profile.yaml.in", "usr/policy.yaml"
 REQUESTS, PREFLIGHT, START = "make-requests.sh", "preflight.sh", "start.sh"
 SCRIPTS = (REQUESTS, PREFLIGHT, START)
@@ -32,6 +33,7 @@ def bundle_of(inventory: Inventory, site: SiteOf, yaml: Written) -> dict[str, st
         PREFLIGHT: _preflight(inventory, site),
         START: _start(site),
         README: _readme(inventory, site),
+        SITE: json.dumps(_told(inventory, site), indent=1) + "\n",
     }
     if site.swop is not None:
         files[PROFILE] = _profile(inventory, site, yaml)
@@ -42,6 +44,21 @@ def bundle_of(inventory: Inventory, site: SiteOf, yaml: Written) -> dict[str, st
     elif site.swci:
         files["usr/README"] = "Task files and scripts of this site's operator.\n"
     return files
+
+
+def _told(inventory: Inventory, site: SiteOf) -> dict[str, Any]:
+    """What this site is, for ``swarm doctor``: its form is :class:`.described.Described`."""
+    first = inventory.sentinel
+    assert first.sn is not None
+    return {
+        "swarm": inventory.swarm,
+        "site": site.name,
+        "host": site.host,
+        "nodes": dict(nodes_of(site)),
+        "ports": {str(port): whose for port, whose in site.ports()},
+        "sentinel": {"host": first.host, "port": first.sn.api_port, "here": site is first},
+        "data": [one for nodes in (site.sls, site.swop) if nodes is not None for one in nodes.data],
+    }
 
 
 def _names(inventory: Inventory, site: SiteOf, name: str, role: str) -> str:
@@ -55,6 +72,12 @@ def _host_option(site: SiteOf) -> str:
 HEAD = """#!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "$0")"
+case $PWD in
+*[:\\|\\&\\\\#]* | *$'\\n'*)
+    echo "this folder's path, $PWD, has one of : | & \\\\ # or a line break: move it" >&2
+    exit 1
+    ;;
+esac
 . ./.env
 : "${SWARM_IMAGES:?is not set in .env: where the node images come from}"
 : "${SWARM_IMAGE_TAG:?is not set in .env: which version of the images}"

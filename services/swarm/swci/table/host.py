@@ -92,6 +92,57 @@ ROWS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        "site check",
+        "host",
+        "Compares what runs with the inventory: nodes that an SN knows, and reports of swarm doctor from the sites.",
+        lines=(
+            Line(
+                "site check",
+                Way.HERE,
+                (
+                    Option("INVENTORY", "the inventory of the swarm", Takes.PATH, needed=True),
+                    Option(
+                        "--report",
+                        "what swarm doctor --output json said at a site (repeatable); with reports and neither --sn "
+                        "nor --ops no SN is asked",
+                        Takes.PATH,
+                        many=True,
+                        into="reports",
+                    ),
+                    *SOURCE,
+                ),
+                answer="SiteCheck",
+            ),
+        ),
+    ),
+    Command(
+        "doctor",
+        "host",
+        "Looks for what is wrong on this host before anything trains, and names each fix; exit code 1 at a fault.",
+        lines=(
+            Line(
+                "doctor",
+                Way.HERE,
+                (
+                    Option("FOLDER", "a site's bundle [default: this folder, unless an option says what to look at]"),
+                    Option("--sn", "the SN that nodes of this host talk to (host:port)"),
+                    Option("--peer", "a further port of another host, host:port (repeatable)", many=True, into="peers"),
+                    Option("--cert", "certificate of a node", Takes.PATH, "SWARM_ID_CERT"),
+                    Option("--key", "its private key", Takes.PATH, "SWARM_ID_KEY"),
+                    Option("--cacert", "trusted CA", Takes.PATH, "SWARM_ID_CACERT"),
+                    Option("--capath", "folder of CAs", Takes.PATH, "SWARM_ID_CAPATH"),
+                    Option("--profile", "a SWOP profile", Takes.PATH),
+                    Option("--policy", "a policy file", Takes.PATH),
+                    Option("--data", "a folder of data (repeatable)", many=True, into="folders"),
+                    Option("--image", "an sl image, to look from inside a container", into="image"),
+                    Option("--user", "number that programs run as [default: as in the image]"),
+                    Option("--engine", "address of the container engine", env="DOCKER_HOST"),
+                ),
+                answer="HostReport",
+            ),
+        ),
+    ),
+    Command(
         "policy allow",
         "host",
         "Writes a rule into a site's policy file: what a SWOP of this site takes from then on, without a restart.",
@@ -243,7 +294,6 @@ ROWS: tuple[Command, ...] = (
         for words, told in (
             ("new", "Begins a project."),
             ("try", "Tries a program before it trains in a swarm."),
-            ("doctor", "Looks for what is wrong on this host."),
         )
     ),
 )
