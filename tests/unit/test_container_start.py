@@ -8,6 +8,8 @@ import pytest
 from swarm.core.errors import OperatorFault
 from swarm.node import dropping
 from swarm.node.settings import NodeSettings
+from swarm.swop.ownmounts import kept_from_tasks
+from swarm.swop.runtime import MountedAt
 
 ALL = (1 << 41) - 1
 KINDS = {kind.name: kind for kind in dropping.KINDS}
@@ -32,8 +34,18 @@ def test_copies_are_named_wherever_the_original_was() -> None:
         argv, {"SWARM_ID_KEY": "/a", "SN_NODE_IP": "sn1"}, {KINDS["key.pem"]: "/k", KINDS["cert.pem"]: "/p"}
     )
     assert words == ["sl", "--key", "/k", "--cert=/p"]
-    assert environ == {"SWARM_ID_KEY": "/k", "SN_NODE_IP": "sn1"}
+    assert environ == {"SWARM_ID_KEY": "/k", "SN_NODE_IP": "sn1", dropping.TAKEN: "/c:/a"}
     assert argv == ["sl", "--key", "/a", "--cert=/c"]
+
+
+def test_attack_a_swop_knows_where_its_secrets_lie_although_it_reads_copies() -> None:
+    """Beside data only what it knows by name is kept from tasks; nobody else says what that is."""
+    argv = ["swop", "--usr-dir", "/usr-dir", "--secrets", "s.yaml"]
+    _, environ = dropping.renamed(argv, {dropping.TAKEN: "/other"}, {KINDS["secrets.yaml"]: "/dev/shm/x/secrets.yaml"})
+    known = ("/dev/shm/x/secrets.yaml", *dropping.taken_from(environ))
+    assert known == ("/dev/shm/x/secrets.yaml", "/usr-dir/s.yaml")
+    assert kept_from_tasks([MountedAt("/srv/site", "/usr-dir")], "/usr-dir", known) == ("/srv/site/s.yaml",)
+    assert dropping.taken_from(dropping.renamed(argv, {dropping.TAKEN: "/other"}, {})[1]) == ()
 
 
 def test_the_flags_and_variables_are_the_nodes_own() -> None:

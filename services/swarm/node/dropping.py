@@ -16,6 +16,8 @@ from swarm.core.errors import OperatorFault
 SETGID, SETUID, SETPCAP = 6, 7, 8
 """Numbers of Linux capabilities."""
 SOCKET = "/var/run/docker.sock"
+TAKEN = "SWARM_TAKEN_FROM"
+"""Variable that tells a node where its copies came from: a SWOP keeps those places from tasks as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,15 @@ def renamed(
                 words[at + 1] = path
             elif word.startswith(f"{kind.flag}="):
                 words[at] = f"{kind.flag}={path}"
+    variables.pop(TAKEN, None)
+    if taken:
+        variables[TAKEN] = ":".join(path for kind, path in named(argv, environ).items() if kind in taken)
     return words, variables
+
+
+def taken_from(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The originals of the copies that this process was told of."""
+    return tuple(path for path in environ.get(TAKEN, "").split(":") if path)
 
 
 def refuse_loose(kind: Kind, path: str, mode: int) -> None:

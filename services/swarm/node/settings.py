@@ -30,6 +30,7 @@ ShareLogs = Annotated[
 OF_EVERY_PROCESS = (
     "SWARM_LOOPBACK",
     "SWARM_VER",
+    "SWARM_TAKEN_FROM",
     "SWARMVER",
     "SWARM_REQUIRE",
     "SWARM_LOG_FORMAT",

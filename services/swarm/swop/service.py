@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -29,6 +30,7 @@ from swarm.core.swop.policy import Policy
 from swarm.core.tasktext.profile import Profile
 from swarm.net.server import serve
 from swarm.net.tls import NodeContext
+from swarm.node.dropping import taken_from
 from swarm.node.identity import own_account, state_folder, tls_contexts
 from swarm.node.joining import Swarm, check_pin, find_swarm, join_swarm
 from swarm.node.lifesigns import last_word, tell
@@ -172,7 +174,8 @@ class Node:
         settings, profile = self.settings, self.profile
         secrets = None if settings.secrets is None else settings.inside(settings.secrets)
         policy = policy_file(settings.policy, profile, settings.usr_dir)
-        files = (settings.key, settings.cert, settings.state_dir, secrets, policy, self._profile_path())
+        files = [settings.key, settings.cert, settings.state_dir, settings.key_password_file, secrets, policy]
+        files += [self._profile_path(), *(Path(path) for path in taken_from(os.environ))]
         site = Site(
             self.signer.address,
             sl_image_of(settings.sl_image),
