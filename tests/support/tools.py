@@ -114,6 +114,15 @@ def faketime() -> Path:
     raise Missing("no libfaketime: install the package faketime")
 
 
+@functools.cache
+def registry() -> str:
+    """The image registry of Debian's package docker-registry; raises Missing."""
+    found = shutil.which("docker-registry")
+    if found is None:
+        raise Missing("no docker-registry: install the package docker-registry")
+    return found
+
+
 def _slow() -> str:
     if os.environ.get("SWARM_SLOW") != "1":
         raise Missing("slow tests run only with SWARM_SLOW=1")
@@ -127,6 +136,7 @@ TOOLS: dict[str, Callable[[], object]] = {
     "docker": docker,
     "netns": netns,
     "faketime": faketime,
+    "registry": registry,
     "torch": _module("torch", "torch"),
     "keras": _keras,
     "slow": _slow,

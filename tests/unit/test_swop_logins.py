@@ -32,9 +32,9 @@ def login(user: str = "me", password: str = WORD) -> dict[str, str]:
 
 
 def test_each_kind_of_auth(tmp_path: Path) -> None:
-    """Nothing; in clear; a secret as user:password and as a config.json; a file by its name and by its path."""
+    """Nothing; in clear; a secret as a login beside its registry and as a config.json; a file by name and by path."""
     (tmp_path / "config.json").write_text(config(**{"hub.example": f"me:{WORD}", "other": "not:this"}))
-    secrets = {"plain": f"me:{WORD}", "whole": config(**{"https://hub.example/v1/": f"me:{WORD}"})}
+    secrets = {"plain": f"hub.example me:{WORD}", "whole": config(**{"https://hub.example/v1/": f"me:{WORD}"})}
     assert login_of(body(None), secrets, tmp_path) is None
     for auth in (Login("me", WORD), "secret:plain", "secret:whole", "config.json", str(tmp_path / "config.json")):
         assert login_of(body(auth), secrets, tmp_path) == login()
@@ -54,6 +54,21 @@ def test_each_kind_of_auth(tmp_path: Path) -> None:
 def test_a_registry_is_a_host_or_dockers_own(name: str, host: str) -> None:
     """As Docker reads an image's name."""
     assert registry_of(name) == host
+
+
+@pytest.mark.parametrize(
+    "text", [f"me:{WORD}", f"hub.example me:{WORD}", f"evil.example.org me:{WORD}", f"me:{WORD} x"]
+)
+def test_a_secrets_login_goes_to_its_registry_only(text: str) -> None:
+    """A task's author names the registry: one without its registry goes nowhere, and nothing of it is said."""
+    with pytest.raises(OperatorFault, match=r"the secret hub is no login for evil\.example: write") as refused:
+        login_of(body("secret:hub", "evil.example/org"), {"hub": text}, Path("/"))
+    assert WORD not in str(refused.value)
+
+
+def test_a_login_of_dockers_own_hub_names_it() -> None:
+    """An image without a registry is from there."""
+    assert login_of(body("secret:hub", "library"), {"hub": f"docker.io me:{WORD}"}, Path("/")) == login()
 
 
 def test_a_file_gives_its_login_to_its_registry_only(tmp_path: Path) -> None:
@@ -92,7 +107,7 @@ def test_what_is_missing_is_named(tmp_path: Path, auth: str, why: str) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path.parent / "beside.json").write_text(config(**{"hub.example": f"me:{WORD}"}))
     with pytest.raises(OperatorFault, match=why) as refused:
-        login_of(body(auth), {"odd": WORD}, tmp_path)
+        login_of(body(auth), {"odd": f"hub.example {WORD}"}, tmp_path)
     assert WORD not in str(refused.value)
 
 

@@ -1,7 +1,7 @@
 """The login for an image's registry, as a PULL_IMAGE task names it (row T05): none, a path, a secret, or in clear.
 
-A task's author picks the path, so a file of the site is only looked up for the very registry that the image comes from:
-what it holds for others stays here.
+A task's author picks registry, path and secret, so what the site keeps is only looked up for the very registry that the
+image comes from: a login is written beside its registry, and what is for others stays here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HUB_KEYS = (HUB, "index.docker.io", "https://index.docker.io/v1/")
 def login_of(body: PullBody, secrets: Mapping[str, str], usr_dir: Path) -> dict[str, str] | None:
     """Username and password; None: the registry is asked without.
 
-    A secret is ``user:password``, or the text of a config.json.
+    A secret is ``registry user:password``, or the text of a config.json.
 
     Raises:
         OperatorFault: the file or secret does not work; says which, never what is in it.
@@ -43,9 +43,13 @@ def login_of(body: PullBody, secrets: Mapping[str, str], usr_dir: Path) -> dict[
         text = secrets[named]
         if text.lstrip().startswith("{"):
             return _from_config(text, host, f"the secret {named}")
-        user, colon, password = text.partition(":")
-        if not colon or not user:
-            raise OperatorFault(f"the secret {named} is no login: write user:password, or the text of a config.json")
+        bound, _, login = text.strip().partition(" ")
+        user, colon, password = login.strip().partition(":")
+        if bound != host or not colon or not user:
+            raise OperatorFault(
+                f"the secret {named} is no login for {host}: write `{host} user:password`, or the text of a config.json"
+                " (a login without its registry would go to whatever registry a task names)"
+            )
         return {"username": user, "password": password}
     path = (usr_dir / auth).resolve()
     if not path.is_relative_to(usr_dir.resolve()) or not path.is_file():
@@ -96,6 +100,7 @@ def _from_config(text: str, host: str, where: str) -> dict[str, str]:
         user, colon, password = "", "", ""
     if not colon or not user:
         raise OperatorFault(
-            f"{where} has no password for {host} (a credential helper keeps it): use secret:<name> with user:password"
+            f"{where} has no password for {host} (a credential helper keeps it): use secret:<name>,"
+            f" `{host} user:password`"
         )
     return {"username": user, "password": password}
