@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -305,3 +306,34 @@ def test_a_swop_that_is_killed_adopts_its_pair(host: Host) -> None:
     until(lambda: host.containers(*running) == before, "the same program", host)
     host.shell(f"RESET TASKRUNNER {TR} FORCE")
     until(lambda: not host.containers(), "nothing left", host)
+
+
+def test_the_doctor_sees_what_a_program_would_get(host: Host) -> None:
+    """Engine, image, memory, a folder of this site's, one that programs may not read, one that is not there."""
+    closed = host.folder / "closed"
+    closed.mkdir(mode=0o700)
+    open_ = host.folder / "open"
+    open_.mkdir()
+    (open_ / "a.csv").write_text("1\n")
+    words = ["--image", f"swarm-learning/sl:{TAG}", "--user", str(NODE_UID)]
+    for folder in (open_, closed, host.folder / "missing"):
+        words += ["--data", str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-m", "swarm.cli", "doctor", *words, "--output", "json"],
+        capture_output=True,
+        text=True,
+        timeout=patience.seconds(120),
+        check=False,
+    )
+    found = json.loads(done.stdout)["data"]
+    assert done.returncode == 1
+    assert found["images"]["sl"].startswith("sha256:")
+    areas = {(one["area"], one["level"]) for one in found["findings"]}
+    assert {("engine", "ok"), ("images", "ok"), ("shm", "warn")} <= areas, found
+    faults = [one for one in found["findings"] if one["level"] == "fault" and one["area"] == "data"]
+    assert [name for name in ("open", "closed", "missing") if any(f"/{name}" in one["text"] for one in faults)] == [
+        "closed",
+        "missing",
+    ]
+    assert all(one["fix"] for one in faults)
+    assert host.containers("--all", "--filter", "label=swarm.doctor") == []
