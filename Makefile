@@ -21,14 +21,14 @@ CODE := services sdk tests contracts examples tools
 unexport PYTHONDONTWRITEBYTECODE
 
 # A misspelt variable would be ignored without a word.
-KNOWN := VENV ABREAST NODES ROUNDS SEED CHAIN MODEL SEEDS COUNT MINUTES NAME PATHS ARGS PYTHON SWARM_% SN_% PIP_% UV_%
+KNOWN := VENV ABREAST KEY NODES ROUNDS SEED CHAIN MODEL SEEDS COUNT MINUTES NAME PATHS ARGS PYTHON SWARM_% SN_% PIP_% UV_%
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
 UNKNOWN := $(filter-out $(KNOWN) MAKE% SHELL,$(GIVEN))
 $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); known are: $(KNOWN)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo example wheel test test-slow check check-style check-unit check-sim sim mutants fix compat bench slither clean distclean images sbom certs setup setup-dev
+.PHONY: help demo example wheel test test-slow check check-style check-unit check-sim sim mutants fix compat bench slither clean distclean images sbom bundle certs setup setup-dev
 # One thing after the other, whatever -j says; only the parts of `check` stand on their own.
 ifeq ($(filter check-%,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
@@ -83,6 +83,14 @@ TASK_WHEEL := dist/swarmlearning-client-py3-none-manylinux_2_24_x86_64.whl
 wheel: $(STAMPS)/base  ## the SDK as a wheel in dist/, also under the file name that the original's task files install
 	@cd sdk && $(abspath $(BIN))/python -m hatchling build -t wheel -d ../dist
 	@cp "$$(ls -t dist/swarmlearning-[0-9]*-py3-none-any.whl | head -n 1)" $(TASK_WHEEL) && echo $(TASK_WHEEL)
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+KEY ?= dist/bundle-key.pem
+bundle: $(STAMPS)/base images sbom wheel  ## all that a host without registries needs, as one signed archive in dist/ (KEY=)
+	@rm -rf build/bundle && mkdir -p build/bundle
+	@$(BIN)/python -m hatchling build -t wheel -d build/bundle >/dev/null && cp dist/swarmlearning-$(VERSION)-py3-none-any.whl build/bundle/
+	@$(BIN)/python -m pip download --quiet --require-hashes --only-binary :all: -r requirements/base.txt -d build/bundle
+	@$(BIN)/python tools/bundle.py --version $(VERSION) --wheels build/bundle --sbom dist/sbom --key $(KEY) --out dist
 
 # ---- what a developer runs ---------------------------------------------------------------------
 
