@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import io
 import tarfile
 import threading
@@ -114,6 +115,20 @@ def test_what_is_fetched_and_unpacked_lies_where_the_task_says(tmp_path: Path, s
     assert (tmp_path / "work/set/run.sh").stat().st_mode & 0o7777 == 0o755
 
 
+@pytest.mark.row("E15b")
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY"])
+def test_a_download_goes_through_the_proxy_of_the_environment(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """In either letter case; the server here is the proxy, and the address one that nobody but it can know."""
+    for name in ("http_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv(variable, server)
+    Files.known = {"http://hospital.invalid/a.csv": b"1,2\n"}
+    assert made(tmp_path / "work", operation("DOWNLOAD", "http://hospital.invalid/a.csv")) == {"a.csv": b"1,2\n"}
+
+
 def sparse() -> tarfile.TarInfo:
     entry = tarfile.TarInfo("a")
     entry.pax_headers = {
@@ -180,6 +195,33 @@ def test_what_grows_beyond_the_bounds_is_stopped(tmp_path: Path, server: str, mo
     ):
         with pytest.raises(RuntimeFault, match=why):
             made(tmp_path / target, operation("DOWNLOAD", f"{server}/{target}"), *more)
+
+
+@pytest.mark.parametrize("kind", ["zip directory", "zip count", "tar name", "tar pax"])
+def test_an_archives_own_list_is_bounded_before_it_is_read(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A zip's directory, its number of entries, a tar's long name: a few bytes packed, gigabytes once unpacked."""
+    monkeypatch.setattr(contents, "LIST_BYTES_MAX", 200_000)
+    monkeypatch.setattr(contents, "NAME_BYTES_MAX", contents.PART_BYTES)
+    monkeypatch.setattr(contents, "ENTRIES_MAX", 1_000)
+    if kind.startswith("zip"):
+        count, length = (1_001, 1) if kind == "zip count" else (900, 300)
+        archive = zipped(*((f"{n:06}" + "x" * length, b"", 0) for n in range(count)))
+        monkeypatch.setattr(zipfile, "ZipInfo", untouched)  # an object for each is what fills the memory
+    else:
+        long = tarfile.TarInfo("x" * 120)
+        long.size, long.type = 3 * contents.PART_BYTES, tarfile.GNUTYPE_LONGNAME if "name" in kind else tarfile.XHDTYPE
+        archive = gzip.compress(long.tobuf(tarfile.GNU_FORMAT)[-512:] + b"y" * long.size + tar(("a", b"x"), mode="w"))
+    Files.known = {"/list": archive}
+    with pytest.raises(RuntimeFault, match=r"list .*(more than|is neither)") as refused:
+        made(tmp_path / "work", operation("DOWNLOAD", f"{server}/list"), operation("EXTRACT", "list", Out="o"))
+    assert refused.value.trouble is Trouble.CONTENT_FAILED
+    assert "bytes" in str(refused.value) or "entries" in str(refused.value)
+
+
+def untouched(*_: object, **__: object) -> None:
+    raise AssertionError("an entry was made of a list that is too long")
 
 
 def test_an_address_is_asked_of_the_policy_each_time_it_leads_on(tmp_path: Path, server: str) -> None:

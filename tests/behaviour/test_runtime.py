@@ -17,7 +17,7 @@ from support import images
 from support.chains import free_port
 from support.fakeruntime import FakeRuntime, Program
 from support.images import BASE
-from swarm.core.swop.containers import BuildSpec, ContainerSpec, ContainerState, Devices, Image, Mount, MountKind
+from swarm.core.swop.containers import BuildSpec, ContainerSpec, ContainerState, Devices, Gpus, Image, Mount, MountKind
 from swarm.swop.docker import DockerRuntime
 from swarm.swop.runtime import FILE_BYTES_MAX, ContainerRuntime, RuntimeFault, Trouble
 
@@ -306,7 +306,7 @@ class TestDocker:
 
     @pytest.mark.row("P16")
     async def test_devices_reach_the_engine_as_the_profile_says(self, place: Place) -> None:
-        """/dev/shm has its size, a device is there, a group is joined; a GPU that no host has is refused by name."""
+        """/dev/shm has its size, a device is there, a group is joined."""
         devices = Devices(paths=("/dev/null:/dev/also-null:r",), shm_bytes=80 * 1024**2, groups=("video",))
         spec = place.spec("df -k /dev/shm | tail -1; ls /dev/also-null; id -G", devices=devices)
         await place.runtime.create(spec)
@@ -316,6 +316,16 @@ class TestDocker:
         assert shm.split()[1] == str(80 * 1024)
         assert also == "/dev/also-null"
         assert "44" in groups.split()
+
+    @pytest.mark.row("P16")
+    @pytest.mark.parametrize("devices", [Devices(gpus=Gpus(ids=("GPU-none",))), Devices(paths=("/dev/none-here",))])
+    async def test_a_device_that_this_host_has_not_is_refused_by_its_word(self, place: Place, devices: Devices) -> None:
+        """A GPU, which no engine has by this name, and a device file: at the start, with the fix."""
+        spec = place.spec(EXITS, devices=devices)
+        await place.runtime.create(spec)
+        with pytest.raises(RuntimeFault, match="mend usrcontaineropts in the profile") as refused:
+            await place.runtime.start(spec.name)
+        assert refused.value.trouble is Trouble.NO_DEVICE
 
     async def test_a_build_context_is_a_volumes_files(self, place: Place) -> None:
         """With their modes, links and a Dockerfile of their own; nothing else of the host."""
@@ -420,7 +430,7 @@ class TestDocker:
         assert await place.runtime.find(place.labels) == []
 
     async def test_an_engine_that_is_not_there_is_named(self) -> None:
-        """No socket, and a socket that may not be used: each with its fix."""
+        """No socket: where it was looked for, and the fix. One that may not be used: ``test_swop_refused.py``."""
         runtime = DockerRuntime("unix:///nonexistent/docker.sock")
         with pytest.raises(RuntimeFault, match=r"no container engine's socket \(unix:///nonexistent") as refused:
             await runtime.find({})

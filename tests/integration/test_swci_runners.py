@@ -144,6 +144,10 @@ def test_a_failure_ends_the_wait_with_who_and_how(world: World) -> None:
     assert "    TASK_STATE   : ERROR" in found
     assert "    NUMBER OF SL : 1" in found
     assert "    STATUS       : FAILED" in found
+    # Once in what WAIT says (deeper), once as a part of that peer's status, and for no peer that did not fail.
+    words = f"SWOP {bad.uid} has no lines of pair 0: its program wrote nothing before it failed"
+    assert [line.removesuffix(words) for line in found if line.endswith(words)] == ["      ", "    "]
+    assert not any(good.uid in line and "lines of pair" in line for line in found)
     assert found[-1] == "    TASK_STATE   : IDLE"
 
 

@@ -237,6 +237,9 @@ ROWS: dict[str, Row] = {
         contents.CONTENT_BYTES_MAX / GIB, contents.ENTRIES_MAX, contents.REDIRECTS_MAX, contents.SILENCE_SECONDS,
         contents.DISK_RESERVE_BYTES / MIB,
     ),
+    "an archive's own lists, before they are read: a zip's directory; what a tar says of one entry": (
+        "{} MiB; {} MiB", contents.LIST_BYTES_MAX / MIB, contents.NAME_BYTES_MAX / MIB,
+    ),
     "processes and threads of a program": ("{}", containers.PIDS_MAX),
     "restarts of geth because another SN's chain node moves": ("one in {} s for each", gethhost.MOVE_SECONDS),
     "how long one SN's invented head holds up another's start": ("{} s", starting.DOUBT_SECONDS),

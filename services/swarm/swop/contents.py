@@ -7,7 +7,10 @@ folder are refused, and so is what grows beyond the bounds, whatever its headers
 from __future__ import annotations
 
 import asyncio
+import bz2
 import errno
+import gzip
+import io
 import lzma
 import shutil
 import stat
@@ -19,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 import httpx
 
@@ -33,6 +36,10 @@ CONTENT_BYTES_MAX = 64 * 1024**3
 """Of all files of one task."""
 ENTRIES_MAX = 500_000
 """Files and folders of one archive."""
+LIST_BYTES_MAX = 64 * 1024**2
+"""Of a zip's directory, which is read whole."""
+NAME_BYTES_MAX = 2 * 1024**2
+"""Of a name, or of what else a tar says of one entry, which is read whole."""
 ENTRY_BYTES = 4096
 """What an entry counts for at least: empty ones fill a disk as well."""
 REDIRECTS_MAX = 5
@@ -42,6 +49,11 @@ DISK_RESERVE_BYTES = 256 * 1024**2
 """Stays free on the disk where content is made."""
 
 Allowed = Callable[[str], bool]
+_XZ = b"\xfd7zXZ\0"
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, _XZ: lzma.open}
+"""How a tar may be packed, by its first bytes."""
+_ZIP_ENTRY = b"PK\1\2"
+"""How an entry of a zip's directory begins."""
 
 
 @contextmanager
@@ -148,17 +160,65 @@ def _unpack(step: Unpack, folder: Path, budget: _Budget) -> None:
         raise OperatorFault(f"{step.archive} is neither a zip nor a tar archive (plain, gz, bz2, xz)")
 
 
+class _Reader(io.RawIOBase):
+    """An archive as a library reads it, which believes what the archive says of itself: no read is longer than a bound.
+
+    Args:
+        entry: how an entry begins in a list; a long read that has more of them than ENTRIES_MAX is refused as well.
+    """
+
+    def __init__(self, file: IO[bytes], name: str, bytes_max: int, entry: bytes = b"") -> None:
+        super().__init__()
+        self._file, self._name, self._max, self._entry = file, name, bytes_max, entry
+
+    def read(self, size: int = -1) -> bytes:
+        rest = size is None or size < 0
+        found = self._file.read(self._max + 1) if rest else self._file.read(size) if size <= self._max else None
+        if found is None or len(found) > self._max:
+            raise OperatorFault(f"{self._name} has a list or a name of more than {self._max} bytes")
+        if self._entry and found.count(self._entry) > ENTRIES_MAX:
+            raise OperatorFault(f"{self._name} has a list of more than {ENTRIES_MAX} entries")
+        return found
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+
+@contextmanager
+def _tar(archive: Path) -> Iterator[tarfile.TarFile]:
+    with archive.open("rb") as file:
+        head = file.read(len(_XZ))
+    opened = next((one for magic, one in _PACKED.items() if head.startswith(magic)), open)
+    with opened(archive, "rb") as file:
+        bounded = cast(IO[bytes], _Reader(file, archive.name, NAME_BYTES_MAX))
+        with tarfile.open(fileobj=bounded, mode="r:") as packed:
+            yield packed
+
+
 def _is_tar(archive: Path) -> bool:
     try:
-        return tarfile.is_tarfile(archive)
-    except (ValueError, EOFError, zlib.error, lzma.LZMAError):
+        with _tar(archive):
+            return True
+    except (tarfile.TarError, OSError, ValueError, EOFError, zlib.error, lzma.LZMAError):
         return False
 
 
 def _untar(archive: Path, to: Path, budget: _Budget) -> None:
     try:
-        with tarfile.open(archive) as packed:
-            for count, entry in enumerate(packed, 1):
+        with _tar(archive) as packed:
+            count, kept = 0, cast(Any, packed).members
+            while (entry := packed.next()) is not None:
+                kept.clear()  # of all that it has read
+                count += 1
                 if count > ENTRIES_MAX:
                     raise OperatorFault(f"{archive.name} has more than {ENTRIES_MAX} entries")
                 path = to / inside(entry.name.rstrip("/") or ".", "an entry")
@@ -178,9 +238,13 @@ def _untar(archive: Path, to: Path, budget: _Budget) -> None:
         raise OperatorFault(f"{archive.name} cannot be unpacked: {error}") from error
 
 
+def _listed(file: IO[bytes], name: str) -> IO[bytes]:
+    return cast(IO[bytes], _Reader(file, name, LIST_BYTES_MAX, _ZIP_ENTRY))
+
+
 def _unzip(archive: Path, to: Path, budget: _Budget) -> None:
     try:
-        with zipfile.ZipFile(archive) as packed:
+        with archive.open("rb") as file, zipfile.ZipFile(_listed(file, archive.name)) as packed:
             entries = packed.infolist()
             if len(entries) > ENTRIES_MAX:
                 raise OperatorFault(f"{archive.name} has more than {ENTRIES_MAX} entries")

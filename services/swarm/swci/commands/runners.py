@@ -13,10 +13,12 @@ from swarm.chain.taskrunners import Taskrunners
 from swarm.core.errors import OperatorFault, Reverted, SwarmFault
 from swarm.core.ids import Address, Digest, to_hex
 from swarm.core.limits import TASK_TEXT_BYTES_MAX, TASK_TEXT_CHARS_MAX
+from swarm.core.taskrun.work import Key
 from swarm.core.taskview import PairState, PeerState, TaskType
 from swarm.inspect import shapes_tasks
 from swarm.inspect import tasks as read
 from swarm.inspect.operator import Member
+from swarm.swci.failuretexts import last_words
 from swarm.swci.freeing import Runner, busy, free, runners_of
 from swarm.swci.grammar import Typed
 from swarm.swci.running import Wanted, assign, prepare, runner_named, taken_up
@@ -182,6 +184,7 @@ async def peer_status(session: Session, typed: Typed, say: Say) -> None:
         say.fact("UID", peer["swop"])
         say.fact("STATUS", SL_STATES[pairs[0]["state"]] if pairs else peer["state"])
         say.fact("DESCRIPTION", found["told"][0] if pairs else _declined(peer))
+        await _tell_words(session, member, runner, peer["swop"], say)
         return
     say.fact("SWOP UID", peer["swop"])
     say.fact("NUMBER OF SL", len(pairs))
@@ -192,6 +195,21 @@ async def peer_status(session: Session, typed: Typed, say: Say) -> None:
     if not pairs:
         say.fact("STATUS", peer["state"])
         say.fact("DESCRIPTION", _declined(peer))
+    await _tell_words(session, member, runner, peer["swop"], say)
+
+
+async def _tell_words(session: Session, member: Member, runner: Runner, swop: str, say: Say) -> None:
+    """What the peer's first program that failed wrote last, as WAIT FOR TASKRUNNER shows it; not to viewers."""
+    if session.viewer:
+        return
+    current, there = await read.peers_now(member.on.runners, runner.id, runner.name)
+    peer = read.peer_of(swop, there)
+    found = await member.on.runners.pairs(current.aid, peer.swop) if peer.allotted else ()
+    for number, pair in enumerate(found):
+        if pair.state is PairState.FAILED:
+            for line in await last_words(member, peer.swop, Key(current.aid, number, pair.attempt), pair):
+                say.line(line)
+            return
 
 
 def _declined(peer: shapes_tasks.Peer) -> str:
