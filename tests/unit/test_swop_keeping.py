@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -102,6 +103,12 @@ def test_a_text_is_the_end_of_what_was_written() -> None:
     assert (len(lines), lines[-1]) == (LINES_MAX, f"line {2 * LINES_MAX - 1}")
     assert shown_lines("a\x1b[2Jb\r\nlast\n") == ["a\\x1b[2Jb", "last"]
     assert shown_lines("token is abcd1234 now", ["abcd1234", "n"]) == ["token is <redacted> now"]
+    value = "first-part\"\n second-part's\n"
+    for written in (value, repr(value), repr({"k": value}), json.dumps({"k": value}), quote(value, safe="")):
+        said = "\n".join(shown_lines(f"KeyError: {written}", [value]))
+        assert "first-part" not in said, written
+        assert "second-part" not in said, written
+    assert shown_lines("    indented", ["a\n    \nb"]) == ["    indented"]
     assert "hunter2" not in shown_lines("connecting to postgres://user:hunter2@db/x")[0]
     wide = shown_lines("\n".join("x" * (2 * LINE_BYTES_MAX) for _ in range(200)))
     assert sum(len(line) + 1 for line in wide) <= BYTES_MAX

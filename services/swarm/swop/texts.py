@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from swarm.core.failuretext import hash_of
 from swarm.core.ids import NO_DIGEST, Digest
@@ -28,9 +29,8 @@ def shown_lines(output: str, secrets: Iterable[str] = ()) -> list[str]:
     Args:
         secrets: the site's own values, which look like nothing in particular.
     """
-    for value in secrets:
-        if len(value) >= SECRET_CHARS_MIN:
-            output = output.replace(value, obs_log.STRUCK_OUT)
+    for form in sorted({form for value in secrets for form in _forms(value)}, key=len, reverse=True):
+        output = output.replace(form, obs_log.STRUCK_OUT)
     lines: list[str] = []
     size = 0
     for line in reversed(output.splitlines()[-LINES_MAX:]):
@@ -40,6 +40,13 @@ def shown_lines(output: str, secrets: Iterable[str] = ()) -> list[str]:
             break
         lines.append(kept.decode("utf-8", "ignore"))
     return lines[::-1]
+
+
+def _forms(value: str) -> Iterable[str]:
+    """As programs write a value: as it is, by lines, within a representation, JSON or an address."""
+    written = [value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe="")]
+    written += [line.strip() for line in value.splitlines() if len(line.strip()) >= 2 * SECRET_CHARS_MIN]
+    return (form for form in written if len(form) >= SECRET_CHARS_MIN)
 
 
 class Texts:
