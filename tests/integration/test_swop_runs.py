@@ -158,6 +158,24 @@ def test_a_mount_that_a_link_leads_elsewhere_is_refused(world: World) -> None:
         assert not node.runtime.boxes
 
 
+def test_attack_a_link_that_a_program_left_is_seen_when_it_is_started_again(world: World) -> None:
+    """The engine follows a path anew at each start: who changed it and went down does not get what is there."""
+    shared = "SharedContent :\n    - Src : /srv/shared/model\n      Tgt : /model\n      MType : BIND\n"
+    text = RUN.replace("Name : train", "Name : turns").replace("SharedContent :\n", shared)
+    (world.here.usr / "turns.yaml").write_text(text)
+    world.here.shell("create task from turns.yaml", "finalize task turns")
+    with swop_node(world.sn, world.ca, world.folder, "l2", nodes=1) as node:
+        node.has_image()
+        node.runtime.programs["train"] = Program(None)
+        world.assigns(f"ASSIGN TASK turns TO {TR} WITH 1 PEERS")
+        until(lambda: parts(node, Part.ML, ContainerState.RUNNING), "a program")
+        node.runtime.links = {"/srv/shared/model"}
+        node.runtime.power_cut()
+        said = world.here.shell(f"WAIT FOR TASKRUNNER {TR}").stdout
+        assert re.search(r"pair 0: FAILED, exit code -?\d+, MountIsALink", said), said
+        until(lambda: not node.runtime.boxes, "nothing left")
+
+
 def test_a_volume_that_is_not_there_is_not_made_empty(world: World) -> None:
     """The engine would make it; a program would train on nothing and end well."""
     shared = "SharedContent :\n    - Src : no-such-volume\n      Tgt : /data\n      MType : VOLUME\n"

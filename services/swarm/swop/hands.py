@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -251,7 +251,7 @@ class Hands:
                     f" `docker network create {network}`",
                 )
             mine = labels(self._site.swop, key)
-            await self._refuse_links(made.ml)
+            await self._refuse_links([one.source for one in made.ml.mounts if one.kind is MountKind.BIND])
             for spec in (made.sl, made.ml):
                 await self._refuse_missing(spec, (made.state, made.exchange))
             await self._runtime.make_volume(made.state, {SWOP: mine[SWOP]})
@@ -266,9 +266,9 @@ class Hands:
             return result
         return None
 
-    async def _refuse_links(self, spec: ContainerSpec) -> None:
+    async def _refuse_links(self, sources: Iterable[str]) -> None:
         """The policy judged the path that is written; a link in it, as a program may leave one, leads elsewhere."""
-        for source in dict.fromkeys(one.source for one in spec.mounts if one.kind is MountKind.BIND):
+        for source in dict.fromkeys(sources):
             link = await self._runtime.link_in(source, {LOOKS: to_hex(self._site.swop)})
             if link is not None:
                 raise RuntimeFault(
@@ -299,8 +299,12 @@ class Hands:
             # Again the program first: it waits for its SL, and one that has ended beside an SL that runs has failed.
             for part in (Part.ML, Part.SL) if again else (Part.SL, Part.ML):
                 for found in await self._of(key):
-                    if found.labels.get(PART) == part:
-                        await self._runtime.start(found.name, again=again)
+                    if found.labels.get(PART) != part:
+                        continue
+                    if part is Part.ML:  # the engine follows a path anew at each start
+                        mounted = await self._runtime.mounts_of(found.name) or ()
+                        await self._refuse_links(one.source for one in mounted if one.source.startswith("/"))
+                    await self._runtime.start(found.name, again=again)
         except OperatorFault as fault:
             return self._failed(key, fault)
         if again:
