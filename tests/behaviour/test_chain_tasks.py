@@ -13,13 +13,15 @@ from support.chains import CHAIN_ID, LiveChain, new_account, running
 from support.desk import Node, member
 from swarm.chain.client import ABREAST_MAX, Call, ChainClient, MemoryOutbox
 from swarm.chain.deploy import Deployed, attach, deploy
+from swarm.chain.keys import SignatureVerifier
 from swarm.chain.rpc import unwrap
 from swarm.chain.taskcodec import fault_word, read_fault, unpacked
 from swarm.chain.taskrunners import Taskrunners
 from swarm.chain.tasks import Batch, Tasks, batches_of, chunks_of
+from swarm.chain.tasksigned import TaskUnsigned, signed_task
 from swarm.core.chain_view import Role
 from swarm.core.errors import ChainFault, OperatorFault, Reverted
-from swarm.core.ids import DEFAULT_RUNNER, ROOT_TASK, Digest, sha256
+from swarm.core.ids import DEFAULT_RUNNER, ROOT_TASK, Digest, sha256, to_hex
 from swarm.core.statements import Signature
 from swarm.core.taskstatements import (
     OrderStatement,
@@ -190,6 +192,17 @@ async def test_a_task_runs_through_the_facades(chain: LiveChain, swarm: Deployed
     assert await swci.runners.tasks() == swarm.tasks.address
     again = await attach(chain.client(), swarm.directory.address)
     assert again.addresses["Taskrunners"] == swarm.runners.address
+
+
+async def test_a_task_without_its_creators_signature_is_told_apart(chain: LiveChain, swarm: Deployed) -> None:
+    """The contract takes any bytes for a signature; whoever reads the task asks for the right ones."""
+    swci, other = await member(chain, swarm, Role.SWCI), await member(chain, swarm, Role.SWCI)
+    good = await finalised(swci)
+    assert (await signed_task(swci.tasks, good, SignatureVerifier())).creator == swci.address
+    swci.signer = other.signer
+    bad = await finalised(swci, key=Digest(sha256(b"another key")))
+    with pytest.raises(TaskUnsigned, match=f"which {to_hex(swci.address)} did not sign so"):
+        await signed_task(swci.tasks, bad, SignatureVerifier())
 
 
 @pytest.mark.parametrize("kind", ["embedded", pytest.param("geth", marks=pytest.mark.geth)])

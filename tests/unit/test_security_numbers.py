@@ -232,6 +232,9 @@ ROWS: dict[str, Row] = {
         files.FILE_BYTES_MAX / KIB, logins.CONFIG_BYTES_MAX / KIB,
         files.POLICY_BYTES_MAX / KIB, files.POLICY_VALUES_MAX, keeping.KEPT_MAX,
     ),
+    "how long a task is shown to a SWOP without its creator's signature before it declines": (
+        "{} s", follower.UNSIGNED_SECONDS,
+    ),
     "content of a task: bytes; entries of an archive; redirects of a download; silence of its server; disk that stays free": (  # noqa: E501
         "{} GiB; {}; {}; {} s; {} MiB",
         contents.CONTENT_BYTES_MAX / GIB, contents.ENTRIES_MAX, contents.REDIRECTS_MAX, contents.SILENCE_SECONDS,

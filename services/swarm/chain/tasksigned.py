@@ -27,11 +27,16 @@ SELECTOR_BYTES, WORD_BYTES = 4, 32
 """``create``, ``write`` and ``put`` have the creator's key as their first argument."""
 
 
+class TaskUnsigned(ChainFault):
+    """Its creator did not sign what is shown: the SN lies, or whoever finalised the task did it without a signature."""
+
+
 async def signed_task(tasks: Tasks, task: Digest, verifier: Verifier) -> TaskInfo:
     """The record of a final task that its creator vouches for.
 
     Raises:
-        ChainFault: the SN does not know it as final, or shows something else than its creator signed.
+        ChainFault: the SN does not know it as final.
+        TaskUnsigned: it shows something else than its creator signed.
     """
     info = await tasks.info(task)
     if info is None or not info.final:
@@ -78,8 +83,8 @@ async def _events(tasks: Tasks, task: Digest, block: int) -> AsyncIterator[tuple
             yield event, log.transaction
 
 
-def _lie(task: Digest, info: TaskInfo, how: str) -> ChainFault:
-    return ChainFault(
+def _lie(task: Digest, info: TaskInfo, how: str) -> TaskUnsigned:
+    return TaskUnsigned(
         f"the SN shows task {to_hex(task)} as {shown(info.header.name)!r} version {info.version}, {how}: do not trust "
         "this SN; nothing was signed"
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from swarm.chain.names import RunnerError
 from swarm.chain.taskrunners import Taskrunners
+from swarm.chain.tasksigned import TaskUnsigned
 from swarm.chain.wake import Waker
 from swarm.core.errors import ChainFault, Reverted
 from swarm.core.ids import Digest, to_hex
@@ -24,7 +25,7 @@ from swarm.obs import log as obs_log
 from swarm.obs.waits import Waits
 
 from .hands import Hands
-from .judging import Judge, Judged
+from .judging import Judge, Judged, unsigned
 from .keeping import Keeping
 from .runtime import RuntimeFault
 from .sighting import Sighting
@@ -37,6 +38,8 @@ AGAIN_SECONDS = 0.05
 """Before a pass that is due at once: what fails again and again does not keep a core busy."""
 JUDGED_MAX = 64
 """Assignments of which is remembered what this site said."""
+UNSIGNED_SECONDS = 15.0
+"""How long a task is shown without its creator's signature before it is declined: blocks may be taken back."""
 
 
 class Follower:
@@ -62,6 +65,8 @@ class Follower:
         self._waits, self._waker, self._turn, self._clock = waits, waker, turn, clock
         self._lately = Lately()
         self._judged: dict[Digest, Judged] = {}
+        self._unsigned: tuple[Digest, float] | None = None
+        """The assignment whose task is shown unsigned, and since when."""
         self._current: Assignment | None = None
         self.hands: Hands | None = None
         self.running = 0
@@ -184,7 +189,16 @@ class Follower:
             return False
         if known is not None and known.of == (current.task, current.prereq):
             return False
-        found = await self._judge.judge(current)
+        try:
+            found = await self._judge.judge(current)
+            self._unsigned = None
+        except TaskUnsigned as fault:
+            now = self._clock()
+            if self._unsigned is None or self._unsigned[0] != aid:
+                self._unsigned = aid, now
+            if now - self._unsigned[1] < UNSIGNED_SECONDS:
+                raise
+            found = unsigned(current, str(fault))
         while len(self._judged) >= JUDGED_MAX:
             del self._judged[next(iter(self._judged))]
         self._judged[aid] = found

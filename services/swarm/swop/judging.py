@@ -105,6 +105,7 @@ class Judge:
 
         Raises:
             ChainFault: the SN does not answer, or contradicts itself: nothing is said then.
+            TaskUnsigned: it shows a task that its creator did not sign: :func:`unsigned` is said if it goes on so.
             RuntimeFault: the container engine does not answer.
         """
         found = await self._found(current)
@@ -215,6 +216,11 @@ class Judge:
                 f"the image {name} is on this host and no task made it: remove it (docker rmi {name}), or let the task"
                 " have another Outcome"
             )
+
+
+def unsigned(current: Assignment, why: str) -> Judged:
+    """What is said to an assignment of a task that nobody signed."""
+    return replace(_refused(UNSIGNED, why), of=(current.task, current.prereq))
 
 
 class _Unreadable(OperatorFault):
