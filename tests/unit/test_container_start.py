@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import stat
+from pathlib import Path
 
 import pytest
 from swarm.core.errors import OperatorFault
-from swarm.node import dropping
+from swarm.node import container, dropping
 from swarm.node.settings import NodeSettings
 from swarm.swop.ownmounts import kept_from_tasks
 from swarm.swop.runtime import MountedAt
@@ -120,3 +123,20 @@ def test_an_sl_shares_its_folders_and_other_nodes_none() -> None:
     assert dropping.shared_folders(["sl"], environ) == ("/c", "/x")
     assert dropping.shared_folders(["sl"], {"SL_REQUEST_CHANNEL": "/a"}) == ()
     assert dropping.shared_folders(["sn"], environ) == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to the node's user")
+def test_attack_health_checks_do_not_fill_the_place_of_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command in a container begins as its first process does: the same certificates are copied once."""
+    monkeypatch.setattr(container, "PLACES", (str(tmp_path),))
+    trusted = tmp_path / "ca"
+    trusted.mkdir(mode=0o700)
+    (trusted / "one.pem").write_text("a")
+    user = pwd.getpwuid(0)
+    taken = {container._take(KINDS["capath"], trusted, user) for _ in range(3)}
+    assert len(taken) == 1
+    [folder] = taken
+    assert [one.name for one in folder.iterdir()] == ["one.pem"]
+    assert sorted(one.name for one in folder.parent.iterdir()) == [folder.name]
+    (trusted / "one.pem").write_text("b")
+    assert container._take(KINDS["capath"], trusted, user) != folder

@@ -11,10 +11,12 @@ import contextlib
 import os
 import pwd
 import secrets
+import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from swarm.core.errors import OperatorFault, SwarmFault
@@ -107,16 +109,25 @@ def _certificates(folder: Path) -> list[Path]:
 def _take(kind: dropping.Kind, path: Path, user: pwd.struct_passwd) -> Path:
     place = _place(user)
     if not kind.folder:
-        return _copy(kind, path, place, kind.name, user)
-    folder = place / f"{kind.name}-{secrets.token_hex(8)}"
-    folder.mkdir(mode=0o750)
-    os.chown(folder, 0, user.pw_gid)
-    for one in _certificates(path):
-        _copy(kind, one, folder, one.name, user)
+        return _put(_read(kind, path), place, kind.name, user)
+    files = {one.name: _read(kind, one) for one in _certificates(path)}
+    # Named by what is in it: each command in this container, health checks too, comes here anew.
+    folder = place / f"{kind.name}-{sha256(repr(files).encode()).hexdigest()[:16]}"
+    if folder.is_dir():
+        return folder
+    beside = place / f".{secrets.token_hex(8)}"
+    beside.mkdir(mode=0o750)
+    os.chown(beside, 0, user.pw_gid)
+    for name, data in files.items():
+        _put(data, beside, name, user)
+    try:
+        beside.rename(folder)
+    except OSError:  # another command was faster
+        shutil.rmtree(beside)
     return folder
 
 
-def _copy(kind: dropping.Kind, path: Path, folder: Path, name: str, user: pwd.struct_passwd) -> Path:
+def _read(kind: dropping.Kind, path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             dropping.refuse_loose(kind, str(path), os.fstat(file.fileno()).st_mode)
@@ -130,6 +141,10 @@ def _copy(kind: dropping.Kind, path: Path, folder: Path, name: str, user: pwd.st
         raise OperatorFault(f"{path} has more than {FILE_BYTES_MAX} bytes; that is no key and no certificate")
     if not kind.secret and b"PRIVATE KEY" in data:
         raise OperatorFault(f"{path} holds a private key where a certificate is expected; name the right file")
+    return data
+
+
+def _put(data: bytes, folder: Path, name: str, user: pwd.struct_passwd) -> Path:
     beside = folder / f".{secrets.token_hex(8)}"
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file:
