@@ -17,7 +17,17 @@ from support import images
 from support.chains import free_port
 from support.fakeruntime import FakeRuntime, Program
 from support.images import BASE
-from swarm.core.swop.containers import BuildSpec, ContainerSpec, ContainerState, Devices, Gpus, Image, Mount, MountKind
+from swarm.core.swop.containers import (
+    BuildSpec,
+    ContainerSpec,
+    ContainerState,
+    Devices,
+    Gpus,
+    Image,
+    Mount,
+    MountKind,
+    memory_of,
+)
 from swarm.swop.docker import DockerRuntime
 from swarm.swop.runtime import FILE_BYTES_MAX, ContainerRuntime, RuntimeFault, Trouble
 
@@ -326,6 +336,37 @@ class TestDocker:
         with pytest.raises(RuntimeFault, match="mend usrcontaineropts in the profile") as refused:
             await place.runtime.start(spec.name)
         assert refused.value.trouble is Trouble.NO_DEVICE
+
+    async def test_memory_is_bounded_and_who_takes_more_is_told_so(self, place: Place) -> None:
+        """A program ends alone, out of memory; without a word of the policy the host keeps a part for itself."""
+        spec = place.spec("tail /dev/zero", memory_bytes=32 * 1024**2)
+        await place.runtime.create(spec)
+        await place.runtime.start(spec.name)
+        found = await place.ended()
+        assert (found.exit_code, found.out_of_memory) == (137, True)
+        spec = place.spec(EXITS, memory_bytes=0)
+        await place.runtime.create(spec)
+        has = int(await asyncio.to_thread(docker, "info", "--format", "{{.MemTotal}}"))
+        told = await asyncio.to_thread(docker, "inspect", "--format", "{{.HostConfig.Memory}}", spec.name)
+        assert int(told) == memory_of(0, has) > has // 2
+
+    async def test_a_builds_steps_are_bounded_in_memory_and_time(self, place: Place) -> None:
+        """A step sees its bound; one that has its time goes on nowhere once its build is given up."""
+        tag, memory = f"{place.labels['swarm-test']}:latest", 64 * 1024**2
+        look = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null"
+        bounded = BuildSpec(tag, f"FROM {BASE}\nRUN {look} | grep -x {memory}\n", memory_bytes=memory)
+        built = await place.runtime.build(bounded)
+        assert (await place.runtime.image(tag)) == built
+        mark = place.labels["swarm-test"]
+        slow = f"FROM {BASE}\nRUN echo {mark}; while :; do echo on; sleep 0.2; done\n"
+        with pytest.raises(RuntimeFault, match="more than 0 minutes"):
+            await place.runtime.build(BuildSpec(tag, slow, minutes=0))
+        assert (await place.runtime.image(tag)) == built
+        async with asyncio.timeout(ENDS_SECONDS):
+            while True:
+                if mark not in await asyncio.to_thread(docker, "ps", "--no-trunc", "--format", "{{.Command}}"):
+                    break
+                await asyncio.sleep(0.1)
 
     async def test_a_build_context_is_a_volumes_files(self, place: Place) -> None:
         """With their modes, links and a Dockerfile of their own; nothing else of the host."""

@@ -243,6 +243,11 @@ ROWS: dict[str, Row] = {
     "an archive's own lists, before they are read: a zip's directory; what a tar says of one entry": (
         "{} MiB; {} MiB", contents.LIST_BYTES_MAX / MIB, contents.NAME_BYTES_MAX / MIB,
     ),
+    "memory of a program or a build's step, without a word of the policy; time of a build": (
+        "all but a {}th of the host's, {} MiB at least; {} min ({} by a policy)",
+        1 / containers.MEMORY_KEPT_SHARE, containers.MEMORY_KEPT_BYTES / MIB, containers.BUILD_MINUTES,
+        policy.BUILD_MINUTES_MAX,
+    ),
     "processes and threads of a program": ("{}", containers.PIDS_MAX),
     "restarts of geth because another SN's chain node moves": ("one in {} s for each", gethhost.MOVE_SECONDS),
     "how long one SN's invented head holds up another's start": ("{} s", starting.DOUBT_SECONDS),

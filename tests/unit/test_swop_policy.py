@@ -9,7 +9,7 @@ from support import taskfiles
 from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address
 from swarm.core.swop.asked import Asked
-from swarm.core.swop.containers import Devices, Gpus, Mount, MountKind
+from swarm.core.swop.containers import Devices, Gpus, Mount, MountKind, memory_of
 from swarm.core.swop.pairs import Terms
 from swarm.core.swop.policy import COMPATIBLE, Granted, Policy, Rule, decide, meets, read_policy
 from swarm.core.tasktext.reading import read
@@ -156,6 +156,19 @@ def test_the_first_rule_that_fits_decides() -> None:
     assert decide(rules, asked(mounts=mounts, devices=gpu)) == Granted(Terms(writable_root=True), False)
 
 
+def test_memory_and_time_are_granted_as_the_rule_says() -> None:
+    """A size as Docker writes it; without a word all but what the host needs, and builds of six hours."""
+    rules = policy({"tasks": ["train"], "memory": "1.5G", "build_minutes": 5}, {"images": ["*"]})
+    assert decide(rules, asked()) == Granted(Terms(memory_bytes=3 * 2**29), build_minutes=5)
+    assert decide(rules, asked(taskfiles.BUILD, bases=("x",))) == Granted(Terms(memory_bytes=0), build_minutes=360)
+
+
+@pytest.mark.parametrize(("host", "given", "most"), [(16, 0, 15), (2, 0, 1.5), (0.25, 0, 0), (16, 32, 32), (64, 8, 8)])
+def test_a_host_keeps_some_memory_for_itself(host: float, given: int, most: float) -> None:
+    """A sixteenth, and half a gibibyte at least, unless the policy says another figure."""
+    assert memory_of(given * 2**30, int(host * 2**30)) == int(most * 2**30)
+
+
 @pytest.mark.parametrize(
     ("parsed", "why"),
     [
@@ -170,6 +183,8 @@ def test_the_first_rule_that_fits_decides() -> None:
         ({"rules": [{"kinds": ["RUN"]}]}, "kinds has 'RUN'; there are"),
         ({"rules": [{"authors": ["somebody"]}]}, "authors: .*; write addresses"),
         ({"rules": [{}] * 201}, "at most 200 rules"),
+        *(({"rules": [{"memory": bad}]}, "memory is .*16G or 512m") for bad in ("much", True, "1k", -1, [], None)),
+        *(({"rules": [{"build_minutes": bad}]}, "write 1 to 10080") for bad in (0, True, "5", 10_081, 1.5, None)),
     ],
 )
 def test_a_policy_that_cannot_be_read(parsed, why: str | None) -> None:

@@ -132,10 +132,25 @@ class Engine:
     """Args: answers: of a build, as the engine's client gives them."""
 
     def __init__(self, *answers: dict[str, Any]) -> None:
-        self._answers = answers
+        self._answers, self.closed = answers, False
 
     def build(self, **_: object) -> Iterator[dict[str, Any]]:
-        return iter(self._answers)
+        try:
+            yield from self._answers
+        finally:
+            self.closed = True
+
+
+def test_a_build_that_takes_longer_than_the_site_allows_is_given_up() -> None:
+    """A step that writes now and then is not silent, and has an end all the same, with the key that gives more."""
+    times = iter(range(0, 10_000, 50))
+    engine = Engine({"stream": "Step 1/1 : RUN train\n"}, *[{"stream": "still here\n"}] * 100)
+    spec = BuildSpec("user-env:latest", "FROM x\n", minutes=3)
+    with pytest.raises(RuntimeFault, match=r"given up at step 1 of 1 .* more than 3 minutes; build_minutes") as told:
+        stream_build(engine, spec, io.BytesIO(), clock=lambda: float(next(times)))
+    assert told.value.trouble is Trouble.BUILD_FAILED
+    assert told.value.log.splitlines() == ["Step 1/1 : RUN train", "still here", "still here"]
+    assert engine.closed
 
 
 @pytest.mark.parametrize(

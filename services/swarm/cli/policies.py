@@ -52,6 +52,8 @@ def check(call: Call) -> int:
 
 
 def _checked(data: Any) -> None:
+    from swarm.core.swop.containers import BUILD_MINUTES
+
     shared = "operators may read what failed programs wrote" if data["share_logs"] else "what programs write stays here"
     print(f"{data['file']}: {len(data['rules'])} rules; {shared}")
     for number, one in enumerate(data["rules"], 1):
@@ -60,5 +62,7 @@ def _checked(data: Any) -> None:
         print(f"     images {', '.join(one['images']) or 'none'}; mounts {', '.join(one['mounts']) or 'none'}")
         also = [f"{name} {', '.join(one[name])}" for name in LISTS if one[name]]
         also += [name for name in GRANTS if one[name]] + ([] if one["confined"] else ["not confined"])
+        also += [f"memory {one['memory'] / 2**20:.0f} MiB"] if one["memory"] else []
+        also += [f"builds of {one['build_minutes']} min"] if one["build_minutes"] != BUILD_MINUTES else []
         if also:
             print(f"     {'; '.join(also)}")

@@ -161,6 +161,9 @@ class PolicyRule(TypedDict):
     confined: bool
     devices: bool
     privileged: bool
+    memory: int
+    """bytes of a program, or of a build's step; 0: all but what the host needs itself"""
+    build_minutes: int
 
 
 class PolicyChecked(TypedDict):

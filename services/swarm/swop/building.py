@@ -8,8 +8,9 @@ import json
 import re
 import tarfile
 import tempfile
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -144,8 +145,13 @@ def _add_volume(api: Any, volume: str, labels: Mapping[str, str], archive: tarfi
                     archive.addfile(entry, content)
 
 
-def stream_build(api: Any, spec: BuildSpec, context: IO[bytes]) -> str:
+def stream_build(
+    api: Any, spec: BuildSpec, context: IO[bytes], memory_bytes: int = 0, clock: Callable[[], float] = time.monotonic
+) -> str:
     """Build, and return the image's id.
+
+    Args:
+        memory_bytes: of each step at most; 0: as the engine has it.
 
     Raises:
         RuntimeFault: a step failed (its number, its words, the last lines in ``log``); or the engine refused.
@@ -162,8 +168,18 @@ def stream_build(api: Any, spec: BuildSpec, context: IO[bytes]) -> str:
         network_mode=spec.network,
         labels=dict(spec.labels) or None,
         timeout=BUILD_SILENCE_SECONDS,
+        container_limits={"memory": memory_bytes} if memory_bytes else None,
     )
+    until = clock() + spec.minutes * 60
     for answer in answers:
+        if clock() > until:
+            answers.close()  # the engine ends a build that nobody listens to
+            raise RuntimeFault(
+                Trouble.BUILD_FAILED,
+                f"the build of {spec.tag} was given up {step}: it took more than {spec.minutes} minutes; build_minutes"
+                " in this site's policy gives it more",
+                "\n".join(lines),
+            )
         said = unfinished + str(answer.get("stream", ""))
         *whole, unfinished = said.split("\n")
         unfinished = unfinished[-LINE_CHARS_MAX:]

@@ -34,6 +34,7 @@ from swarm.core.swop.containers import (
     Image,
     Mount,
     MountKind,
+    memory_of,
 )
 
 from .building import build_context, fill, stream_build
@@ -88,6 +89,8 @@ class DockerRuntime:
         self._stops, self._long = LongLane(STOPS_MAX, "docker stop"), LongLane(LONG_MAX, "docker long")
         self._url = url
         self._known: Any = None
+        self._host_bytes: int | None = None
+        """Of memory; 0: not known."""
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -143,7 +146,8 @@ class DockerRuntime:
         try:
             there = _found(api.inspect_container(spec.name))
         except NotFound:
-            api.create_container_from_config(_config(api, spec), spec.name)
+            memory = 0 if spec.memory_bytes is None else self._memory(spec.memory_bytes)
+            api.create_container_from_config(_config(api, spec, memory), spec.name)
             return
         if any(there.labels.get(name) != value for name, value in spec.labels.items()):
             raise RuntimeFault(
@@ -238,7 +242,14 @@ class DockerRuntime:
 
     def _build(self, spec: BuildSpec) -> str:
         with build_context(self._api, spec) as context:
-            return stream_build(self._api, spec, context)
+            return stream_build(self._api, spec, context, self._memory(spec.memory_bytes))
+
+    def _memory(self, asked_bytes: int) -> int:
+        """What a container may have; 0: this engine knows no bounds, or not the host's memory."""
+        if self._host_bytes is None:
+            told = self._api.info()
+            self._host_bytes = int(told.get("MemTotal") or 0) if told.get("MemoryLimit") else 0
+        return memory_of(asked_bytes, self._host_bytes) if self._host_bytes else 0
 
     def _named(self, image: str, tag: str) -> Image:
         self._api.tag(image, *_name_and_tag(tag))
@@ -355,7 +366,7 @@ def _found(inspected: Mapping[str, Any]) -> Found:
     )
 
 
-def _config(api: Any, spec: ContainerSpec) -> dict[str, Any]:
+def _config(api: Any, spec: ContainerSpec, memory_bytes: int) -> dict[str, Any]:
     devices = spec.devices
     networked = spec.network not in (None, NO_NETWORK)
     host = api.create_host_config(
@@ -373,6 +384,7 @@ def _config(api: Any, spec: ContainerSpec) -> dict[str, Any]:
         security_opt=_security(spec) or None,
         privileged=devices.privileged,
         pids_limit=spec.pids,
+        mem_limit=memory_bytes or None,
         read_only=not spec.writable_root,
         tmpfs={posixpath.normpath(folder): "rw,nosuid,nodev" for folder in spec.scratch} or None,
         restart_policy=_NEVER,

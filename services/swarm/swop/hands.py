@@ -386,7 +386,15 @@ class Hands:
         try:
             if isinstance(task.body, BuildBody):
                 network = None if judged.granted.build_network else "none"
-                spec = BuildSpec(tag, task.body.dockerfile, task.body.context, network, labels(self._site.swop, key))
+                spec = BuildSpec(
+                    tag,
+                    task.body.dockerfile,
+                    task.body.context,
+                    network,
+                    labels(self._site.swop, key),
+                    judged.granted.terms.memory_bytes,
+                    judged.granted.build_minutes,
+                )
                 self._note(judged, tag, key, await self._runtime.build(spec))
                 log.info("SWOPBuildTask: build task completed", image=tag)
             elif isinstance(task.body, PullBody):

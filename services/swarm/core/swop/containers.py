@@ -15,6 +15,10 @@ GRACE_SECONDS = 45
 NO_NETWORK = "none"
 PIDS_MAX = 4096
 """Processes and threads of a program: data loaders fit in, a fork bomb does not."""
+BUILD_MINUTES = 360
+"""Of a whole build, where no policy says otherwise."""
+MEMORY_KEPT_SHARE, MEMORY_KEPT_BYTES = 1 / 16, 512 * 1024**2
+"""Of the host's memory, and at least: kept from a program or build whose policy says nothing of memory."""
 
 
 class MountKind(StrEnum):
@@ -82,6 +86,7 @@ class ContainerSpec:
         scratch: folders in memory that may be written.
         confined: no capabilities but those in ``devices``, no new privileges.
         pids: processes and threads at most; None: as the runtime has it.
+        memory_bytes: at most; 0: all but what the host needs itself; None: as the runtime has it.
         grace_seconds: from SIGTERM to SIGKILL, for whoever stops it.
     """
 
@@ -105,6 +110,7 @@ class ContainerSpec:
     scratch: tuple[str, ...] = ()
     confined: bool = False
     pids: int | None = None
+    memory_bytes: int | None = None
     grace_seconds: int = GRACE_SECONDS
 
 
@@ -142,6 +148,8 @@ class BuildSpec:
         dockerfile: its text.
         context: volume whose files are the build's context; None: no files.
         network: of the build's steps; None: the runtime's default.
+        memory_bytes: of each step at most; 0: all but what the host needs itself.
+        minutes: of the whole build.
     """
 
     tag: str
@@ -149,6 +157,14 @@ class BuildSpec:
     context: str | None = None
     network: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int = 0
+    minutes: int = BUILD_MINUTES
+
+
+def memory_of(asked_bytes: int, host_bytes: int) -> int:
+    """What a container may have at most; 0: no bound, as the host's memory is not known."""
+    kept = max(MEMORY_KEPT_BYTES, int(host_bytes * MEMORY_KEPT_SHARE))
+    return asked_bytes or max(0, host_bytes - kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,11 +61,17 @@ def gpus_of(value: OptionValue) -> Gpus:
     raise _wrong("gpus", value, "all, a number of GPUs, or device=0,1 with numbers or UUIDs")
 
 
-def bytes_of(value: OptionValue) -> int:
-    """A size as Docker writes it: ``16G``, ``64m``, ``1.5gb``, a number of bytes."""
-    match = _SIZE.fullmatch(str(value).strip())
+def size_of(text: str) -> int:
+    """A size as Docker writes it: ``16G``, ``64m``, ``1.5gb``, a number of bytes; 0: it is none."""
+    match = _SIZE.fullmatch(text.strip())
     size = 0 if match is None else int(float(match[1]) * 1024 ** _POWER[match[2].lower()])
-    if isinstance(value, bool) or not 0 < size <= SHM_BYTES_MAX:
+    return size if size <= SHM_BYTES_MAX else 0
+
+
+def bytes_of(value: OptionValue) -> int:
+    """Of /dev/shm."""
+    size = size_of(str(value))
+    if isinstance(value, bool) or not size:
         raise _wrong("shm-size", value, "a size such as 16G or 512m")
     return size
 

@@ -77,11 +77,13 @@ class Terms:
         network: the profile's network; without it the program reaches nothing but its SL's pipes.
         writable_root: whether it may write outside its mounts and /tmp.
         confined: no capabilities but those that the profile's options name, no new privileges.
+        memory_bytes: at most; 0: all but what the host needs itself.
     """
 
     network: bool = False
     writable_root: bool = False
     confined: bool = True
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,7 @@ def pair(site: Site, profile: Profile, node: SlNode, task: Task, image: str, key
         scratch=() if terms.writable_root else SCRATCH,
         confined=terms.confined,
         pids=PIDS_MAX,
+        memory_bytes=terms.memory_bytes,
         grace_seconds=GRACE_SECONDS,
     )
     notices = tuple(f"usrcontaineropts: {name} means nothing here and is left out" for name in unknown)

@@ -19,10 +19,14 @@ from ..ids import Address, Digest, from_hex, to_hex
 from ..tasktext.model import ContentBody, PullBody, RunBody
 from .allowing import command_for, rule_for
 from .asked import Asked, pulled_name
-from .containers import Devices, Mount, MountKind
+from .containers import BUILD_MINUTES, Devices, Mount, MountKind
+from .devices import size_of
 from .pairs import Terms
 
 RULES_MAX, ITEMS_MAX = 200, 200
+BUILD_MINUTES_MAX = 7 * 24 * 60
+MEMORY_BYTES_MIN = 6 * 1024**2
+"""Less takes no engine."""
 REFUSED = "PolicyRefused"
 KINDS = ("MAKE_USER_CONTAINER", "RUN_SWARM", "MAKE_SWARM_USER_CONTENT", "PULL_IMAGE")
 NEVER_MOUNTED = (
@@ -56,6 +60,8 @@ class Rule:
         devices, capabilities, privileged: of a profile's ``usrcontaineropts``.
         urls: addresses that content, and a build's ADD, is downloaded from.
         secrets: names of the site's secrets that a task may ask for.
+        memory: bytes of a program, or of a build's step, at most; 0: all but what the host needs itself.
+        build_minutes: of a build.
     """
 
     authors: tuple[Address, ...] = ()
@@ -73,6 +79,8 @@ class Rule:
     privileged: bool = False
     urls: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    memory: int = 0
+    build_minutes: int = BUILD_MINUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +115,14 @@ COMPATIBLE = Policy(
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Args: build_network: whether build steps reach the network; urls: what may be downloaded, also by a redirect."""
+    """Args: build_network: whether build steps reach the network; urls: what may be downloaded, also by a redirect;
+    build_minutes: of a build.
+    """
 
     terms: Terms = field(default_factory=Terms)
     build_network: bool = False
     urls: tuple[str, ...] = ()
+    build_minutes: int = BUILD_MINUTES
 
     def may_fetch(self, url: str) -> bool:
         """Whether content may be downloaded from there."""
@@ -126,7 +137,8 @@ def decide(policy: Policy, asked: Asked) -> Granted | str:
     for rule in policy.rules:
         why = _misfit(rule, asked)
         if why is None:
-            return Granted(Terms(rule.network, rule.writable_root, rule.confined), rule.build_network, rule.urls)
+            terms = Terms(rule.network, rule.writable_root, rule.confined, rule.memory)
+            return Granted(terms, rule.build_network, rule.urls, rule.build_minutes)
         closest = closest or why
     header = asked.task.header
     based = f" on {', '.join(asked.bases)}" if asked.bases else ""
@@ -261,6 +273,14 @@ def _rule(given: Any, where: str) -> Rule:
     for name, value in given.items():
         if name not in _FIELDS:
             raise OperatorFault(f"{where}: {name!r} is nothing that a rule says; it says {', '.join(_FIELDS)}")
+        if name == "memory":
+            values[name] = _memory(value, where)
+            continue
+        if name == "build_minutes":
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= BUILD_MINUTES_MAX:
+                raise OperatorFault(f"{where}: build_minutes is {value!r}; write 1 to {BUILD_MINUTES_MAX}")
+            values[name] = value
+            continue
         if isinstance(getattr(_PLAIN, name), bool):
             if not isinstance(value, bool):
                 raise OperatorFault(f"{where}: {name} is {value!r}; write true or false")
@@ -284,6 +304,13 @@ def _rule(given: Any, where: str) -> Rule:
     except ValueError as error:
         raise OperatorFault(f"{where}: texts: {error}; write a text's root as a refusal shows it") from error
     return Rule(**values)
+
+
+def _memory(value: Any, where: str) -> int:
+    size = size_of(str(value))
+    if isinstance(value, bool) or size < MEMORY_BYTES_MIN:
+        raise OperatorFault(f"{where}: memory is {value!r}; write a size such as 16G or 512m")
+    return size
 
 
 _PLAIN = Rule()
