@@ -337,6 +337,24 @@ class TestDocker:
             await place.runtime.start(spec.name)
         assert refused.value.trouble is Trouble.NO_DEVICE
 
+    @pytest.mark.row("O08")
+    async def test_a_container_that_may_write_knows_what_it_is(self, place: Place) -> None:
+        """By the file that the original's scripts leave in each; one whose file system is read-only runs without."""
+        note = "/tmp/container_info_file"
+        spec = place.spec(f"cat {note}", user="1234:1234")
+        await place.runtime.create(spec)
+        await place.runtime.start(spec.name)
+        assert (await place.ended()).exit_code == 0
+        form = "{{.Id}}{{println}}{{.Config.Image}}{{println}}{{.Image}}"
+        told = await asyncio.to_thread(docker, "inspect", "--format", form, spec.name)
+        assert await place.runtime.output(spec.name, 9) == told
+        assert told.splitlines()[1] == BASE
+        await place.runtime.remove(spec.name)
+        spec = place.spec(f"test ! -e {note}", writable_root=False, scratch=("/tmp",))
+        await place.runtime.create(spec)
+        await place.runtime.start(spec.name)
+        assert (await place.ended()).exit_code == 0
+
     async def test_memory_is_bounded_and_who_takes_more_is_told_so(self, place: Place) -> None:
         """A program ends alone, out of memory; without a word of the policy the host keeps a part for itself."""
         spec = place.spec("tail /dev/zero", memory_bytes=32 * 1024**2)

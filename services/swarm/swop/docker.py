@@ -7,6 +7,7 @@ engine's client blocks, so each call runs in a thread of a pool of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import io
 import posixpath
@@ -63,6 +64,7 @@ _STATES = {
     "exited": ContainerState.EXITED,
     "dead": ContainerState.EXITED,
 }
+CONTAINER_NOTE = "/tmp/container_info_file"  # noqa: S108 - the original's place
 _NEVER = {"Name": "no", "MaximumRetryCount": 0}
 _LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
 """A program that writes without end fills no disk."""
@@ -147,7 +149,10 @@ class DockerRuntime:
             there = _found(api.inspect_container(spec.name))
         except NotFound:
             memory = 0 if spec.memory_bytes is None else self._memory(spec.memory_bytes)
-            api.create_container_from_config(_config(api, spec, memory), spec.name)
+            made = api.create_container_from_config(_config(api, spec, memory), spec.name)["Id"]
+            if spec.writable_root and not any(CONTAINER_NOTE.startswith(f"{one.target}/") for one in spec.mounts):
+                with contextlib.suppress(APIError):  # an image without /tmp
+                    api.put_archive(made, posixpath.dirname(CONTAINER_NOTE), _noted(api.inspect_container(made)))
             return
         if any(there.labels.get(name) != value for name, value in spec.labels.items()):
             raise RuntimeFault(
@@ -409,6 +414,17 @@ def _config(api: Any, spec: ContainerSpec, memory_bytes: int) -> dict[str, Any]:
         else None,
     )
     return config
+
+
+def _noted(made: Mapping[str, Any]) -> bytes:
+    """A container's note of what it is, as the run scripts leave it (row O08): its id, its image's name and id."""
+    text = "".join(f"{one}\n" for one in (made["Id"], made["Config"]["Image"], made["Image"])).encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo(posixpath.basename(CONTAINER_NOTE))
+        entry.size, entry.mode = len(text), 0o644
+        archive.addfile(entry, io.BytesIO(text))
+    return packed.getvalue()
 
 
 def _mount(mount: Mount) -> DockerMount:
