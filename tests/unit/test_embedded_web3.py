@@ -1,4 +1,4 @@
-"""web3.py, the client that every node uses, works over the embedded chain's `handle`."""
+"""web3.py, which operators' own tools bring, works over the embedded chain's `handle`."""
 
 from __future__ import annotations
 
