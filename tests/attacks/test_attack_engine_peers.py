@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from support.sim.chain import Key
@@ -256,3 +257,26 @@ def test_who_says_that_it_left_ends_nobody_elses_membership() -> None:
     pulse = Pulse(name.job, name.run, scene.intruder, 2, name.epoch, 0, "failed", 1, left=Left(1, "E"))
     scene.victim.engine.handle(ev.PulseArrived(scene.intruder, pulse), scene.victim.now)
     assert scene.victim.engine.state.stranded_since is None
+
+
+def test_attack_check_ins_that_count_for_nothing_are_not_kept(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third version, one's own from another's mouth, and one known already: none is kept, nor verified again."""
+    context, mine = scene.context(), scene.context().check_in
+    assert mine is not None
+    theirs = replace(mine.statement, node=scene.intruder, version=1)
+    scene.hear(scene.signed(theirs, scene.intruder), by=scene.intruder)
+    assert set(context.check_ins[scene.intruder]) == {1}
+    checked: list[object] = []
+    recover = scene.victim.engine.state.verifier.recover
+    monkeypatch.setattr(
+        scene.victim.engine.state,
+        "verifier",
+        SimpleNamespace(recover=lambda *given: checked.append(given) or recover(*given)),
+    )
+    scene.hear(context.check_ins[scene.intruder][1], by=scene.intruder)
+    for version in range(3, 40):
+        scene.hear(scene.signed(replace(theirs, version=version), scene.intruder), by=scene.intruder)
+    scene.hear(scene.signed(replace(mine.statement, version=2), scene.victim.address), by=scene.intruder)
+    assert set(context.check_ins[scene.intruder]) == {1}
+    assert set(context.check_ins[scene.victim.address]) == {1}
+    assert not checked

@@ -111,3 +111,12 @@ def test_a_leader_that_was_silent_once_is_given_4_seconds_the_next_time() -> Non
         assert table.suspect(NODE, 200.0 + live, since=200.0) is not None
         assert table.suspect(NODE, 300.0 + again - 0.1, since=300.0) is None
         assert table.suspect(NODE, 300.0 + again, since=300.0) is not None
+
+
+def test_a_member_never_heard_of_is_not_dead_at_its_first_refusal() -> None:
+    """It may just be starting: two refusals count, as for any other."""
+    table = peers()
+    table.silent(NODE, 200.0, "connection refused")
+    assert not table.refused(NODE, 205.0)
+    table.silent(NODE, 206.0, "connection refused")
+    assert table.refused(NODE, 206.0)
