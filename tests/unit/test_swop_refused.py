@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import requests
 from docker.errors import APIError, DockerException
-from swarm.core.swop.containers import BuildSpec
+from swarm.core.swop.containers import BuildSpec, ContainerSpec, ContainerState, Found
+from swarm.core.swop.pairs import SWOP
 from swarm.swop import refused
 from swarm.swop.building import stream_build
 from swarm.swop.docker import DockerRuntime
@@ -55,6 +56,24 @@ def test_an_engines_words_are_kept_and_the_fix_is_named(said: str, trouble: Trou
         assert fix in (str(found) if trouble is not Trouble.REFUSED else str(found).lower())
         assert "\n" not in str(found)
         assert " ".join(words.split()) in str(found)
+
+
+@pytest.mark.parametrize(
+    ("labels", "fix"),
+    [
+        ({}, "look at it with `docker inspect demo-s-0` and remove it"),
+        ({SWOP: "0xaa"}, "look at it with `docker inspect demo-s-0` and remove it"),
+        ({SWOP: "0xbb\x1b"}, "it is SWOP 0xbb"),
+    ],
+)
+def test_a_name_that_another_swop_has_is_told_with_that_swop(labels: dict[str, str], fix: str) -> None:
+    """Two SWOPs of one host with one profile: whose the container is, and what keeps them apart."""
+    spec = ContainerSpec("demo-s-0", "sl:1", labels={SWOP: "0xaa"})
+    found = refused.name_taken(spec, Found("demo-s-0", ContainerState.RUNNING, "sl:1", labels))
+    assert found.trouble is Trouble.NAME_TAKEN
+    assert "demo-s-0 is there already and is not this one; " + fix in str(found)
+    assert ("groupname" in str(found)) is ("0xbb" in fix)
+    assert "\x1b" not in str(found)
 
 
 def test_an_endless_answer_is_cut() -> None:

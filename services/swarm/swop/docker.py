@@ -41,7 +41,7 @@ from swarm.core.swop.containers import (
 from .building import build_context, fill, stream_build
 from .lanes import LongLane
 from .links import link_in
-from .refused import gone, not_pulled, translated
+from .refused import gone, name_taken, not_pulled, translated
 from .runtime import FILE_BYTES_MAX, LOG_BYTES_MAX, MountedAt, RuntimeFault, Trouble
 
 P = ParamSpec("P")
@@ -155,11 +155,7 @@ class DockerRuntime:
                     api.put_archive(made, posixpath.dirname(CONTAINER_NOTE), _noted(api.inspect_container(made)))
             return
         if any(there.labels.get(name) != value for name, value in spec.labels.items()):
-            raise RuntimeFault(
-                Trouble.NAME_TAKEN,
-                f"a container {spec.name} is there already and is not this one; look at it with"
-                f" `docker inspect {spec.name}` and remove it",
-            )
+            raise name_taken(spec, there)
 
     async def start(self, name: str, *, again: bool = False) -> None:
         await self._do(self._start, name, again)

@@ -8,6 +8,10 @@ from typing import Any
 
 from docker.errors import APIError
 
+from swarm.core.shown import shown
+from swarm.core.swop.containers import ContainerSpec, Found
+from swarm.core.swop.pairs import SWOP
+
 from .runtime import RuntimeFault, Trouble
 
 _MEANT: tuple[tuple[str, Trouble, str], ...] = (
@@ -46,6 +50,16 @@ def meaning(said: str, log: str = "") -> RuntimeFault:
         if pattern.search(said):
             return RuntimeFault(trouble, f"the container engine says: {words}; {fix}", log)
     return RuntimeFault(Trouble.REFUSED, f"the container engine refuses: {words}", log)
+
+
+def name_taken(spec: ContainerSpec, there: Found) -> RuntimeFault:
+    """A container has the name, and other labels."""
+    other = there.labels.get(SWOP)
+    if other is not None and other != spec.labels.get(SWOP):
+        fix = f"it is SWOP {shown(other)}'s: give each SWOP of a host its own groupname in its profile"
+    else:
+        fix = f"look at it with `docker inspect {spec.name}` and remove it"
+    return RuntimeFault(Trouble.NAME_TAKEN, f"a container {spec.name} is there already and is not this one; {fix}")
 
 
 def not_pulled(name: str, said: object) -> RuntimeFault:
