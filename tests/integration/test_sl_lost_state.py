@@ -33,7 +33,7 @@ def test_a_site_without_its_folder_goes_on_in_mid_run(tmp_path: Path) -> None:
         for _ in range(2):
             lose(site)
             chaos.revive(swarm, site, START=1000)
-            swarm.wait(lambda: site.status().get("round", 0) > 0, seconds=60, say="its SL is back in the run")
+            swarm.wait(lambda: site.status().get("round", 0) > 0, seconds=120, say="its SL is back in the run")
             before.append(site.status()["node"])
             chaos.go_on(swarm, 3, *swarm.sites, seconds=90)
         found = chaos.finish(swarm)

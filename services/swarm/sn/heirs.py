@@ -103,7 +103,7 @@ def succession(join: Join, holder: Holder, known: Member | None, now: int) -> In
     if holder.heard_seconds < SILENT_SECONDS:
         return InUse(
             f"spki: {who}, which may be alive (heard of {holder.heard_seconds:.0f} s ago): {OWN_CERTIFICATE}. "
-            "If that is this node, which lost its state folder, it is let in once the old one has ended, or was silent "
+            "If that is this node, which lost its state folder, it is let in once the old one was silent "
             f"for {SILENT_SECONDS:.0f} s",
             SILENT_SECONDS - holder.heard_seconds,
         )

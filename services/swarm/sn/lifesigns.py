@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swarm.core.alive import CLOSEST_SECONDS, ENDED, GONE_SECONDS, Alive
+from swarm.core.alive import CLOSEST_SECONDS, GONE_SECONDS, Alive
 from swarm.core.errors import LocalFault, PeerFault
 from swarm.core.ids import Address, address, to_hex
 from swarm.store.journal import Journal
@@ -123,10 +123,8 @@ class LifeSigns:
 
     def alive_at(self, node: Address) -> float:
         """When a member may have been alive last, wall clock in seconds: its last sign, or the begin of this table,
-        which may have missed one; 0 if that sign says that its part is over."""
+        which may have missed one. Also if that sign says that its part is over: a copied certificate can say that."""
         sign = self._signs.get(node)
-        if sign is not None and sign.said is not None and sign.said.state in ENDED:
-            return 0.0
         return self._began if sign is None else max(sign.at, self._began)
 
     def living(self) -> int:
