@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import stat
@@ -184,6 +185,23 @@ def test_attack_a_file_that_is_no_inventory(text: str, tmp_path: Path) -> None:
         inventory_in(path)
     with pytest.raises(OperatorFault, match="No such file"):
         inventory_in(tmp_path / "none")
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(OperatorFault, match="no plain file"):
+            inventory_in(odd)
+    with pytest.raises(OperatorFault, match="is no plain file"):
+        policy_in(tmp_path / "pipe")
+
+
+def test_attack_a_bundle_folder_that_holds_something_else(tmp_path: Path) -> None:
+    """A folder where a file belongs, and a list of hashes that no reader takes: named, or made anew."""
+    (tmp_path / "south").mkdir()
+    (tmp_path / "south" / MANIFEST).write_text("[" * 100_000)
+    assert write(inventory(), tmp_path, ["south"])[0].written
+    (tmp_path / "north" / "README.md").mkdir(parents=True)
+    for force in (False, True):
+        with pytest.raises(OperatorFault, match=r"north/README\.md.* Is a directory"):
+            write(inventory(), tmp_path, ["north"], force=force)
 
 
 def test_the_command_line_writes_and_adds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,8 @@ def inventory_in(path: Path) -> Inventory:
         OperatorFault: it cannot be read, or what is wrong in it, with places and fixes.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OperatorFault(f"the inventory {path} is no plain file")
         if path.stat().st_size > INVENTORY_BYTES_MAX:
             raise OperatorFault(f"{path} is larger than {INVENTORY_BYTES_MAX} bytes: that is no inventory")
         data = path.read_bytes()
@@ -69,14 +71,13 @@ def write(inventory: Inventory, out: Path, names: Sequence[str] = (), *, force: 
     """
     sites = [inventory.site(name) for name in names] or list(inventory.sites)
     texts = {site.name: bundle_of(inventory, site, _yaml) for site in sites}
-    if not force:
+    try:
         changed = [str(out / name / one) for name, files in texts.items() for one in _changed(out / name, files)]
-        if changed:
+        if changed and not force:
             raise OperatorFault(
                 f"{', '.join(changed)} was changed by hand since it was written: move it away and type this again, or "
                 "write over it by --force"
             )
-    try:
         return [_write(name, out / name, files, force) for name, files in texts.items()]
     except OSError as error:
         raise OperatorFault(f"{error.filename or out} cannot be written: {error.strerror}") from error
@@ -133,7 +134,7 @@ def _changed(folder: Path, files: Mapping[str, str]) -> list[str]:
 def _manifest(folder: Path) -> dict[str, str]:
     try:
         found = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 

@@ -161,6 +161,8 @@ def sl_image_of(named: str | None, note: Path = CONTAINER_NOTE) -> str:
 
 def _bytes(path: Path, what: str) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise OperatorFault(f"{what} {path} is no plain file")
         if path.stat().st_size > FILE_BYTES_MAX:
             raise OperatorFault(f"{what} {path} has more than {FILE_BYTES_MAX} bytes")
         return path.read_bytes()
