@@ -7,6 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
 from support import chaos
 from support.lab import Site, lab
 
@@ -23,6 +24,7 @@ def lose(site: Site) -> None:
         shutil.rmtree(site.folder / name, ignore_errors=True)
 
 
+@pytest.mark.timeout(400)
 def test_a_site_without_its_folder_goes_on_in_mid_run(tmp_path: Path) -> None:
     """Another member by the same certificate, twice; the old key is revoked, no file differs, each round is once."""
     with lab(tmp_path, sites=3) as swarm:
