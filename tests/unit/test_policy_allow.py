@@ -19,9 +19,10 @@ from swarm.core.errors import OperatorFault
 from swarm.core.ids import Address, Digest
 from swarm.core.swop.asked import Asked
 from swarm.core.swop.containers import Devices, Gpus, Mount, MountKind
-from swarm.core.swop.policy import Granted, Policy, decide
+from swarm.core.swop.policy import SAID_CHARS_MAX, Granted, Policy, decide
 from swarm.core.tasktext.model import Task
 from swarm.core.tasktext.reading import read
+from swarm.obs.log import VALUE_CHARS_MAX, redact
 from swarm.swop.files import policy_in
 from swarm.swop.policyfile import allow
 
@@ -126,6 +127,16 @@ def test_what_no_rule_may_take_names_no_command() -> None:
     """A folder of keys: no file allows it, so nothing is printed to type."""
     said = decide(Policy(), replace(ASKED["run"], mounts=(Mount(MountKind.BIND, "/etc", "/x"),)))
     assert "swarm policy allow" not in str(said)
+
+
+def test_attack_a_command_that_a_log_would_cut_is_not_printed() -> None:
+    """Half of one may name the folder above the one that was asked for."""
+    for parts, whole in ((5, True), (300, False)):
+        deep = Mount(MountKind.BIND, "/srv" + "/part-of-it" * parts, "/data")
+        said = redact(str(decide(Policy(), replace(ASKED["run"], mounts=(deep,)))))
+        assert ("swarm policy allow" in said, "... (cut)" in said) == (whole, not whole and len(said) > VALUE_CHARS_MAX)
+        assert said.count("`") == (2 if whole else 0)
+    assert VALUE_CHARS_MAX > SAID_CHARS_MAX
 
 
 def test_a_file_that_is_no_policy_stays_as_it_is(tmp_path: Path) -> None:

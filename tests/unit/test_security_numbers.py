@@ -212,7 +212,9 @@ ROWS: dict[str, Row] = {
         limits.TASK_LEASE_SECONDS, limits.ENROL_SECONDS,
     ),
     "transactions of one batch in flight": ("{}, of {} KiB each", client.ABREAST_MAX, tasks.WRITE_BYTES_MAX / KIB),
-    "a site's policy: rules; names in one list of a rule": ("{}; {}", policy.RULES_MAX, policy.ITEMS_MAX),
+    "a site's policy: rules; names in one list of a rule; characters of a refusal that names a command": (
+        "{}; {}; {}", policy.RULES_MAX, policy.ITEMS_MAX, policy.SAID_CHARS_MAX,
+    ),
     "a container's output in one look; a file read out of one": (
         "{} KiB; {} KiB", runtime.LOG_BYTES_MAX / KIB, runtime.FILE_BYTES_MAX / KIB,
     ),

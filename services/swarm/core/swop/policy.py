@@ -28,6 +28,9 @@ BUILD_MINUTES_MAX = 7 * 24 * 60
 MEMORY_BYTES_MIN = 6 * 1024**2
 """Less takes no engine."""
 REFUSED = "PolicyRefused"
+SAID_CHARS_MAX = 1900
+"""Of a refusal with a command: a log cuts longer ones, and half a command allows something else."""
+BY_HAND = "write a rule for it into this site's policy (--policy FILE, docs/swop.md)"
 KINDS = ("MAKE_USER_CONTAINER", "RUN_SWARM", "MAKE_SWARM_USER_CONTENT", "PULL_IMAGE")
 NEVER_MOUNTED = (
     "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr",
@@ -143,17 +146,19 @@ def decide(policy: Policy, asked: Asked) -> Granted | str:
     header = asked.task.header
     based = f" on {', '.join(asked.bases)}" if asked.bases else ""
     because = closest or f"this site has {policy.source}"
-    return (
-        f"this site's policy does not allow {header.type} {header.name} of {to_hex(asked.author)}{based}: {because};"
-        f" {_way_on(policy, asked)}, or take all tasks as the original does (--policy compatible)"
-    )
+    why = f"this site's policy does not allow {header.type} {header.name} of {to_hex(asked.author)}{based}: {because}"
+    for way_on in (_way_on(policy, asked), BY_HAND):
+        said = f"{why}; {way_on}, or take all tasks as the original does (--policy compatible)"
+        if len(said) <= SAID_CHARS_MAX:
+            break
+    return said
 
 
 def _way_on(policy: Policy, asked: Asked) -> str:
     """The command that writes a rule for this very task, where a rule can take it."""
     rule = rule_for(asked)
     if _misfit(_rule(rule, "the rule for this task"), asked) is not None:
-        return "write a rule for it into this site's policy (--policy FILE, docs/swop.md)"
+        return BY_HAND
     return f"allow this very task by `{command_for(rule, policy.source)}`"
 
 
