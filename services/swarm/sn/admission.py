@@ -137,6 +137,7 @@ class Admission:
             raise ApiError(503, "no_admitter", f"{why}; ask again, or ask another SN")
         await asyncio.to_thread(self._journal.put, NONCE_PREFIX + join.nonce.hex(), str(join.expires).encode())
         if isinstance(decision, AlreadyIn):
+            self._approvals.done(join.node)  # one that outlived a crash would let the node in again after a revocation
             return 200, {"node": node, "admitted": True, "block": known.since}
         with self._waits.row(what="admission on chain", whom=node, then="the node is told and asks again"):
             block = await self._act(decision, join)
