@@ -44,7 +44,7 @@ Prereq : build
 Outcome : {name}
 Body :
     Entrypoint : python3
-    Command : train_plain.py
+    Command : {program}
     WorkingDir : /home/swarm/examples/breast-cancer
     PrivateContent : /data
     SharedContent :
@@ -224,7 +224,7 @@ def test_a_task_trains_across_hosts(swarm: Swarm) -> None:
     """Build at both, then two pairs, one a host, by published ports: complete, one model, one chain of two SNs."""
     usr = swarm.north.bundle / "usr"
     (usr / "build.yaml").write_text(BUILD)
-    (usr / "train.yaml").write_text(RUN.format(name="train", epochs=3))
+    (usr / "train.yaml").write_text(RUN.format(name="train", epochs=3, program="train_plain.py"))
     said = swarm.shell(
         "EXIT ON FAILURE ON", "CREATE TASK FROM build.yaml", "FINALIZE TASK build", "CREATE TASK FROM train.yaml",
         "FINALIZE TASK train", f"ASSIGN TASK build TO {TR} WITH 2 PEERS", f"WAIT FOR TASKRUNNER {TR}",
@@ -240,3 +240,60 @@ def test_a_task_trains_across_hosts(swarm: Swarm) -> None:
     assert uris == {f"https://{site.host.address}:30305" for site in swarm.sites}
     until(lambda: swarm.south.record() == record, "the same record on the other SN's chain")
     assert swarm.north.engine_names().isdisjoint(swarm.south.engine_names())
+
+
+CUT_ROUNDS = 16
+
+
+def assigned(swarm: Swarm, task: str, epochs: int, program: str = "train_plain.py") -> None:
+    """A next run of the job has begun, by a task whose program makes so many epochs, one round each."""
+    (swarm.north.bundle / "usr" / f"{task}.yaml").write_text(RUN.format(name=task, epochs=epochs, program=program))
+    said = swarm.shell(
+        "EXIT ON FAILURE ON", f"CREATE TASK FROM {task}.yaml", f"FINALIZE TASK {task}", f"RESET TASKRUNNER {TR}",
+        f"RESET CONTRACT {JOB}", f"ASSIGN TASK {task} TO {TR} WITH 2 PEERS",
+    )  # fmt: skip
+    assert "Task assigned to TaskRunner" in said, said
+
+
+def at_round(site: Site, wanted: int) -> dict[str, Any]:
+    """The record of the run that is under way, once it has so many rounds."""
+    found: dict[str, Any] = {}
+
+    def there() -> bool:
+        found.update(site.record())
+        assert found["phase"] != "failed", found["reason"]
+        return found["phase"] == "open" and len(found["rounds"]) >= wanted
+
+    until(there, f"round {wanted}")
+    return found
+
+
+def goes_to_its_end(swarm: Swarm, task: str, before: dict[str, Any], rounds: int) -> None:
+    """The task is complete; the run is the one that was, with all its rounds, each of both sites; one model."""
+    said = swarm.shell(f"WAIT FOR TASKRUNNER {TR}", seconds=400)
+    assert "STATE : COMPLETE" in said, said
+    record = swarm.south.record()
+    assert (record["run"], record["phase"]) == (before["run"], "complete")
+    assert [one["round"] for one in record["rounds"]] == list(range(len(record["rounds"])))
+    assert len(record["rounds"]) >= rounds
+    known = len(before["rounds"]) - 1  # the last one may have been under way
+    assert record["rounds"][:known] == before["rounds"][:known]
+    assert all(len(one["contributions"]) == 2 for one in record["rounds"])
+    assert swarm.north.model(task) == swarm.south.model(task)
+
+
+def test_a_run_goes_on_after_power_cuts(swarm: Swarm) -> None:
+    """kill -9 of engine and containers, of one host and then of both, in mid-run: up again, on from the last round."""
+    assigned(swarm, "cut", CUT_ROUNDS)
+    at_round(swarm.north, 3)
+    swarm.south.host.power_cut()
+    swarm.south.host.boot()
+    swarm.south.types("start.sh")
+    before = at_round(swarm.north, len(swarm.north.record()["rounds"]) + 2)
+    for site in swarm.sites:
+        site.host.power_cut()
+    for site in swarm.sites:
+        site.host.boot()
+        site.types("start.sh")
+    swarm.until_healthy()
+    goes_to_its_end(swarm, "cut", before, CUT_ROUNDS)
