@@ -56,10 +56,14 @@ docker run --rm --user 0:0 --network none --entrypoint sh --volume "$folder:/cer
             fi
             role=${node%[0-9]}
             if [ "$role" = pair ]; then role=sl; fi # an SL that the SWOP starts
+            rm -rf "/certs/.${node:?}"
             /opt/swarm/bin/swarm certs issue --role "$role" --name "$node" --site site-"${node##*[a-z]}" --dns "$node" \
-                --ca /certs/ca --out "/certs/$node" --force
-            mv "/certs/$node/$node-cert.pem" "/certs/$node/cert.pem"
-            mv "/certs/$node/$node-key.pem" "/certs/$node/key.pem"
-            chown -R swarm:swarm "/certs/$node"
+                --ca /certs/ca --out "/certs/.$node" --force
+            mv "/certs/.$node/$node-cert.pem" "/certs/.$node/cert.pem"
+            mv "/certs/.$node/$node-key.pem" "/certs/.$node/key.pem"
+            chown -R swarm:swarm "/certs/.$node"
+            # Whole or not at all: a call that is cut off leaves no folder that looks filled.
+            rm -rf "/certs/${node:?}"
+            mv "/certs/.$node" "/certs/$node"
         done'
 ready
