@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -182,6 +183,20 @@ def test_attack_what_would_be_read_otherwise_is_not_written(tmp_path: Path, monk
     with pytest.raises(OperatorFault, match=r"policy\.yaml"):
         allow(path, {"tasks": ["no"]})
     assert path.read_bytes() == before
+
+
+def test_two_at_once_lose_no_rule(tmp_path: Path) -> None:
+    """The second one is told to come again, and waits for nobody; what is there stays."""
+    path = tmp_path / "policy.yaml"
+    allow(path, {"tasks": ["a"]})
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with pytest.raises(OperatorFault, match="another command writes"):
+            allow(path, {"tasks": ["b"]})
+    finally:
+        os.close(folder)
+    assert allow(path, {"tasks": ["b"]}) == 2
 
 
 def test_a_files_mode_owner_and_link_stay(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +32,45 @@ def allow(path: Path, rule: Mapping[str, Any]) -> int:
     Raises:
         OperatorFault: the file cannot be read or written, is no policy, or would be none with this rule.
     """
+    try:
+        with _alone(path.resolve().parent):
+            return _added(path, rule)
+    except BlockingIOError as error:
+        raise OperatorFault(f"another command writes into {path.parent} at this moment: type this one again") from error
+    except OSError as error:
+        raise OperatorFault(f"the policy {path} cannot be written: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two at once would each write what was there and its own rule: one of them would be lost."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _added(path: Path, rule: Mapping[str, Any]) -> int:
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
     there = path.exists()
     if there:
         policy_in(path)
-    try:
-        data: Any = yaml.load(path.read_bytes()) if there else None
-        data = {} if data is None else data
-        if data.get("rules") is None:
-            data["rules"] = []
-        rules: list[Any] = data["rules"]
-        if dict(rule) not in [dict(one) for one in rules]:
-            rules.append(_quoted(rule))
-        wanted = read_policy(_plain(data), str(path))
-        text = io.BytesIO()
-        yaml.dump(data, text)
-        if policy_of_bytes(text.getvalue(), str(path)) != wanted:
-            raise OperatorFault(f"the policy {path} would say something else with this rule: write it by hand")
-        _put(path, text.getvalue())
-    except OSError as error:
-        raise OperatorFault(f"the policy {path} cannot be written: {error.strerror}") from error
+    data: Any = yaml.load(path.read_bytes()) if there else None
+    data = {} if data is None else data
+    if data.get("rules") is None:
+        data["rules"] = []
+    rules: list[Any] = data["rules"]
+    if dict(rule) not in [dict(one) for one in rules]:
+        rules.append(_quoted(rule))
+    wanted = read_policy(_plain(data), str(path))
+    text = io.BytesIO()
+    yaml.dump(data, text)
+    if policy_of_bytes(text.getvalue(), str(path)) != wanted:
+        raise OperatorFault(f"the policy {path} would say something else with this rule: write it by hand")
+    _put(path, text.getvalue())
     return len(rules)
 
 
