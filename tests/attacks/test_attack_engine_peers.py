@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.sim.chain import Key
@@ -280,3 +281,18 @@ def test_attack_check_ins_that_count_for_nothing_are_not_kept(scene: Scene, monk
     assert set(context.check_ins[scene.intruder]) == {1}
     assert set(context.check_ins[scene.victim.address]) == {1}
     assert not checked
+
+
+def test_attack_takeovers_of_strangers_are_not_kept(scene: Scene) -> None:
+    """Keys cost nothing: who leads must not fill a node with takeovers of keys that no roster knows."""
+    context = scene.context()
+    attempt = next(a for a in range(1, 4) if context.leader(a) not in (None, scene.victim.address))
+    leader = context.leader(attempt)
+    assert leader is not None
+    strangers = [Address(bytes([number] * 20)) for number in range(1, 100)]
+    takeovers: Any = tuple(scene.takeover(attempt, one) for one in (*strangers, scene.intruder))
+    proposal = replace(scene.empty_proposal(attempt, leader, BlobId(sha256(b"x"))), takeovers=takeovers)
+    scene.hear(by=leader, proposal=proposal)
+    kept = context.takeovers[attempt]
+    assert scene.intruder in kept
+    assert set(kept) <= set(context.roster.addresses)

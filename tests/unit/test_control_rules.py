@@ -43,7 +43,8 @@ def test_a_mean_lies_between_its_parts(told: list[Told]) -> None:
 
 
 def test_a_loss_that_diverged_is_not_averaged_away() -> None:
-    """Infinity of one site makes the round's loss infinite."""
+    """Infinity of one site makes the round's loss infinite; it is the largest number that its field holds."""
+    assert FIXED_MAX == 2**63 - 1
     assert combine([Told(1, FIXED_MAX, 0), Told(100, 1, 0)], Weighing()).loss == FIXED_MAX
 
 
@@ -59,6 +60,8 @@ def test_a_loss_that_diverged_is_not_averaged_away() -> None:
         (40, 100_000, 90_000, 40),  # the upper bound
         (5, 100_000, 200_000, 5),  # the lower bound
         (10, 100_000, FIXED_MAX, 5),  # diverged
+        (10, FIXED_MAX, 100_000, 10),  # it had diverged: no gain can be told
+        (10, -FIXED_MAX, 100_000, 10),
         (10, -100_000, -110_000, 15),  # a negative loss that falls is better
         (1000, None, None, 40),  # somebody's nonsense is clamped
     ],

@@ -11,7 +11,7 @@ from support.sim.story import context, swarm, until_round
 from swarm.core.chain_view import Phase
 from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
-from swarm.core.engine import following, leading, loading, stranded
+from swarm.core.engine import failing, following, leading, loading, stranded
 from swarm.core.engine.context import RoundContext
 from swarm.core.engine.messages import STATEMENTS_MAX, Pulse
 from swarm.core.engine.state import EngineState, Out, Program
@@ -194,3 +194,37 @@ def test_a_pulse_may_hold_as_many_statements_as_its_bound_says() -> None:
     data["statements"].append(data["statements"][0])
     with pytest.raises(PeerFault, match="at most"):
         Pulse.from_json(data)
+
+
+@pytest.mark.parametrize(("pending", "opened", "told"), [(1, 1, True), (0, 1, True), (1, 0, True), (0, 0, False)])
+def test_a_program_that_can_be_told_is_told_that_it_failed(pending: int, opened: int, told: bool) -> None:
+    """While it waits, and while it has a session; without either nobody listens."""
+    world = swarm(2, train_seconds=1.0)
+    until_round(world, 1)
+    state, out = world.nodes[0].engine.state, Out()
+    something: Any = object()
+    state.program.pending, state.program.opened = something if pending else None, something if opened else None
+    failing.fail_program(state, "why", world.nodes[0].now, out)
+    assert [a for a in out if isinstance(a, act.FailProgram)] == ([act.FailProgram("why", None)] if told else [])
+
+
+@pytest.mark.parametrize(("back", "known"), [(0, True), (1, True), (2, False)])
+def test_commits_of_the_last_two_rounds_are_taken_from_an_sn(back: int, known: bool) -> None:
+    """The one before the last names the model that an outer step begins at; older ones are of no use here."""
+    world = swarm(2, train_seconds=1.0, syncs=8)
+    until_round(world, 4)
+    node = world.nodes[0]
+    state = node.engine.state
+    last = loading.last_round(state)
+    bundle = world.chain.bundles[(1, last - back)]
+    remembered: list[int] = []
+    state.commit = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading.history, "remember", lambda _state, found: remembered.append(found.name.round))
+        loading.bundle_found(state, ev.BundleFound(bundle), node.now, Out())
+        assert (state.commit == bundle or remembered == [last - back]) is known
+        remembered.clear()
+        state.commit = None
+        stranger = replace(bundle, name=replace(bundle.name, run=2))
+        loading.bundle_found(state, ev.BundleFound(stranger), node.now, Out())
+        assert (state.commit, remembered, state.refused_bundle) == (None, [], "")

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from swarm.core import merge
+from swarm.core.merge import geometric
 from swarm.core.merge.clipped import middle_of
 from swarm.core.merge.geometric import coordinates, geometric_shares
 from swarm.core.merge.networks import selection
@@ -401,3 +402,19 @@ def test_shares_found_elsewhere_are_judged_by_range_and_sum(
     """Who acknowledges has no inputs: it refuses what no set of inputs can give."""
     found = merge.measured_fault(name, [1, 1], shares)
     assert found is None if fault is None else fault in str(found)
+
+
+@pytest.mark.parametrize(
+    ("weights", "others", "kept"),
+    [
+        ([0.5, 0.25, 0.25], [[1.0, 0.0], [0.0, 1.0]], 1.0),  # its weight holds it, whatever the others pull
+        ([0.2, 0.4, 0.4], [[1.0, 0.0], [0.0, 1.0]], 0.5 / 2**0.5),  # its weight over the others' pull
+        ([0.2, 0.4, 0.4], [[1.0, 0.0], [-1.0, 0.0]], 1.0),  # they pull apart: nothing moves it
+    ],
+)
+def test_a_model_that_is_met_holds_by_its_weight(weights: list[float], others: list[list[float]], kept: float) -> None:
+    """The step from a point on a model: that one keeps a share, what is left goes by weight and distance."""
+    points = np.array([[0.0, 0.0], *others])
+    away = np.linalg.norm(points, axis=1)
+    found = geometric._step(np.array(weights), points, points[0], away)
+    np.testing.assert_allclose(found, [kept, (1 - kept) / 2, (1 - kept) / 2], rtol=0, atol=1e-12)

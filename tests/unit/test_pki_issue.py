@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ipaddress
+import os
 import stat
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,11 @@ def test_a_node_certificate_says_who_for_how_long_and_for_what() -> None:
     assert cert.not_valid_after_utc == NOW + dt.timedelta(days=30)
     assert NOW - dt.timedelta(minutes=10) < cert.not_valid_before_utc < NOW
     assert isinstance(cert.public_key(), ec.EllipticCurvePublicKey)
+    use = cert.extensions.get_extension_for_class(x509.KeyUsage)
+    assert use.critical
+    assert use.value == x509.KeyUsage(
+        **{word: word == "digital_signature" for word in signature(x509.KeyUsage).parameters}
+    )
 
 
 def test_a_certificate_never_outlives_its_ca() -> None:
@@ -179,3 +186,14 @@ def test_a_folder_that_cannot_be_looked_into_is_one_sentence(tmp_path: Path) -> 
     """Where nobody can see whether a key is there: named with the reason, as an operator's fault, no trace."""
     with pytest.raises(OperatorFault, match=r"sn-1-key\.pem cannot be looked at: File name too long"):
         create_request(tmp_path / ("x" * 300), NAMES)
+
+
+def test_a_certificate_may_be_read_and_its_key_may_not(tmp_path: Path) -> None:
+    """The node's own user in a container is another one; a CA's name may be a single letter."""
+    old = os.umask(0o022)
+    try:
+        files = issue_node(make_authority("T", 365, NOW), tmp_path, NAMES, now=NOW)
+    finally:
+        os.umask(old)
+    modes = [stat.S_IMODE(file.stat().st_mode) for file in (files.cert, files.cacert, files.key)]
+    assert modes == [0o644, 0o644, 0o600]

@@ -245,3 +245,12 @@ def test_chunks_in_any_order_with_a_restart_anywhere_give_the_same_blob(
             start, end = chunks.span(index)
             partial.write_chunk(index, data[start:end])
     assert store.begin(chunks.root(), chunks).finish().read_bytes() == data
+
+
+def test_looking_at_what_has_arrived_leaves_no_file_open(store: BlobStore) -> None:
+    """Each pull and each try of it begins so: a node that trains for weeks must not run out of descriptors."""
+    chunks = chunk_list(os.urandom(SIZE))
+    before = len(os.listdir("/proc/self/fd"))
+    kept = [store.begin(chunks.root(), chunks) for _ in range(20)]
+    assert len(kept) == 20
+    assert len(os.listdir("/proc/self/fd")) <= before + 5

@@ -200,3 +200,13 @@ def test_items_equals_a_plain_dict(
         journal.batch(entries)
         expected = sorted(((k, v) for k, v in entries.items() if k.startswith(prefix)), key=lambda e: e[0].encode())
         assert journal.items(prefix) == expected
+
+
+def test_a_value_may_be_as_long_as_its_bound_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound itself is within; one byte more is refused and nothing of its batch is kept."""
+    monkeypatch.setattr("swarm.store.journal.VALUE_BYTES_MAX", 8)
+    with Journal(tmp_path / "j") as journal:
+        journal.batch({"a": b"12345678"})
+        with pytest.raises(LocalFault, match="has 9 bytes, above 8"):
+            journal.batch({"b": b"1", "c": b"123456789"})
+        assert journal.items() == [("a", b"12345678")]

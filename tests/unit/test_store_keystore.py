@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from swarm.core.errors import OperatorFault
+from swarm.store import keystore
 from swarm.store.keystore import KEY_FILE, PASSWORD_FILE, load_or_create
 
 
@@ -59,3 +60,16 @@ def test_an_operators_password_opens_the_key_and_is_not_stored(tmp_path: Path) -
     first = load_or_create(tmp_path, "a person's choice")
     assert not (tmp_path / PASSWORD_FILE).exists()
     assert load_or_create(tmp_path, "a person's choice").address == first.address
+
+
+def test_a_key_that_another_process_made_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes of one folder: the second says so; the first one's key is the only way to its membership."""
+    other = tmp_path / "other"
+    load_or_create(other, None)
+    theirs = (other / KEY_FILE).read_bytes()
+    (tmp_path / KEY_FILE).write_bytes(theirs)
+    with pytest.raises(OperatorFault, match="two processes share"):
+        keystore._create(tmp_path / KEY_FILE, tmp_path / PASSWORD_FILE, None)
+    assert (tmp_path / KEY_FILE).read_bytes() == theirs

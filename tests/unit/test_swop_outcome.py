@@ -50,6 +50,7 @@ def test_a_program_that_never_joined_is_no_success() -> None:
         (1, "nothing of the kind", "exit 1"),
         (1, "Traceback (most recent call last):\n  a\nnot a class: x y\n", "exit 1"),
         (137, "", "Killed"),
+        (126, "", "ProgramMissing"),
         (127, "", "ProgramMissing"),
         (139, "", "SegmentationFault"),
         (77, "", "exit 77"),
