@@ -20,7 +20,7 @@ from support.tools import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.netns, pytest.mark.timeout(900)]
 
-TAG = "test"
+TAG, NEXT = "test", "next"
 NODES = ("sn", "sl", "swop", "swci")
 JOB = "defaultbb.cqdb.sml.hpe"
 TR = "defaulttaskbb.taskdb.sml.hpe"
@@ -242,7 +242,7 @@ def test_a_task_trains_across_hosts(swarm: Swarm) -> None:
     assert swarm.north.engine_names().isdisjoint(swarm.south.engine_names())
 
 
-CUT_ROUNDS = 16
+CUT_ROUNDS, UPDATE_ROUNDS = 16, 30
 
 
 def assigned(swarm: Swarm, task: str, epochs: int, program: str = "train_plain.py") -> None:
@@ -297,3 +297,48 @@ def test_a_run_goes_on_after_power_cuts(swarm: Swarm) -> None:
         site.types("start.sh")
     swarm.until_healthy()
     goes_to_its_end(swarm, "cut", before, CUT_ROUNDS)
+
+
+PACED = """import pathlib, runpy, sys, time
+sys.path.insert(0, "/home/swarm/examples/breast-cancer")
+import biopsies
+begun, batches = 0, biopsies.batches
+def paced(*given):
+    global begun
+    begun += 1
+    while begun > int(pathlib.Path("/data/gate").read_text() or "0"):
+        time.sleep(0.05)
+    yield from batches(*given)
+biopsies.batches = paced
+runpy.run_path("/home/swarm/examples/breast-cancer/train_plain.py", run_name="__main__")
+"""
+"""The example's program, which begins an epoch only once the site's file says so: the run outlasts the update."""
+
+
+def opened(swarm: Swarm, epochs: int) -> None:
+    for site in swarm.sites:
+        (site.data / "gate").write_text(str(epochs))
+
+
+def test_no_round_is_lost_in_a_rolling_update(swarm: Swarm) -> None:
+    """Each node of both sites gets its next image, one after the other, in mid-run: 30 rounds of both, one model."""
+    for site in swarm.sites:
+        (site.data / "paced.py").write_text(PACED)
+        for name in NODES:
+            site.host.docker("tag", f"swarm-learning/{name}:{TAG}", f"swarm-learning/{name}:{NEXT}")
+    opened(swarm, 2)
+    assigned(swarm, "update", UPDATE_ROUNDS, "/data/paced.py")
+    before, allowed = at_round(swarm.north, 2), 2
+    for site in swarm.sites:
+        environment = site.bundle / ".env"
+        environment.write_text(environment.read_text().replace(f"TAG={TAG}", f"TAG={NEXT}"))
+        for service in site.compose("config", "--services").split():
+            allowed += 4
+            opened(swarm, allowed)
+            site.compose("up", "-d", "--no-deps", service)
+            until(site.healthy, f"{service} of {site.name} healthy with its next image")
+            at_round(swarm.south, allowed)
+        running = site.host.docker("ps", "--format", "{{.Image}}", "--filter", "label=com.docker.compose.project")
+        assert all(image.endswith(f":{NEXT}") for image in running.split()), running
+    opened(swarm, UPDATE_ROUNDS)
+    goes_to_its_end(swarm, "update", before, UPDATE_ROUNDS)
