@@ -32,6 +32,7 @@ from swarm.core.swop.dockerfile import addresses_of, images_of
         ("FROM listed\u2028FROM evil", ("listed",)),
         ("", ()),
         ("FROM \\", ()),
+        ("FROM a\nONBUILD\nFROM b", ("a", "b")),
     ],
 )
 def test_images_are_named(text: str, images: tuple[str, ...]) -> None:
