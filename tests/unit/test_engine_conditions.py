@@ -228,3 +228,17 @@ def test_commits_of_the_last_two_rounds_are_taken_from_an_sn(back: int, known: b
         stranger = replace(bundle, name=replace(bundle.name, run=2))
         loading.bundle_found(state, ev.BundleFound(stranger), node.now, Out())
         assert (state.commit, remembered, state.refused_bundle) == (None, [], "")
+
+
+def test_a_merge_is_of_the_method_that_the_program_asked_for() -> None:
+    """Where no outer step forbids it: the job's first method is only for a leader without a program."""
+    world = swarm(3, train_seconds=1.0)
+    until_round(world, 1)
+    for node in world.nodes:
+        opened = node.engine.state.program.opened
+        assert opened is not None
+        node.engine.state.program.opened = replace(opened, method="coordmedian")
+    leader = until_round(world, 2)
+    world.chain.stall(True)
+    assert world.run(lambda: context(leader).proposal is not None, 60), world.tail()
+    assert context(leader).method == "coordmedian"
