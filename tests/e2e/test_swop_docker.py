@@ -292,22 +292,6 @@ def test_a_program_reaches_neither_keys_nor_network(host: Host) -> None:
     assert time.monotonic() - began < 60 * patience.crowd()
 
 
-def test_a_swop_that_is_killed_adopts_its_pair(host: Host) -> None:
-    """kill -9 in mid-run: the program runs on, and the next SWOP ends it when it is told to."""
-    host.shell(f"RESET TASKRUNNER {TR} FORCE", f"ASSIGN TASK sleeps TO {TR} WITH 1 PEERS")
-    running = ("--filter", "label=swarm-learning.part=u", "--filter", "status=running")
-    until(lambda: host.containers(*running), "a program", host)
-    before = host.containers(*running)
-    assert host.process is not None
-    host.process.kill()
-    host.process.wait()
-    assert host.containers(*running) == before
-    host.start()
-    until(lambda: host.containers(*running) == before, "the same program", host)
-    host.shell(f"RESET TASKRUNNER {TR} FORCE")
-    until(lambda: not host.containers(), "nothing left", host)
-
-
 def test_the_doctor_sees_what_a_program_would_get(host: Host) -> None:
     """Engine, image, memory, a folder of this site's, one that programs may not read, one that is not there."""
     closed = host.folder / "closed"
@@ -337,3 +321,22 @@ def test_the_doctor_sees_what_a_program_would_get(host: Host) -> None:
     ]
     assert all(one["fix"] for one in faults)
     assert host.containers("--all", "--filter", "label=swarm.doctor") == []
+
+
+def test_a_swop_that_is_killed_adopts_its_pair(host: Host) -> None:
+    """kill -9 in mid-run: the program runs on, and the next SWOP ends it when it is told to.
+
+    The last test of this file: the SWOP that it starts is the fixture's to end.
+    """
+    host.shell(f"RESET TASKRUNNER {TR} FORCE", f"ASSIGN TASK sleeps TO {TR} WITH 1 PEERS")
+    running = ("--filter", "label=swarm-learning.part=u", "--filter", "status=running")
+    until(lambda: host.containers(*running), "a program", host)
+    before = host.containers(*running)
+    assert host.process is not None
+    host.process.kill()
+    host.process.wait()
+    assert host.containers(*running) == before
+    host.start()
+    until(lambda: host.containers(*running) == before, "the same program", host)
+    host.shell(f"RESET TASKRUNNER {TR} FORCE")
+    until(lambda: not host.containers(), "nothing left", host)
