@@ -242,3 +242,20 @@ def test_a_merge_is_of_the_method_that_the_program_asked_for() -> None:
     world.chain.stall(True)
     assert world.run(lambda: context(leader).proposal is not None, 60), world.tail()
     assert context(leader).method == "coordmedian"
+
+
+def test_a_refusal_and_a_takeover_are_told_at_once() -> None:
+    """Not with the next pulse: the member whose model is refused may send another, the others need a majority."""
+    world = swarm(3, train_seconds=1.0)
+    until_round(world, 2)
+    node = world.nodes[0]
+    state, found, now = node.engine.state, context(node), node.now
+    others = {n for n in found.roster.addresses if n != node.address}
+    one = sorted(others)[0]
+    said = world.chain.bundles[(1, 1)].items[0].check_in
+    out = Out()
+    leading.refuse(state, found, replace(said, node=one), leading.REFUSED_HASH, "", now, out)
+    assert [set(a.to) for a in out if isinstance(a, act.Send)] == [{one}]
+    out = Out()
+    following.adopt(state, found, found.promised + 1, "why", now, out)
+    assert [set(a.to) for a in out if isinstance(a, act.Send)] == [others]

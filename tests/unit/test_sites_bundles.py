@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from ruamel.yaml import YAML
 from swarm.cli.main import main
 from swarm.core.errors import OperatorFault
 from swarm.core.limits import SN_API_PORT, SWCI_WEB_PORT, SWOP_LOGS_PORT
+from swarm.core.sites.compose import nodes_of
 from swarm.core.sites.inventory import PAIRS_MAX, SITES_MAX, Inventory, inventory_of
 from swarm.core.tasktext.profile import read_profile
 from swarm.sites.writing import MANIFEST, add, inventory_in, write
@@ -350,3 +352,10 @@ def test_the_sentinel_is_asked_for_at_the_first_start_alone(tmp_path: Path) -> N
     assert "the sentinel 192.0.2.1:30304 is not reached" in _in_bundle(tmp_path / "south", "preflight.sh", "sn").stderr
     again = _in_bundle(tmp_path / "south", "preflight.sh", "sn", volume="biopsies-south_sn-state")
     assert "the sentinel" not in again.stderr
+
+
+@pytest.mark.parametrize("sn", [None, 1])
+def test_a_node_has_a_certificate_where_its_site_has_the_node(sn: int | None) -> None:
+    """The SN's too, and only there."""
+    site: Any = SimpleNamespace(sn=sn, sls=SimpleNamespace(data=[1, 2]), swop=None, swci=False)
+    assert nodes_of(site) == ([("sn", "sn")] if sn else []) + [("sl1", "sl"), ("sl2", "sl")]
