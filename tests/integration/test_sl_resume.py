@@ -49,7 +49,8 @@ def all_equal(swarm: Lab) -> None:
 
 def test_a_killed_program_goes_on_where_the_swarm_is(tmp_path: Path) -> None:
     """kill -9 of the program alone, then of program and SL together: both continue at round >= n, with their state."""
-    settings = {"MIN_PEERS": 2, "EPOCHS": 8, "BATCHES": 3, "BATCH_SECONDS": 0.3}
+    gate = tmp_path / "gate"  # however slow the machine is, nobody is done before the last one was killed
+    settings = {"MIN_PEERS": 2, "EPOCHS": 8, "BATCHES": 3, "BATCH_SECONDS": 0.3, "GATE": gate, "GATE_EPOCHS": 4}
     with lab(tmp_path, sites=3, SL_WAIT_FOR_FULL_QUORUM_SECONDS="2") as swarm:
         for site in swarm.sites:
             site.start_ml(**settings)
@@ -62,6 +63,7 @@ def test_a_killed_program_goes_on_where_the_swarm_is(tmp_path: Path) -> None:
         kill(both.ml)
         kill(both.sl)
         both.start_sl().start_ml(**settings)
+        gate.touch()
         all_equal(swarm)
         assert "session_lost" in alone.log("sl")
         assert "the ML program failed" not in alone.log("sl")
@@ -105,12 +107,14 @@ def test_resume_off_starts_fresh_and_a_run_that_is_over_is_told(tmp_path: Path) 
     """SWARM_RESUME=off counts from 0. A program killed at its very end gets the final model of the completed run."""
     with lab(tmp_path, sites=2) as swarm:
         off, last = swarm.sites
-        settings = {"MIN_PEERS": 2, "EPOCHS": 4, "BATCHES": 2, "BATCH_SECONDS": 0.3}
+        gate = tmp_path / "gate"
+        settings = {"MIN_PEERS": 2, "EPOCHS": 4, "BATCHES": 2, "BATCH_SECONDS": 0.3, "GATE": gate, "GATE_EPOCHS": 3}
         for site in swarm.sites:
             site.start_ml(**settings)
         swarm.wait(lambda: rounds_of(off) >= 4, seconds=60, say="round 4")
         kill(off.ml)
         off.start_ml(**settings, SWARM_RESUME="off")
+        gate.touch()
         swarm.wait(lambda: "Final merging starts" in last.log("ml"), seconds=60, say="the other one has finished")
         kill(last.ml)
         last.start_ml(**settings)
@@ -128,7 +132,9 @@ def test_resume_off_starts_fresh_and_a_run_that_is_over_is_told(tmp_path: Path) 
 )
 def test_real_frameworks_go_on_with_their_optimiser(tmp_path: Path, framework: str) -> None:
     """Adam's step count survives kill -9, epochs end where they were planned, and all sites end with one model."""
+    gate = tmp_path / "gate"
     settings = {"FRAMEWORK": framework, "MIN_PEERS": 2, "EPOCHS": 6, "BATCHES": 4, "BATCH_SECONDS": 0.3}
+    settings |= {"GATE": gate, "GATE_EPOCHS": 3}
     program = PROGRAMS / "framework.py"
     with lab(tmp_path, sites=2) as swarm:
         for site in swarm.sites:
@@ -138,6 +144,7 @@ def test_real_frameworks_go_on_with_their_optimiser(tmp_path: Path, framework: s
         kill(victim.ml)
         at = rounds_of(victim)
         victim.start_ml(program, **settings)
+        gate.touch()
         all_equal(swarm)
         round_, kept, epochs = resumed(victim)
         step = int(kept.removeprefix("optimiser state of step "))

@@ -3,7 +3,8 @@
 Everything comes from the environment: VALUES (number of float32 parameters), EPOCHS, BATCHES (of an epoch), EVERY
 (batches between syncs), MIN_PEERS, WEIGHT ("samples": as many as SAMPLES), JOB, MODE (what it checks in at its end),
 METHOD (of merging), STEP (what a batch adds), BIAS (added to the loss it reports), ADAPTIVE (1: the swarm chooses the
-interval), BATCH_SECONDS, UNTIL (a file that ends training early once it is there), OUT (folder), and faults:
+interval), BATCH_SECONDS, UNTIL (a file that ends training early once it is there), GATE (a file; no batch is trained
+after GATE_EPOCHS epochs while it is not there), OUT (folder), and faults:
 FAIL_AT_BATCH raises, NAN_AT_BATCH poisons the model, SHAPE makes another model
 than the others', SCHEMA says that its data are like this. Its "optimiser state" is the number of batches it has seen;
 result.json tells what it went through.
@@ -63,12 +64,15 @@ def main() -> None:
     swarm.on_train_begin()
     step = np.float32(number("STEP", 1.0))
     until = Path(os.environ["UNTIL"]) if "UNTIL" in os.environ else None
+    gate, gate_epochs = os.environ.get("GATE"), number("GATE_EPOCHS", 0)
     seen_before = int(state["seen"])
     for epoch in range(swarm.resumedEpoch, epochs):
         for batch in range(1, int(number("BATCHES", 5)) + 1):
             if until is not None and until.exists():
                 break
             time.sleep(number("BATCH_SECONDS", 0.0))
+            while gate is not None and epoch >= gate_epochs and not Path(gate).exists():
+                time.sleep(0.05)
             model["w"] = model["w"] + step
             model["count"] = model["count"] + 1
             state["seen"] = state["seen"] + 1
