@@ -209,7 +209,7 @@ def test_one_command_does_what_a_script_spells_out(world: World) -> None:
         limit = {"SWCI_GENERIC_TASK_MAX_WAIT_TIME": "1"}
         line = f"RUN once.yaml ON {TR} WITH 1 PEERS"
         with pytest.raises(subprocess.TimeoutExpired):
-            world.here.shell(line, seconds=12, **limit)
+            world.here.shell(line, seconds=12, SWCI_GENERIC_TASK_MAX_WAIT_TIME="30")
         before = world.here.shell(f"GET TASKRUNNER INFO {TR}").stdout
         one.results = [0]
         done = world.here.shell(line, **limit)
