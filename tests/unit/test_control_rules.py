@@ -57,6 +57,8 @@ def test_a_loss_that_diverged_is_not_averaged_away() -> None:
         (10, 100_000, 100_500, 15),  # not worse than by noise
         (10, 100_000, 103_000, 10),  # a little worse
         (10, 100_000, 110_000, 5),  # worse
+        (10, 100_000, 105_000, 10),  # by 5 % is not by more
+        (10, 100_000, 105_001, 5),
         (40, 100_000, 90_000, 40),  # the upper bound
         (5, 100_000, 200_000, 5),  # the lower bound
         (10, 100_000, FIXED_MAX, 5),  # diverged

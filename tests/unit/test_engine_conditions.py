@@ -11,7 +11,7 @@ from support.sim.story import context, swarm, until_round
 from swarm.core.chain_view import Phase
 from swarm.core.engine import actions as act
 from swarm.core.engine import events as ev
-from swarm.core.engine import failing, following, leading, loading, stranded
+from swarm.core.engine import failing, following, history, leading, loading, rescue, stranded
 from swarm.core.engine.context import RoundContext
 from swarm.core.engine.messages import STATEMENTS_MAX, Pulse
 from swarm.core.engine.state import EngineState, Out, Program
@@ -259,3 +259,46 @@ def test_a_refusal_and_a_takeover_are_told_at_once() -> None:
     out = Out()
     following.adopt(state, found, found.promised + 1, "why", now, out)
     assert [set(a.to) for a in out if isinstance(a, act.Send)] == [others]
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_who_leaves_in_an_epoch_is_not_one_that_its_reform_left_out(epoch: int) -> None:
+    """Only a new epoch leaves members out; who is gone without one went by itself."""
+    view = SimpleNamespace(state=SimpleNamespace(epoch=epoch), joined=lambda node: node == ME)
+    old: Any = SimpleNamespace(
+        state=SimpleNamespace(epoch=1), roster=SimpleNamespace(addresses=(ME, OTHER)), joined=lambda _: True
+    )
+    state: Any = SimpleNamespace(view=view, dropped=set())
+    stranded.note_dropped(state, old)
+    assert state.dropped == ({OTHER} if epoch > 1 else set())
+
+
+def test_a_model_that_the_chain_took_back_was_never_loaded() -> None:
+    """The program stands before the round that changed, so that it gets the chain's model of it."""
+    world = swarm(2, train_seconds=1.0)
+    until_round(world, 3)
+    state = world.nodes[0].engine.state
+    state.merged[2] = BlobId(sha256(b"old"))
+    state.program.loaded = state.program.base = 3
+    history.learn(state, 2, BlobId(sha256(b"new")), Out())
+    assert (state.program.loaded, state.program.base) == (1, 1)
+    assert state.merged[2] == BlobId(sha256(b"new"))
+    assert 3 not in state.merged
+
+
+@pytest.mark.parametrize(("gone", "stuck"), [(True, True), (False, False)])
+def test_a_round_waits_for_no_program_that_is_gone(monkeypatch: pytest.MonkeyPatch, gone: bool, stuck: bool) -> None:
+    """All others are done: a member whose node lives and whose program has ended is missing, and the round is stuck."""
+    world = swarm(3, train_seconds=1.0)
+    until_round(world, 2)
+    node = world.nodes[0]
+    state, found = node.engine.state, context(node)
+    lost = next(n.address for n in world.nodes if n is not node)
+    done: Any = SimpleNamespace(statement=SimpleNamespace(done=True))
+    monkeypatch.setattr(type(state.peers), "live", lambda *_: True)
+    monkeypatch.setattr(type(state.peers), "program_gone", lambda _, who, __: gone and who == lost)
+    monkeypatch.setattr(type(found), "latest", lambda _, who: None if who == lost else done)
+    why = rescue.stuck(state, found, node.now)
+    assert (why is not None) is stuck
+    if why is not None:
+        assert f"nothing comes from: 0x{lost.hex()}" in why

@@ -323,6 +323,19 @@ def test_a_proposal_by_somebody_whose_turn_it_is_not_is_ignored(scene: Scene) ->
     assert not own_ack(scene)
 
 
+def test_a_proposal_of_another_round_is_not_heard() -> None:
+    """Signed as it should be, by the leader of this attempt: it is nothing of this round, and nobody is doubted."""
+    scene = Scene()
+    name = scene.message.signed.statement.name
+    said = replace(scene.message.signed.statement, name=replace(name, round=name.round + 1))
+    signed = Signed(said, Key(said.leader).sign(said.digest(scene.world.domain)))
+    deliver(scene, replace(scene.message, signed=signed))
+    context = scene.follower.engine.state.context
+    assert context is not None
+    assert (context.pending, context.results, context.doubted) == (None, {}, None)
+    assert not own_ack(scene)
+
+
 def later(scene: Scene, acked: list[tuple[int, bytes]]) -> ProposalMessage:
     """A proposal of attempt 1 that shows takeovers by everybody but the follower, who acknowledged so much."""
     context = scene.follower.engine.state.context
@@ -363,6 +376,9 @@ def test_a_later_attempt_must_show_a_majority_and_what_it_is_bound_to(
         )
     deliver(scene, later(scene, acked))
     assert own_ack(scene) == follows
+    context = scene.follower.engine.state.context
+    assert context is not None
+    assert (context.doubted is not None) is not follows, "a leader that is not believed is said"
 
 
 def test_a_takeover_the_leader_has_not_seen_does_not_make_its_proposal_wrong() -> None:

@@ -404,6 +404,17 @@ def test_shares_found_elsewhere_are_judged_by_range_and_sum(
     assert found is None if fault is None else fault in str(found)
 
 
+@pytest.mark.parametrize(("dtype", "named"), [(np.float16, "F16"), (np.float32, "F32"), (np.float64, "F64")])
+def test_the_median_of_neighbouring_negative_numbers_is_the_middle_one(dtype: Any, named: str) -> None:
+    """They differ in their last bits alone, and their bits count the other way round."""
+    first = np.array([-1.0, -3.0, -0.1], dtype)
+    second = np.nextafter(first, dtype(-10))
+    third = np.nextafter(second, dtype(-10))
+    for blocks in ([first, second, third], [second, third, first], [third, first, second]):
+        np.testing.assert_array_equal(median([one.copy() for one in blocks], [1, 1, 1], named), second)
+        np.testing.assert_array_equal(median([one.copy() for one in blocks], [3, 3, 2], named), second)
+
+
 @pytest.mark.parametrize(
     ("weights", "others", "kept"),
     [

@@ -18,6 +18,7 @@ from swarm.core.swop.dockerfile import addresses_of, images_of
         ("FROM a\nCOPY --chown=1 --from=evil:1 /bin/x /", ("a", "evil:1")),
         ("FROM a\nCOPY --from=0 /x /y\nCOPY --from=7 /x /y", ("a", "7")),
         ("FROM a\nRUN --mount=type=bind,from=evil,target=/x cat /x", ("a", "evil")),
+        ("FROM a\nRUN --mount=from=evil cat /x", ("a", "evil")),
         ("FROM a\nRUN --mount=type=cache,target=/x true", ("a",)),
         ("FROM \\\n  # a comment in between\n  evil\n", ("evil",)),
         ("# escape=`\nFROM `\nevil\nRUN x", ("evil",)),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import profilefiles, taskfiles
 from swarm.core.errors import OperatorFault
-from swarm.core.tasktext.bounds import TEXT_BYTES_MAX
+from swarm.core.tasktext.bounds import DEPTH_MAX, TEXT_BYTES_MAX
 from swarm.core.tasktext.findings import FINDINGS_MAX, Findings, Reading, TaskTextFault, Weight
 from swarm.core.tasktext.model import BuildBody, Made, Task, TaskType, Variable, environment, made_by
 from swarm.core.tasktext.profile import read_profile
@@ -340,6 +340,7 @@ BOMBS = {
     "aliases": "a: &a [x, x, x, x, x, x, x, x, x]\n"
     + "".join(f"{c}: &{c} [{', '.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)),
     "itself": "a: &a [*a]\n",
+    "deep aliases": "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i in range(1_500)),
     "deep lists": "a: " + "[" * 30_000,
     "deep maps": "a: " + "{" * 30_000,
     "deep in between": "a: " + "[x, " * 12_000,
@@ -373,6 +374,14 @@ def test_a_bomb_is_refused_before_it_goes_off(bomb: str) -> None:
     assert reading.value is None
     assert any(one.weight is Weight.ERROR for one in reading.findings)
     assert sum(len(str(one)) for one in reading.findings) < 20_000
+
+
+@pytest.mark.parametrize(("deep", "refused"), [(DEPTH_MAX - 2, False), (DEPTH_MAX + 1, True)])
+def test_aliases_within_aliases_are_as_deep_as_what_they_stand_for(deep: int, refused: bool) -> None:
+    """Each is one level in the text, and many in the value."""
+    text = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, deep))
+    said = [str(one) for one in read(text).findings]
+    assert any("deeper than" in one for one in said) is refused
 
 
 def test_an_alias_is_its_value() -> None:
