@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from support import images, patience, scripts
-from support.tools import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 TAG = os.environ.get("SWARM_IMAGE_TAG") or "test"
@@ -70,9 +69,7 @@ def identity(name: str) -> list[str]:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """Images of this tree; what is left of the test is removed by name, logs are printed if it failed."""
-    images.base()
-    environ = {**os.environ, "SWARM_IMAGE_TAG": TAG}
-    subprocess.run(["deploy/docker/build.sh"], cwd=ROOT, env=environ, check=True, capture_output=True, timeout=900)
+    images.nodes(TAG)
     made = Host(tmp_path, f"scripts{secrets.token_hex(3)}")
     (tmp_path / "path").mkdir()
     # Images of this test's own, under a registry's name: stop-swarm takes all containers of an image.

@@ -22,7 +22,6 @@ from support import images, patience, swci, warm
 from support.certs import Authority
 from support.chains import free_port
 from support.snprocess import Place, SnProcess, clean_environ
-from support.tools import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 TR = "defaulttaskbb.taskdb.sml.hpe"
@@ -146,9 +145,7 @@ def until(holds: Callable[[], object], what: str, host: Host, seconds: float = 1
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """Images of this tree, a network, an SN on its gateway, a SWOP with two pairs, tasks on the chain."""
-    images.base()
-    environ = {**os.environ, "SWARM_IMAGE_TAG": TAG}
-    subprocess.run(["deploy/docker/build.sh"], cwd=ROOT, env=environ, check=True, capture_output=True, timeout=900)
+    images.nodes(TAG)
     group = f"swoptest{secrets.token_hex(3)}"
     docker("network", "create", group)
     folder = tmp_path_factory.mktemp("h")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 from support import hosts, images, patience, warm
 from support.snprocess import clean_environ
-from support.tools import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.netns, pytest.mark.timeout(900)]
 
@@ -162,9 +160,7 @@ def inventory(places: list[hosts.DockerHost]) -> str:
 @pytest.fixture(scope="module")
 def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
     """Images of this tree on two hosts, and the swarm that their staff set up as the bundles' pages say."""
-    images.base()
-    environ = {**os.environ, "SWARM_IMAGE_TAG": TAG}
-    subprocess.run(["deploy/docker/build.sh"], cwd=ROOT, env=environ, check=True, capture_output=True, timeout=900)
+    images.nodes(TAG)
     folder = tmp_path_factory.mktemp("office")
     with hosts.hosts("north", "south") as places:
         hosts.load(places, [f"swarm-learning/{name}:{TAG}" for name in (*NODES, "ml-demo")])

@@ -142,8 +142,7 @@ class Project:
 def project(name: str, certs: Path, nodes: Sequence[str], **settings: str) -> Iterator[Project]:
     """Images built from this tree, certificates, nodes up and healthy; everything is removed at the end."""
     made = Project(f"{name}{os.getpid()}", "test", certs, settings)
-    images.base()
-    made.script("deploy/docker/build.sh", seconds=900)
+    images.nodes(made.tag)
     made.script("deploy/docker/certs.sh")
     try:
         made.compose("up", "-d", *nodes)

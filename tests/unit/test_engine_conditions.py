@@ -302,3 +302,12 @@ def test_a_round_waits_for_no_program_that_is_gone(monkeypatch: pytest.MonkeyPat
     assert (why is not None) is stuck
     if why is not None:
         assert f"nothing comes from: 0x{lost.hex()}" in why
+
+
+def test_merged_rounds_are_counted_once_each() -> None:
+    """As many as models were loaded: it is what status and result pages tell."""
+    world = swarm(2, train_seconds=1.0)
+    until_round(world, 3)
+    for node in world.nodes:
+        state = node.engine.state
+        assert state.merged_rounds == state.program.loaded + 1  # rounds count from 0

@@ -359,3 +359,15 @@ def test_a_node_has_a_certificate_where_its_site_has_the_node(sn: int | None) ->
     """The SN's too, and only there."""
     site: Any = SimpleNamespace(sn=sn, sls=SimpleNamespace(data=[1, 2]), swop=None, swci=False)
     assert nodes_of(site) == ([("sn", "sn")] if sn else []) + [("sl1", "sl"), ("sl2", "sl")]
+
+
+def test_a_certificate_is_for_the_address_or_the_name_that_the_inventory_has(tmp_path: Path) -> None:
+    """An address as an address: a TLS client looks for it there."""
+    sites = [
+        {"name": "four", "host": "10.0.0.2", "sn": {}},
+        {"name": "six", "host": "2001:db8::1", "sn": {}},
+        {"name": "name", "host": "a.example.org", "sn": {}},
+    ]
+    write(inventory(sites=sites), tmp_path)
+    for site, words in (("four", "--ip 10.0.0.2"), ("six", "--ip 2001:db8::1"), ("name", "--dns a.example.org")):
+        assert words in (tmp_path / site / "make-requests.sh").read_text()

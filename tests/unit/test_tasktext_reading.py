@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import profilefiles, taskfiles
 from swarm.core.errors import OperatorFault
-from swarm.core.tasktext.bounds import DEPTH_MAX, TEXT_BYTES_MAX
+from swarm.core.tasktext.bounds import DEPTH_MAX, SLOTS_MAX, TEXT_BYTES_MAX
 from swarm.core.tasktext.findings import FINDINGS_MAX, Findings, Reading, TaskTextFault, Weight
 from swarm.core.tasktext.model import BuildBody, Made, Task, TaskType, Variable, environment, made_by
 from swarm.core.tasktext.profile import read_profile
@@ -374,6 +374,15 @@ def test_a_bomb_is_refused_before_it_goes_off(bomb: str) -> None:
     assert reading.value is None
     assert any(one.weight is Weight.ERROR for one in reading.findings)
     assert sum(len(str(one)) for one in reading.findings) < 20_000
+
+
+@pytest.mark.parametrize(("variables", "refused"), [(SLOTS_MAX - 10, False), (SLOTS_MAX - 9, True)])
+def test_a_body_of_more_lines_than_the_chain_keeps_is_refused(variables: int, refused: bool) -> None:
+    """Counted as a whole: variables may be as many, if nothing else is there."""
+    listed = ", ".join(f"V{n}: 1" for n in range(variables))
+    text = taskfiles.RUN.replace('"MODEL_DIR": model, "MAX_EPOCHS": 32, LOOP: true, LR: 1e-4, UNSET: ~', listed)
+    said = [str(one) for one in read(text).findings if one.weight is Weight.ERROR]
+    assert any("the body has" in one and "lines, at most" in one for one in said) is refused, said
 
 
 @pytest.mark.parametrize(("deep", "refused"), [(DEPTH_MAX - 2, False), (DEPTH_MAX + 1, True)])

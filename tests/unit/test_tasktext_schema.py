@@ -57,6 +57,17 @@ def test_good_files_are_valid(text: str) -> None:
     assert OF_TASK.is_valid(data(text.replace("MAKE_USER_CONTAINER", "BUILD_SWARM")))
 
 
+@pytest.mark.parametrize(
+    "login", [{"Username": "me", "Password": "secret:p"}, {"Username": "secret:u", "Password": "hunter2"}]
+)
+def test_a_login_in_clear_is_none_to_the_schema(login: dict[str, str]) -> None:
+    """Neither half of it, unless that is asked for: an editor marks it before it stands on the chain."""
+    task = data(taskfiles.PULL)
+    task["Body"]["Auth"] = login
+    assert not OF_TASK.is_valid(task)
+    assert Draft202012Validator(task_schema(plain_secrets=True)).is_valid(task)
+
+
 def as_yaml(value: Any) -> str:
     """JSON is YAML; what cannot stand in a text as it is, is escaped."""
     text = json.dumps(value, ensure_ascii=False)
