@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..limits import NODE_DAYS_DEFAULT
 from .compose import compose_of, network, nodes_of
 from .inventory import CHAIN, LOGS, REST, Inventory, SiteOf
 
@@ -277,6 +278,10 @@ What other hosts must reach on {site.host}:
 {shell}
 - New images: change `SWARM_IMAGE_TAG` in `.env`, then `./start.sh`. State and keys stay in volumes and `certs/`.
 - After a power cut the nodes start by themselves where the engine does; `./start.sh` starts what does not.
+- A certificate lasts {NODE_DAYS_DEFAULT} days, or as many as `--days` said when it was signed.
+  Before it ends: have the same request signed again (the same command, and `--force`), put the certificate in its
+  place, and type `docker compose restart`.
+- `swarm doctor`, in this folder, says what is wrong on this host (where the `swarm` command is installed).
 - A site that comes to the swarm changes nothing here.
 """
 
