@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -81,6 +82,27 @@ def _programs_end_with_their_test() -> Iterator[None]:
     module = sys.modules.get("swarmlearning.client.unfinished")
     if module is not None:
         module.WATCH._open.clear()
+
+
+@pytest.fixture(autouse=True)
+def _lines_go_where_they_went() -> Iterator[None]:
+    """Logging that a test sets up ends with it: the next one looks for lines where they are by default."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    was = _structlog_is_set_up()
+    yield
+    if _structlog_is_set_up() and not was:
+        sys.modules["structlog"].reset_defaults()
+    for handler in [one for one in root.handlers if one not in handlers]:
+        if not type(handler).__module__.startswith("_pytest."):
+            root.removeHandler(handler)
+            handler.close()
+    root.setLevel(level)
+
+
+def _structlog_is_set_up() -> bool:
+    module = sys.modules.get("structlog")
+    return module is not None and module.is_configured()
 
 
 @pytest.hookimpl(wrapper=True)

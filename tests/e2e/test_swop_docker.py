@@ -96,7 +96,8 @@ class Host:
 
     @property
     def log(self) -> str:
-        return (self.folder / "swop.log").read_text()
+        path = self.folder / "swop.log"
+        return path.read_text() if path.exists() else ""  # whoever starts it makes the file a moment later
 
     def start(self) -> None:
         ready = self.log.count("Ready for Task Execution!") if (self.folder / "swop.log").exists() else 0

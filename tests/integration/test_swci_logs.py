@@ -36,7 +36,15 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def here(swarm: Lab, tmp_path_factory: pytest.TempPathFactory) -> swci.Operator:
-    return swci.operator(tmp_path_factory.mktemp("operator"), swarm.sn, swarm.ca)
+    """An operator, once the SN has heard where both SLs are reached: they say so with their next sign of life."""
+    found = swci.operator(tmp_path_factory.mktemp("operator"), swarm.sn, swarm.ca)
+
+    def reached() -> int:
+        rows = [[part.strip() for part in line.split(",")] for line in ask(found, "LIST NODES")]
+        return sum(row[0] == "SL" and row[2].isdigit() for row in rows if len(row) > 2)
+
+    swarm.wait(lambda: reached() == len(swarm.sites), seconds=60, say="both SLs' addresses are known")
+    return found
 
 
 def ask(here: swci.Operator, *commands: str) -> list[str]:
