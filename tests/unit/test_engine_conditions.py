@@ -311,3 +311,12 @@ def test_merged_rounds_are_counted_once_each() -> None:
     for node in world.nodes:
         state = node.engine.state
         assert state.merged_rounds == state.program.loaded + 1  # rounds count from 0
+
+
+def test_the_model_before_the_last_is_looked_after_with_each_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outer step needs it for the next merge or load; whether it does is that module's to say."""
+    kept: set[int] = set()
+    monkeypatch.setattr(loading.outers, "keep_past", lambda _state, bundle, *_: kept.add(bundle.name.round))
+    world = swarm(2, train_seconds=1.0)
+    until_round(world, 3)
+    assert {0, 1} <= kept

@@ -336,6 +336,21 @@ def test_a_proposal_of_another_round_is_not_heard() -> None:
     assert not own_ack(scene)
 
 
+def test_a_proposal_that_is_known_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes with each pulse of its leader: its signature is checked once, while its model is on its way."""
+    scene = Scene()
+    node, state = scene.follower, scene.follower.engine.state
+    assert state.context is not None
+    name, leader = state.context.name, scene.message.signed.statement.leader
+    pulse = Pulse(name.job, name.run, leader, name.round, name.epoch, 0, "syncing", 1, (), scene.message)
+    node.engine.handle(ev.PulseArrived(leader, pulse), node.now)
+    assert state.context.pending == scene.message
+    looked: list[object] = []
+    monkeypatch.setattr(Signed, "valid", lambda self, *_: looked.append(self) or True)
+    node.engine.handle(ev.PulseArrived(leader, pulse), node.now)
+    assert scene.message.signed not in looked
+
+
 def later(scene: Scene, acked: list[tuple[int, bytes]]) -> ProposalMessage:
     """A proposal of attempt 1 that shows takeovers by everybody but the follower, who acknowledged so much."""
     context = scene.follower.engine.state.context
