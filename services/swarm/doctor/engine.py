@@ -23,7 +23,6 @@ POLL_SECONDS = 0.2
 PROBE = ("/opt/swarm/bin/python3", "-Im", "swarm.doctor.inside")
 """In a node's image."""
 AT = "/data"
-PROXY_WORDS = ("HttpProxy", "HttpsProxy")
 
 
 class Host(Protocol):
@@ -73,7 +72,6 @@ async def engine_of(host: Host, names: Mapping[str, str]) -> Engine:
         folder=str(info.get("DockerRootDir", "")),
         rootless=any("rootless" in one for one in options),
         selinux=any("selinux" in one for one in options),
-        proxies={word: str(info[word]).rpartition("@")[2] for word in PROXY_WORDS if info.get(word)},
         images={role: None if found is None else found.id for role, found in images.items()},
         names=dict(names),
     )

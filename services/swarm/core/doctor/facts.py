@@ -81,7 +81,6 @@ class Engine:
     free_bytes: int | None = None
     rootless: bool = False
     selinux: bool = False
-    proxies: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str | None] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
 

@@ -170,7 +170,7 @@ def _folder(inside: Inside, folder: Folder) -> Iterator[Finding]:
     if folder.entries == 0:
         yield _warn("data", f"{what} is empty", "put the data there before a task runs")
     elif not folder.writable:
-        fix = f"only if programs save models there: chown it to that user, or make it writable; disk {folder.path}"
+        fix = f"only if programs save models there: chown {folder.path} to that user, or make it writable"
         yield _warn("data", f"{what} can be read, not written ({who}); {folder.entries} entries", fix)
     else:
         yield _ok("data", f"{what} can be read and written; {folder.entries} entries")
